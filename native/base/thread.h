@@ -1,0 +1,40 @@
+// Threads, locks, clocks and virtual memory: the operating system's part of concurrency.
+#ifndef INGOT_BASE_THREAD_H
+#define INGOT_BASE_THREAD_H
+
+#include <pthread.h>
+
+#include "base/status.h"
+
+typedef pthread_mutex_t mutex;
+typedef pthread_cond_t condition; // waits on the monotonic clock
+typedef pthread_t thread;
+
+ingot_status mutex_init(mutex *m, ingot_error *err);
+void mutex_free(mutex *m);
+void mutex_lock(mutex *m);
+void mutex_unlock(mutex *m);
+
+ingot_status condition_init(condition *c, ingot_error *err);
+void condition_free(condition *c);
+void condition_wake_all(condition *c);
+void condition_wait(condition *c, mutex *m);
+
+// Waits until clock_seconds() >= `deadline` at most; false when the time is over.
+bool condition_wait_until(condition *c, mutex *m, double deadline);
+
+// All signals are blocked in the new thread, so that Ctrl-C reaches the program's own.
+ingot_status thread_start(thread *t, void (*body)(void *), void *arg, const char *name, ingot_error *err);
+void thread_join(thread t);
+
+// Seconds on a monotonic clock.
+double clock_seconds(void);
+
+// The process's id, to refuse work after a fork.
+int64_t process_id(void);
+
+// Reserves `size` bytes of zeroed memory of which pages become resident only when touched; NULL if refused.
+void *vm_reserve(uint64_t size);
+void vm_release(void *block, uint64_t size);
+
+#endif

@@ -1,0 +1,475 @@
+// ingot.h: the one public header of the Ingot engine.
+//
+// Conventions. Every fallible call returns an ingot_status and takes an `ingot_error *` last (NULL: no
+// message wanted). Strings that come in are UTF-8 and NUL-terminated unless a size goes with them; strings
+// that go out through ingot_str are not NUL-terminated. "Borrowed" means that the caller keeps ownership and
+// the memory must outlive the object it is given to. Closing functions accept NULL. Objects made from a
+// runtime must be closed before it. No call prints, exits, reads the environment or keeps process-wide state,
+// one thing apart: while a file is mapped, a SIGBUS handler turns a file that was cut off under our feet into
+// an error.
+//
+// Threads. A runtime, a model and a vocabulary may be used from any number of threads at once. An engine may
+// too: its requests are served by a thread of its own. A gguf, a writer and a detokeniser belong to one
+// thread at a time. After fork() the child may not use objects made before it; calls there return
+// INGOT_ERR_STATE.
+//
+// This header is also read by cffi, which drops the lines that start with '#' and the word INGOT_API.
+#ifndef INGOT_H
+#define INGOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define INGOT_API __declspec(dllexport)
+#else
+#define INGOT_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---------------------------------------------------------------------------------------------- status
+
+typedef enum ingot_status {
+    INGOT_OK = 0,
+    INGOT_ERR_INVALID,     // an argument outside its documented range
+    INGOT_ERR_MEMORY,      // an allocation failed
+    INGOT_ERR_IO,          // the operating system refused (file not found, short read, disk full, ...)
+    INGOT_ERR_FORMAT,      // a file or text that is malformed
+    INGOT_ERR_UNSUPPORTED, // well-formed, but this build can't handle it
+    INGOT_ERR_NOT_FOUND,   // no such key, tensor, type, ISA, request, ...
+    INGOT_ERR_LIMIT,       // it would not fit (context, memory, caps on hostile input)
+    INGOT_ERR_CANCELLED,   // a progress callback said no, or the request was cancelled
+    INGOT_ERR_STATE,       // the object can't do that now (closed, used after fork, ...)
+    INGOT_ERR_INTERNAL,    // a bug of ours
+} ingot_status;
+
+// The caller's error object. `message` is one line of UTF-8, NUL-terminated, without control characters.
+typedef struct ingot_error {
+    ingot_status status;
+    char message[1020];
+} ingot_error;
+
+// "format", "io", ...: the name of a status. Static.
+INGOT_API const char *ingot_status_name(ingot_status status);
+
+// "0.1.0". Static.
+INGOT_API const char *ingot_version(void);
+
+// A run of bytes, not NUL-terminated.
+typedef struct ingot_str {
+    const char *data;
+    size_t size;
+} ingot_str;
+
+// Called now and then by long operations with the share done (0 to 1). Returning false cancels them:
+// they then return INGOT_ERR_CANCELLED and leave nothing half done.
+typedef bool (*ingot_progress_fn)(void *user, double done);
+
+// ---------------------------------------------------------------------------------------------- runtime
+
+// What is shared by the models of a process: one thread pool (so that two models never oversubscribe the
+// cores), the instruction set's kernels, the devices, the log sink and the allocator.
+typedef struct ingot_runtime ingot_runtime;
+
+// Resizes `old` (NULL: allocates) to `size` bytes aligned for any type; size 0 frees. NULL when exhausted.
+typedef struct ingot_allocator {
+    void *user;
+    void *(*resize)(void *user, void *old, size_t size);
+} ingot_allocator;
+
+typedef enum ingot_log_level {
+    INGOT_LOG_DEBUG = 0,
+    INGOT_LOG_INFO,
+    INGOT_LOG_WARN,
+    INGOT_LOG_ERROR,
+} ingot_log_level;
+
+// One line without a newline. May be called from any thread.
+typedef void (*ingot_log_fn)(void *user, ingot_log_level level, const char *line);
+
+typedef struct ingot_runtime_params {
+    int32_t threads;  // 0: one per performance core that affinity and cgroup quota grant
+    bool pin_threads; // bind each worker to a core
+    const char *isa;  // NULL: the best that this machine has; else a name of ingot_isa_name
+    ingot_log_fn log; // NULL: silent
+    void *log_user;
+    const ingot_allocator *allocator; // NULL: the C library's. Borrowed; must be safe from several threads
+} ingot_runtime_params;
+
+INGOT_API ingot_runtime_params ingot_runtime_default_params(void);
+INGOT_API ingot_status ingot_runtime_new(const ingot_runtime_params *params, ingot_runtime **out,
+                                         ingot_error *err);
+INGOT_API void ingot_runtime_free(ingot_runtime *runtime);
+
+INGOT_API int32_t ingot_runtime_threads(const ingot_runtime *runtime);
+INGOT_API const char *ingot_runtime_isa(const ingot_runtime *runtime);
+
+// The i-th instruction set compiled into this library, worst first (NULL past the last), and whether this
+// machine can run it.
+INGOT_API const char *ingot_isa_name(int32_t i);
+INGOT_API bool ingot_isa_usable(int32_t i);
+
+typedef struct ingot_device {
+    char name[32];         // "cpu"
+    char description[128]; // "AMD EPYC, avx512, 2 of 2 cores"
+    uint64_t memory_total; // bytes
+    uint64_t memory_free;  // bytes that could be used now without swapping, by cgroup limits too
+} ingot_device;
+
+INGOT_API int32_t ingot_device_count(const ingot_runtime *runtime);
+INGOT_API ingot_status ingot_device_get(const ingot_runtime *runtime, int32_t i, ingot_device *out,
+                                        ingot_error *err);
+
+// ---------------------------------------------------------------------------------------------- tensor types
+
+// A tensor type is its GGUF id (0: F32, 1: F16, 2: Q4_0, ...). Rows are made of blocks of `block_size`
+// weights that take `block_bytes` bytes.
+typedef struct ingot_type_info {
+    int32_t id;
+    int32_t block_size;
+    int32_t block_bytes;
+    bool can_encode; // ingot_encode knows it
+    char name[16];   // "Q4_K"
+} ingot_type_info;
+
+// The row of type `id`; INGOT_ERR_NOT_FOUND for ids that no GGUF file may hold.
+INGOT_API ingot_status ingot_type_get(int32_t id, ingot_type_info *out, ingot_error *err);
+
+// The type called `name` ("q4_k", any case).
+INGOT_API ingot_status ingot_type_find(const char *name, ingot_type_info *out, ingot_error *err);
+
+// Decodes `n` weights (a multiple of the type's block size) of `src` into `dst`.
+INGOT_API ingot_status ingot_decode(int32_t type, const void *src, uint64_t n, float *dst, ingot_error *err);
+
+// Encodes `n` weights (a multiple of the block size) into `dst` (n / block_size * block_bytes bytes).
+INGOT_API ingot_status ingot_encode(int32_t type, const float *src, uint64_t n, void *dst, ingot_error *err);
+
+// ---------------------------------------------------------------------------------------------- GGUF files
+
+// A GGUF file (or all files of a split) opened for reading.
+// Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+typedef struct ingot_gguf ingot_gguf;
+
+typedef enum ingot_gguf_type {
+    INGOT_GGUF_U8 = 0,
+    INGOT_GGUF_I8,
+    INGOT_GGUF_U16,
+    INGOT_GGUF_I16,
+    INGOT_GGUF_U32,
+    INGOT_GGUF_I32,
+    INGOT_GGUF_F32,
+    INGOT_GGUF_BOOL,
+    INGOT_GGUF_STRING,
+    INGOT_GGUF_ARRAY,
+    INGOT_GGUF_U64,
+    INGOT_GGUF_I64,
+    INGOT_GGUF_F64,
+} ingot_gguf_type;
+
+// A metadata value. `data` holds `count` items:
+//   scalars and arrays of scalars  packed little-endian numbers (aligned to 8 bytes); a bool is a byte 0 or 1
+//   strings and arrays of them     ingot_str[count]
+//   arrays of arrays               ingot_gguf_value[count]
+typedef struct ingot_gguf_value {
+    ingot_gguf_type type;      // INGOT_GGUF_ARRAY for arrays
+    ingot_gguf_type item_type; // of the items; equal to `type` for scalars (count is 1 then)
+    uint64_t count;
+    const void *data;
+} ingot_gguf_value;
+
+typedef struct ingot_gguf_kv {
+    ingot_str key;
+    ingot_gguf_value value;
+} ingot_gguf_kv;
+
+typedef struct ingot_gguf_tensor {
+    ingot_str name;
+    int32_t type;      // tensor type id
+    int32_t n_dims;    // 1 to 4
+    uint64_t shape[4]; // shape[0] is the row length; dimensions past n_dims are 1
+    uint64_t bytes;    // size of the data
+    const void *data;  // in the file map, aligned to general.alignment; NULL if opened without data
+    int32_t split;     // which file of the split it lies in
+    uint64_t offset;   // of the data, from the start of that file
+} ingot_gguf_tensor;
+
+typedef struct ingot_gguf_params {
+    bool no_map;  // read the tensor data into memory instead of mapping the file
+    bool lock;    // keep the tensor data in physical memory (mlock); an error if the system refuses
+    bool no_data; // metadata and tensor directory only
+} ingot_gguf_params;
+
+// Opens `path`; if it is the first file of a split (NAME-00001-of-0000N.gguf) its siblings too. `params`
+// NULL: map the file. The result borrows nothing.
+INGOT_API ingot_status ingot_gguf_open(ingot_runtime *runtime, const char *path,
+                                       const ingot_gguf_params *params, ingot_progress_fn progress,
+                                       void *user, ingot_gguf **out, ingot_error *err);
+INGOT_API void ingot_gguf_close(ingot_gguf *gguf);
+
+INGOT_API uint32_t ingot_gguf_version(const ingot_gguf *gguf);
+INGOT_API uint64_t ingot_gguf_alignment(const ingot_gguf *gguf);
+INGOT_API uint64_t ingot_gguf_kv_count(const ingot_gguf *gguf);
+INGOT_API uint64_t ingot_gguf_tensor_count(const ingot_gguf *gguf);
+INGOT_API int32_t ingot_gguf_split_count(const ingot_gguf *gguf);
+
+// The i-th entry, borrowed from `gguf`; NULL past the end.
+INGOT_API const ingot_gguf_kv *ingot_gguf_kv_at(const ingot_gguf *gguf, uint64_t i);
+INGOT_API const ingot_gguf_tensor *ingot_gguf_tensor_at(const ingot_gguf *gguf, uint64_t i);
+
+// By name; NULL where there is none. O(1).
+INGOT_API const ingot_gguf_value *ingot_gguf_find(const ingot_gguf *gguf, const char *key);
+INGOT_API const ingot_gguf_tensor *ingot_gguf_find_tensor(const ingot_gguf *gguf, const char *name);
+
+// INGOT_ERR_IO if a mapped file was cut off since it was opened (its missing pages read as zeros from then
+// on).
+INGOT_API ingot_status ingot_gguf_check(const ingot_gguf *gguf, ingot_error *err);
+
+// Writes a GGUF v3 file: first all metadata, then the tensor directory, then the tensors' data in the same
+// order. Values and data are streamed: nothing but the directory is kept. The file appears under its name
+// only when ingot_gguf_writer_finish succeeded; until then it is NAME.part, which closing early removes.
+typedef struct ingot_gguf_writer ingot_gguf_writer;
+
+typedef struct ingot_gguf_writer_params {
+    uint64_t alignment;       // 0: 32, or what general.alignment says when that key is added
+    uint64_t max_split_bytes; // start a new file of a split before tensor data exceeds this; 0: one file.
+                              // `path` is then the stem of NAME-00001-of-0000N.gguf
+} ingot_gguf_writer_params;
+
+INGOT_API ingot_status ingot_gguf_writer_new(ingot_runtime *runtime, const char *path,
+                                             const ingot_gguf_writer_params *params, ingot_gguf_writer **out,
+                                             ingot_error *err);
+
+// Adds a metadata entry (copied). INGOT_ERR_INVALID for a key that was added before.
+INGOT_API ingot_status ingot_gguf_writer_kv(ingot_gguf_writer *writer, const char *key,
+                                            const ingot_gguf_value *value, ingot_error *err);
+
+// Declares a tensor; all must be declared before the first data. `shape` has n_dims entries, row length
+// first.
+INGOT_API ingot_status ingot_gguf_writer_tensor(ingot_gguf_writer *writer, const char *name, int32_t type,
+                                                int32_t n_dims, const uint64_t *shape, ingot_error *err);
+
+// Appends bytes to the data of the declared tensors, in order; pieces may end anywhere but at most at the end
+// of the current tensor.
+INGOT_API ingot_status ingot_gguf_writer_data(ingot_gguf_writer *writer, const void *data, uint64_t bytes,
+                                              ingot_error *err);
+
+// Checks that every tensor is complete, flushes to disk, renames and frees the writer (also when it fails).
+INGOT_API ingot_status ingot_gguf_writer_finish(ingot_gguf_writer *writer, ingot_error *err);
+
+// Drops an unfinished file and frees the writer.
+INGOT_API void ingot_gguf_writer_abort(ingot_gguf_writer *writer);
+
+// ---------------------------------------------------------------------------------------------- models
+
+// Weights and vocabulary of one model, read-only once open.
+typedef struct ingot_model ingot_model;
+
+typedef struct ingot_model_params {
+    ingot_gguf_params file;
+    bool vocab_only; // no weights: tokenise and detokenise only
+    const char *pre; // NULL: the file's own; else the pre-tokenizer to use instead
+} ingot_model_params;
+
+INGOT_API ingot_model_params ingot_model_default_params(void);
+INGOT_API ingot_status ingot_model_open(ingot_runtime *runtime, const char *path,
+                                        const ingot_model_params *params, ingot_progress_fn progress,
+                                        void *user, ingot_model **out, ingot_error *err);
+INGOT_API void ingot_model_close(ingot_model *model);
+
+// The file that the model was read from, borrowed.
+INGOT_API const ingot_gguf *ingot_model_gguf(const ingot_model *model);
+
+typedef struct ingot_model_info {
+    char architecture[32];
+    int32_t n_vocab;
+    int32_t n_ctx_train; // the context that the model was made for; the fields from here on are 0 with
+    int32_t n_layer;     // vocab_only
+    int32_t n_embd;
+    int32_t n_head;
+    int32_t n_head_kv; // largest of the layers
+    uint64_t n_params; // weights
+    uint64_t weight_bytes;
+    uint64_t kv_bytes_per_token_f16; // what a token of context takes with F16 pages
+} ingot_model_info;
+
+INGOT_API void ingot_model_get_info(const ingot_model *model, ingot_model_info *out);
+
+// The i-th architecture that this library knows ("llama", ...), NULL past the last.
+INGOT_API const char *ingot_arch_name(int32_t i);
+
+// ---------------------------------------------------------------------------------------------- text
+
+// Tokenises `size` bytes of UTF-8 (any bytes are accepted). `add_special` adds what the model wants around a
+// text (BOS, EOS, CLS, SEP), never a second time if the text already starts or ends so; `parse_special` turns
+// the names of control tokens in the text into those tokens. Stores the number of tokens in *n, and, as far
+// as `capacity` reaches, the tokens in `tokens` (may be NULL with capacity 0). INGOT_ERR_LIMIT if more were
+// needed than `capacity`: *n says how many.
+INGOT_API ingot_status ingot_tokenize(const ingot_model *model, const char *text, size_t size,
+                                      bool add_special, bool parse_special, int32_t *tokens, size_t capacity,
+                                      size_t *n, ingot_error *err);
+
+// The bytes of `n` tokens (not necessarily valid UTF-8), with the same conventions for `capacity` and *size.
+// `special` keeps the names of control tokens. The space that tokenising adds in front of a text is removed.
+INGOT_API ingot_status ingot_detokenize(const ingot_model *model, const int32_t *tokens, size_t n,
+                                        bool special, char *text, size_t capacity, size_t *size,
+                                        ingot_error *err);
+
+typedef enum ingot_token_kind {
+    INGOT_TOKEN_UNDEFINED = 0,
+    INGOT_TOKEN_NORMAL,
+    INGOT_TOKEN_UNKNOWN,
+    INGOT_TOKEN_CONTROL,
+    INGOT_TOKEN_USER_DEFINED,
+    INGOT_TOKEN_UNUSED,
+    INGOT_TOKEN_BYTE,
+} ingot_token_kind;
+
+typedef struct ingot_token_info {
+    ingot_str text; // as the file spells it (with its own escapes for spaces and bytes)
+    float score;
+    ingot_token_kind kind;
+    bool ends_generation; // in the set of end-of-generation tokens
+} ingot_token_info;
+
+INGOT_API ingot_status ingot_token_get(const ingot_model *model, int32_t token, ingot_token_info *out,
+                                       ingot_error *err);
+
+typedef struct ingot_special_tokens {
+    int32_t bos, eos, eot, unk, sep, pad, mask, cls; // -1 where the model has none
+    bool add_bos, add_eos, add_sep;
+} ingot_special_tokens;
+
+INGOT_API void ingot_model_specials(const ingot_model *model, ingot_special_tokens *out);
+
+// ---------------------------------------------------------------------------------------------- engine
+
+// Serves requests over one model: KV pages, scheduling, sampling, on a thread of its own.
+typedef struct ingot_engine ingot_engine;
+
+typedef struct ingot_engine_params {
+    int32_t n_ctx;     // positions a sequence may have; 0: the model's own, less if memory doesn't allow it
+    int32_t kv_type;   // tensor type of the pages: 1 (F16) or 0 (F32)
+    int32_t n_batch;   // most tokens in one forward pass; 0: 256
+    uint64_t kv_bytes; // most memory for the pages; 0: half of what is free when the engine starts
+} ingot_engine_params;
+
+INGOT_API ingot_engine_params ingot_engine_default_params(void);
+
+// Starts an engine. The model is borrowed. Page memory is reserved, and touched only when used.
+INGOT_API ingot_status ingot_engine_new(ingot_model *model, const ingot_engine_params *params,
+                                        ingot_engine **out, ingot_error *err);
+
+// Cancels what is running, waits for the thread and frees everything. No other call may be running or follow.
+INGOT_API void ingot_engine_free(ingot_engine *engine);
+
+typedef struct ingot_engine_info {
+    int32_t n_ctx;
+    int32_t n_batch;
+    int32_t kv_type;
+    int32_t page_tokens;    // tokens in a page
+    uint64_t kv_bytes;      // reserved for pages
+    uint64_t kv_bytes_used; // in pages that sequences hold now
+    bool n_ctx_reduced;     // memory allowed less than the model's own context
+} ingot_engine_info;
+
+INGOT_API void ingot_engine_get_info(const ingot_engine *engine, ingot_engine_info *out);
+
+// A sampler's parameter, as samplers.def declares it. A request's value for each stands in the same order.
+typedef struct ingot_sampler_param {
+    char name[32];
+    double default_value;
+    double min;
+    double max;
+    bool integer;
+    char doc[160];
+} ingot_sampler_param;
+
+// The i-th parameter, in the order in which ingot_request.sampling takes their values; NULL past the last.
+INGOT_API const ingot_sampler_param *ingot_sampler_param_at(int32_t i);
+
+typedef struct ingot_logit_bias {
+    int32_t token;
+    float bias; // added to the logit; -INFINITY bans
+} ingot_logit_bias;
+
+typedef struct ingot_request {
+    const int32_t *tokens; // the prompt: [n_tokens], copied
+    size_t n_tokens;       // at least 1
+    int32_t max_tokens;    // to generate; -1: as many as the context holds; 0: none (for prompt_logits)
+    uint64_t seed;
+    const double
+        *sampling; // [n_sampling] values in the order of ingot_sampler_param_at; NULL: defaults. Copied
+    size_t n_sampling;
+    const ingot_logit_bias *bias; // [n_bias], copied
+    size_t n_bias;
+    const ingot_str *stop; // [n_stop] texts that end the answer and aren't part of it; copied
+    size_t n_stop;
+    bool ignore_eos; // never sample a token that ends generation
+    bool special;    // show the names of control tokens in the events' text
+    float
+        *prompt_logits; // [n_tokens, n_vocab] to be filled, or NULL. Borrowed until the request's last event
+    int32_t
+        first_logits; // rows before this one aren't computed: prompt_logits is [n_tokens - first, n_vocab]
+} ingot_request;
+
+INGOT_API ingot_request ingot_request_default(void);
+
+typedef enum ingot_event_kind {
+    INGOT_EVENT_NONE = 0, // the wait timed out
+    INGOT_EVENT_PREFILL,  // part of the prompt was computed
+    INGOT_EVENT_TOKEN,    // a token was chosen
+    INGOT_EVENT_DONE,     // the last event of a request that came to its end
+    INGOT_EVENT_ERROR,    // the last event of one that failed or was cancelled; `error` says why
+} ingot_event_kind;
+
+typedef enum ingot_finish {
+    INGOT_FINISH_NONE = 0,
+    INGOT_FINISH_EOS,     // an end-of-generation token
+    INGOT_FINISH_STOP,    // one of the stop texts
+    INGOT_FINISH_LENGTH,  // max_tokens
+    INGOT_FINISH_CONTEXT, // the context is full
+    INGOT_FINISH_CANCELLED,
+    INGOT_FINISH_ERROR,
+} ingot_finish;
+
+typedef struct ingot_event {
+    ingot_event_kind kind;
+    int32_t token;       // with TOKEN
+    ingot_str text;      // with TOKEN and DONE: whole code points that may be shown now (maybe none); valid
+                         // until the next wait for the same request
+    int32_t n_prompt;    // prompt tokens computed so far
+    int32_t n_generated; // tokens chosen so far
+    int32_t stop_index;  // with FINISH_STOP: which stop text
+    ingot_finish finish; // with DONE and ERROR
+    double prefill_seconds; // with DONE: spent on the prompt
+    double decode_seconds;  // with DONE: spent on generated tokens
+    ingot_error error;      // with ERROR
+} ingot_event;
+
+// Queues a request and stores its handle, which is never reused. A request that can't fit is refused here
+// with INGOT_ERR_LIMIT and the numbers.
+INGOT_API ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *request, uint64_t *id,
+                                           ingot_error *err);
+
+// Waits at most `timeout_ms` (negative: for ever) for the request's next event. After DONE or ERROR the
+// handle is gone: INGOT_ERR_NOT_FOUND.
+INGOT_API ingot_status ingot_engine_wait(ingot_engine *engine, uint64_t id, int32_t timeout_ms,
+                                         ingot_event *out, ingot_error *err);
+
+// Asks for a request to end: at the latest after the current part of the forward pass it gets an ERROR event
+// with INGOT_ERR_CANCELLED. Cancelling one that is gone does nothing.
+INGOT_API void ingot_engine_cancel(ingot_engine *engine, uint64_t id);
+
+// Cancels a request and forgets it, its unread events too. Returns when nothing it borrowed is in use any
+// more.
+INGOT_API void ingot_engine_drop(ingot_engine *engine, uint64_t id);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

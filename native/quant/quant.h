@@ -1,0 +1,35 @@
+// Tensor types: layout, scalar decode and encode of each, one row in types.def and one <type>.inc.h per type.
+#ifndef INGOT_QUANT_QUANT_H
+#define INGOT_QUANT_QUANT_H
+
+#include "base/status.h"
+
+typedef struct quant_type {
+    const char *name;    // "Q4_K"
+    int32_t id;          // the GGUF tensor type id
+    int32_t block_size;  // weights in a block
+    int32_t block_bytes; // bytes of a block
+    // Decodes `n` weights, a multiple of block_size, from `src` (any alignment). NULL for types that appear
+    // in no file as weights of a model (none today).
+    void (*decode)(const void *src, float *dst, uint64_t n);
+    // Encodes `n` weights, a multiple of block_size; NULL where there is no encoder.
+    void (*encode)(const float *src, void *dst, uint64_t n);
+} quant_type;
+
+// The type with GGUF id `id`, NULL if there is none. Ids that the format retired (4, 5, 31 to 33, 36 to 38)
+// are none.
+const quant_type *quant_type_get(int32_t id);
+
+// The type called `name` (any case), NULL if there is none.
+const quant_type *quant_type_find(const char *name);
+
+// The i-th row of types.def, NULL past the last.
+const quant_type *quant_type_at(int32_t i);
+
+enum { QUANT_F32 = 0, QUANT_F16 = 1, QUANT_Q8_0 = 8, QUANT_BF16 = 30 };
+
+// Half precision both ways; encoding rounds to nearest even.
+float quant_f16_decode(uint16_t half);
+uint16_t quant_f16_encode(float value);
+
+#endif

@@ -38,14 +38,20 @@ ingot_status fail(ingot_error *err, ingot_status status, const char *fmt, ...) {
 ingot_status fail_prefix(ingot_error *err, ingot_status status, const char *fmt, ...) {
     if (!err)
         return status;
-    ingot_error old = *err;
+    char old[sizeof err->message];
+    memcpy(old, err->message, sizeof old);
     va_list args;
     va_start(args, fmt);
     int n = vsnprintf(err->message, sizeof err->message, fmt, args);
     va_end(args);
     err->status = status;
-    if (n >= 0 && (size_t)n < sizeof err->message)
-        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old.message);
+    size_t at = n < 0 ? 0 : (size_t)n;
+    for (const char *rest = ": "; *rest && at + 1 < sizeof err->message; rest++)
+        err->message[at++] = *rest;
+    for (const char *rest = old; *rest && at + 1 < sizeof err->message; rest++)
+        err->message[at++] = *rest;
+    if (at < sizeof err->message)
+        err->message[at] = '\0';
     sanitize(err->message);
     return status;
 }

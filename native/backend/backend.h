@@ -1,0 +1,184 @@
+// What a device must do for a model: hold weights, activations and KV pages behind handles, and run
+// operations on them. model/ knows this header and no device.
+//
+// Activations are float32, [tokens][width], dense. Operations are enqueued in order and return nothing; what
+// went wrong (a lost device, a weight file that was cut off) is reported by sync. Shapes are fixed when
+// handles are made: a buffer has a width and room for `max_tokens` tokens; operations are told how many of
+// them count. An operation's result for a token never depends on the other tokens of the call.
+#ifndef INGOT_BACKEND_BACKEND_H
+#define INGOT_BACKEND_BACKEND_H
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/status.h"
+
+// Checked both ways: a table made for another version is refused by backend_open, and a backend refuses
+// params of another version.
+enum { BACKEND_VERSION = 1 };
+
+typedef struct backend_ops backend_ops;
+
+// A device opened for a runtime. Backends put their own state behind this head.
+typedef struct backend {
+    const backend_ops *ops;
+} backend;
+
+typedef struct backend_weight backend_weight;
+typedef struct backend_buffer backend_buffer;
+typedef struct backend_kv backend_kv;
+
+typedef struct backend_params {
+    uint32_t version; // BACKEND_VERSION
+    pool *threads;
+    const void *kernels; // of backend/cpu: its kernel table
+    const ingot_allocator *mem;
+    const log_sink *log;
+} backend_params;
+
+// A matrix, or `mats` of the same shape (experts), as it lies in a file: borrowed, must outlive the handle.
+typedef struct weight_desc {
+    const char *name; // for messages; copied
+    const void *data; // first row
+    int32_t type;     // tensor type id
+    int64_t width;    // weights in a row (the input's width)
+    int64_t rows;     // rows of a matrix (the output's width)
+    int64_t mats;
+    bool vector; // a norm or bias: kept as float32
+} weight_desc;
+
+typedef struct kv_layout {
+    int32_t n_layers;
+    int32_t n_head_kv; // the largest of the layers
+    int32_t k_dim;     // of a head
+    int32_t v_dim;
+    int32_t type; // QUANT_F16 or QUANT_F32
+    int32_t page_tokens;
+    int32_t n_pages;
+} kv_layout;
+
+// The tokens of one forward pass.
+typedef struct backend_batch {
+    int32_t n_tokens;
+    const int32_t *tokens;       // [n_tokens] ids
+    const int32_t *positions;    // [n_tokens] position in their sequence
+    const int32_t *seqs;         // [n_tokens] index into `pages`
+    const int32_t *const *pages; // per sequence: page of positions 0.., page_tokens.., ...
+} backend_batch;
+
+typedef enum rope_kind {
+    ROPE_NONE = 0,
+    ROPE_NORM, // rotates neighbours (2i, 2i + 1)
+    ROPE_NEOX, // rotates halves (i, i + n / 2)
+} rope_kind;
+
+typedef enum router_kind {
+    ROUTER_NONE = 0,
+    ROUTER_SOFTMAX,     // softmax over all experts, the best `n_used` keep their share
+    ROUTER_SOFTMAX_TOP, // the same, shares divided by their sum (equal to a softmax over the best)
+} router_kind;
+
+// One product of several that share an input: out = x * weight^T + bias.
+typedef struct backend_product {
+    const backend_weight *weight;
+    const backend_weight *bias; // may be NULL
+    backend_buffer *out;
+} backend_product;
+
+typedef struct attend_args {
+    int32_t layer;
+    int32_t n_head;
+    int32_t n_head_kv;
+    float scale;
+    int32_t window; // positions that a token sees, itself included; 0: all
+} attend_args;
+
+struct backend_ops {
+    uint32_t version; // BACKEND_VERSION
+    const char *name; // "cpu"
+
+    int32_t (*device_count)(void);
+    ingot_status (*describe)(const backend_params *params, int32_t device, ingot_device *out,
+                             ingot_error *err);
+    ingot_status (*open)(const backend_params *params, int32_t device, backend **out, ingot_error *err);
+    void (*close)(backend *b);
+
+    // Handles. free functions accept NULL.
+    ingot_status (*weight_new)(backend *b, const weight_desc *desc, backend_weight **out, ingot_error *err);
+    void (*weight_free)(backend *b, backend_weight *w);
+    ingot_status (*buffer_new)(backend *b, int64_t width, int64_t max_tokens, backend_buffer **out,
+                               ingot_error *err);
+    void (*buffer_free)(backend *b, backend_buffer *buffer);
+    ingot_status (*kv_new)(backend *b, const kv_layout *layout, backend_kv **out, ingot_error *err);
+    void (*kv_free)(backend *b, backend_kv *kv);
+
+    // Waits for all operations. INGOT_ERR_IO or INGOT_ERR_INTERNAL if one failed.
+    ingot_status (*sync)(backend *b, ingot_error *err);
+
+    // Syncs and copies `n` tokens' rows from `first` on to the host.
+    ingot_status (*read)(backend *b, const backend_buffer *buffer, int64_t first, int64_t n, float *out,
+                         ingot_error *err);
+
+    // out[t] = row tokens[t] of `table`
+    void (*embed)(backend *b, const backend_weight *table, const backend_batch *batch, backend_buffer *out);
+
+    // out[i] = x[rows[i]] for i < n
+    void (*gather)(backend *b, const backend_buffer *x, const int32_t *rows, int64_t n, backend_buffer *out);
+
+    // RMS norm over groups of `group` neighbours (the whole width, or a head); x may be out.
+    void (*rms_norm)(backend *b, const backend_buffer *x, const backend_weight *w, float eps, int64_t group,
+                     int64_t n_tokens, backend_buffer *out);
+
+    void (*multiply)(backend *b, const backend_buffer *x, int64_t n_tokens, const backend_product *products,
+                     int32_t n_products);
+
+    // y += x
+    void (*add)(backend *b, const backend_buffer *x, int64_t n_tokens, backend_buffer *y);
+
+    // gate = silu(gate) * up, over `rows` rows of the buffers' width
+    void (*swiglu)(backend *b, backend_buffer *gate, const backend_buffer *up, int64_t n_tokens);
+
+    // table[t] = cos and sin of position * freqs[i], both times `magnitude`, for i < n_freqs: width 2 *
+    // n_freqs
+    void (*rope_table)(backend *b, const float *freqs, int32_t n_freqs, float magnitude,
+                       const backend_batch *batch, backend_buffer *table);
+
+    // Rotates the first 2 * n_freqs entries of each of the `n_head` heads of x.
+    void (*rope)(backend *b, backend_buffer *x, const backend_buffer *table, rope_kind kind, int32_t n_head,
+                 const backend_batch *batch);
+
+    // Stores keys [n_head_kv][k_dim] and values of each token in its page.
+    void (*kv_store)(backend *b, backend_kv *kv, int32_t layer, int32_t n_head_kv, const backend_buffer *k,
+                     const backend_buffer *v, const backend_batch *batch);
+
+    // Causal attention of queries [n_head][k_dim] over the pages; out is [n_head][v_dim].
+    void (*attend)(backend *b, const backend_kv *kv, const attend_args *args, const backend_buffer *q,
+                   const backend_batch *batch, backend_buffer *out);
+
+    // Copies page `from` onto page `to`, all layers (for copy on write).
+    void (*kv_copy)(backend *b, backend_kv *kv, int32_t from, int32_t to);
+
+    // Chooses experts from router logits [n_expert]: fills choice with [n_used] shares and the experts'
+    // numbers (as floats) behind them: width 2 * n_used. Equal logits go to the lower number. Order: best
+    // first.
+    void (*route)(backend *b, const backend_buffer *logits, router_kind kind, float scale, int32_t n_used,
+                  int64_t n_tokens, backend_buffer *choice);
+
+    // out[t][j] = x[t] (or, `per_choice`, x[t][j]) times matrix choice[t][j] of each product's weight, j <
+    // n_used
+    void (*multiply_experts)(backend *b, const backend_buffer *x, bool per_choice,
+                             const backend_buffer *choice, int32_t n_used, int64_t n_tokens,
+                             const backend_product *products, int32_t n_products);
+
+    // y[t] += sum over j of share[t][j] * x[t][j], in the order of the choices
+    void (*add_experts)(backend *b, const backend_buffer *x, const backend_buffer *choice, int32_t n_used,
+                        int64_t n_tokens, backend_buffer *y);
+
+    // x[t] *= sigmoid(gate[t][0])
+    void (*gate)(backend *b, backend_buffer *x, const backend_buffer *gate, int64_t n_tokens);
+};
+
+// The i-th backend compiled in (backends.def), NULL past the last.
+const backend_ops *backend_at(int32_t i);
+
+#endif

@@ -1,0 +1,179 @@
+#include "backend/cpu/cpu.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+ingot_status cpu_scratch_reserve(cpu_backend *cpu, size_t floats, ingot_error *err) {
+    if (floats <= cpu->scratch_floats)
+        return INGOT_OK;
+    for (int i = 0; i < pool_threads(cpu->threads); i++) {
+        float *grown = mem_resize(cpu->mem, cpu->scratch[i], floats, sizeof(float));
+        if (!grown)
+            return fail_memory(err, floats * sizeof(float), "a worker's scratch memory");
+        cpu->scratch[i] = grown;
+    }
+    cpu->scratch_floats = floats;
+    return INGOT_OK;
+}
+
+static int32_t cpu_device_count(void) {
+    return 1;
+}
+
+static ingot_status cpu_describe(const backend_params *params, int32_t device, ingot_device *out,
+                                 ingot_error *err) {
+    if (device != 0)
+        return fail(err, INGOT_ERR_NOT_FOUND, "the CPU backend has device 0 only, not %d", device);
+    char model[80];
+    cpu_model_name(model, sizeof model);
+    *out = (ingot_device){.name = "cpu"};
+    snprintf(out->description, sizeof out->description, "%s, %s, %d of %d cores", model,
+             ((const kernels *)params->kernels)->name, pool_threads(params->threads), cpu_core_count());
+    cpu_memory(&out->memory_total, &out->memory_free);
+    return INGOT_OK;
+}
+
+static void cpu_close(backend *b) {
+    if (!b)
+        return;
+    cpu_backend *cpu = cpu_of(b);
+    for (int i = 0; cpu->scratch && i < pool_threads(cpu->threads); i++)
+        mem_free(cpu->mem, cpu->scratch[i]);
+    mem_free(cpu->mem, cpu->scratch);
+    mem_free(cpu->mem, cpu);
+}
+
+static ingot_status cpu_open(const backend_params *params, int32_t device, backend **out, ingot_error *err) {
+    if (params->version != BACKEND_VERSION || device != 0)
+        return fail(err, INGOT_ERR_INVALID, "the CPU backend is of version %d and has device 0 only",
+                    BACKEND_VERSION);
+    cpu_backend *cpu = mem_alloc(params->mem, 1, sizeof *cpu);
+    if (!cpu)
+        return fail_memory(err, sizeof *cpu, "the CPU backend");
+    cpu->head.ops = &backend_cpu;
+    cpu->threads = params->threads;
+    cpu->k = params->kernels;
+    cpu->mem = params->mem;
+    cpu->scratch = mem_alloc(params->mem, (size_t)pool_threads(params->threads), sizeof *cpu->scratch);
+    if (!cpu->scratch) {
+        cpu_close(&cpu->head);
+        return fail_memory(err, sizeof *cpu->scratch, "scratch memory");
+    }
+    *out = &cpu->head;
+    return INGOT_OK;
+}
+
+static void cpu_weight_free(backend *b, backend_weight *w) {
+    if (!w)
+        return;
+    mem_free(cpu_of(b)->mem, w->vector);
+    mem_free(cpu_of(b)->mem, w);
+}
+
+static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_weight **out,
+                                   ingot_error *err) {
+    cpu_backend *cpu = cpu_of(b);
+    const quant_type *type = quant_type_get(desc->type);
+    if (!type || !type->decode || desc->width % type->block_size != 0)
+        return fail(err, INGOT_ERR_UNSUPPORTED,
+                    "tensor '%s' has type %s, which can't hold rows of %lld weights", desc->name,
+                    type ? type->name : "unknown", (long long)desc->width);
+    TRY(cpu_scratch_reserve(cpu, (size_t)desc->width * CPU_TILE_ROWS, err));
+    TRY(cpu_scratch_reserve(cpu, (size_t)desc->rows, err)); // router logits
+    backend_weight *w = mem_alloc(cpu->mem, 1, sizeof *w);
+    if (!w)
+        return fail_memory(err, sizeof *w, desc->name);
+    *w = (backend_weight){
+        .type = type,
+        .data = desc->data,
+        .width = desc->width,
+        .rows = desc->rows,
+        .mats = desc->mats,
+        .row_bytes = (uint64_t)(desc->width / type->block_size) * (uint64_t)type->block_bytes,
+    };
+    if (desc->vector) {
+        w->vector = mem_alloc(cpu->mem, (size_t)desc->width, sizeof(float));
+        if (!w->vector) {
+            cpu_weight_free(b, w);
+            return fail_memory(err, (uint64_t)desc->width * sizeof(float), desc->name);
+        }
+        type->decode(desc->data, w->vector, (uint64_t)desc->width);
+    }
+    *out = w;
+    return INGOT_OK;
+}
+
+static void cpu_buffer_free(backend *b, backend_buffer *buffer) {
+    if (!buffer)
+        return;
+    mem_free(cpu_of(b)->mem, buffer->data);
+    mem_free(cpu_of(b)->mem, buffer);
+}
+
+static ingot_status cpu_buffer_new(backend *b, int64_t width, int64_t max_tokens, backend_buffer **out,
+                                   ingot_error *err) {
+    cpu_backend *cpu = cpu_of(b);
+    uint64_t floats;
+    if (width <= 0 || max_tokens <= 0 || !checked_mul((uint64_t)width, (uint64_t)max_tokens, &floats))
+        return fail(err, INGOT_ERR_LIMIT, "activations of %lld by %lld are too large", (long long)max_tokens,
+                    (long long)width);
+    backend_buffer *buffer = mem_alloc(cpu->mem, 1, sizeof *buffer);
+    if (!buffer)
+        return fail_memory(err, sizeof *buffer, "activations");
+    *buffer = (backend_buffer){mem_alloc(cpu->mem, (size_t)floats, sizeof(float)), width, max_tokens};
+    if (!buffer->data) {
+        cpu_buffer_free(b, buffer);
+        return fail_memory(err, floats * sizeof(float), "activations");
+    }
+    *out = buffer;
+    return INGOT_OK;
+}
+
+// Everything has run when an operation returns.
+static ingot_status cpu_sync(backend *b, ingot_error *err) {
+    (void)b;
+    (void)err;
+    return INGOT_OK;
+}
+
+static ingot_status cpu_read(backend *b, const backend_buffer *buffer, int64_t first, int64_t n, float *out,
+                             ingot_error *err) {
+    (void)b;
+    (void)err;
+    memcpy(out, buffer->data + first * buffer->width, (size_t)(n * buffer->width) * sizeof *out);
+    return INGOT_OK;
+}
+
+const backend_ops backend_cpu = {
+    .version = BACKEND_VERSION,
+    .name = "cpu",
+    .device_count = cpu_device_count,
+    .describe = cpu_describe,
+    .open = cpu_open,
+    .close = cpu_close,
+    .weight_new = cpu_weight_new,
+    .weight_free = cpu_weight_free,
+    .buffer_new = cpu_buffer_new,
+    .buffer_free = cpu_buffer_free,
+    .kv_new = cpu_kv_new,
+    .kv_free = cpu_kv_free,
+    .sync = cpu_sync,
+    .read = cpu_read,
+    .embed = cpu_embed,
+    .gather = cpu_gather,
+    .rms_norm = cpu_rms_norm,
+    .multiply = cpu_multiply,
+    .add = cpu_add,
+    .swiglu = cpu_swiglu,
+    .rope_table = cpu_rope_table,
+    .rope = cpu_rope,
+    .kv_store = cpu_kv_store,
+    .attend = cpu_attend,
+    .kv_copy = cpu_kv_copy,
+    .route = cpu_route,
+    .multiply_experts = cpu_multiply_experts,
+    .add_experts = cpu_add_experts,
+    .gate = cpu_gate,
+};

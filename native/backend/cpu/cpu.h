@@ -1,0 +1,89 @@
+// The CPU backend's own structures; nothing outside backend/cpu sees them.
+#ifndef INGOT_BACKEND_CPU_H
+#define INGOT_BACKEND_CPU_H
+
+#include "backend/backend.h"
+#include "kernels/kernels.h"
+#include "quant/quant.h"
+
+extern const backend_ops backend_cpu;
+
+typedef struct cpu_backend {
+    backend head;
+    pool *threads;
+    const kernels *k;
+    const ingot_allocator *mem;
+    float **scratch;       // per worker: room for a tile of decoded rows, or for a head's attention
+    size_t scratch_floats; // grown when a weight is made, never during an operation
+} cpu_backend;
+
+struct backend_weight {
+    const quant_type *type;
+    const uint8_t *data;
+    int64_t width, rows, mats;
+    uint64_t row_bytes;
+    float *vector; // the decoded copy of a norm or bias; owned
+    char name[64];
+};
+
+struct backend_buffer {
+    float *data; // [max_tokens][width]
+    int64_t width;
+    int64_t max_tokens;
+};
+
+struct backend_kv {
+    kv_layout layout;
+    uint8_t *pages; // [n_pages][page_bytes]; a page is [layer][k then v][head][token][dim]
+    uint64_t page_bytes;
+    uint64_t layer_bytes;
+    uint64_t v_offset; // of the values within a layer
+    uint64_t item;     // bytes of a number
+};
+
+// Rows of a weight that are decoded at a time: enough to use each column of x several times while it is near.
+enum { CPU_TILE_ROWS = 8 };
+
+static inline cpu_backend *cpu_of(backend *b) {
+    return (cpu_backend *)b;
+}
+
+// Makes sure that each worker's scratch holds `floats`.
+ingot_status cpu_scratch_reserve(cpu_backend *cpu, size_t floats, ingot_error *err);
+
+// matmul.c
+void cpu_multiply(backend *b, const backend_buffer *x, int64_t n_tokens, const backend_product *products,
+                  int32_t n_products);
+void cpu_embed(backend *b, const backend_weight *table, const backend_batch *batch, backend_buffer *out);
+
+// moe.c
+void cpu_route(backend *b, const backend_buffer *logits, router_kind kind, float scale, int32_t n_used,
+               int64_t n_tokens, backend_buffer *choice);
+void cpu_multiply_experts(backend *b, const backend_buffer *x, bool per_choice, const backend_buffer *choice,
+                          int32_t n_used, int64_t n_tokens, const backend_product *products,
+                          int32_t n_products);
+void cpu_add_experts(backend *b, const backend_buffer *x, const backend_buffer *choice, int32_t n_used,
+                     int64_t n_tokens, backend_buffer *y);
+
+// attn.c
+ingot_status cpu_kv_new(backend *b, const kv_layout *layout, backend_kv **out, ingot_error *err);
+void cpu_kv_free(backend *b, backend_kv *kv);
+void cpu_kv_store(backend *b, backend_kv *kv, int32_t layer, int32_t n_head_kv, const backend_buffer *k,
+                  const backend_buffer *v, const backend_batch *batch);
+void cpu_kv_copy(backend *b, backend_kv *kv, int32_t from, int32_t to);
+void cpu_attend(backend *b, const backend_kv *kv, const attend_args *args, const backend_buffer *q,
+                const backend_batch *batch, backend_buffer *out);
+
+// ops.c
+void cpu_gather(backend *b, const backend_buffer *x, const int32_t *rows, int64_t n, backend_buffer *out);
+void cpu_rms_norm(backend *b, const backend_buffer *x, const backend_weight *w, float eps, int64_t group,
+                  int64_t n_tokens, backend_buffer *out);
+void cpu_add(backend *b, const backend_buffer *x, int64_t n_tokens, backend_buffer *y);
+void cpu_swiglu(backend *b, backend_buffer *gate, const backend_buffer *up, int64_t n_tokens);
+void cpu_rope_table(backend *b, const float *freqs, int32_t n_freqs, float magnitude,
+                    const backend_batch *batch, backend_buffer *table);
+void cpu_rope(backend *b, backend_buffer *x, const backend_buffer *table, rope_kind kind, int32_t n_head,
+              const backend_batch *batch);
+void cpu_gate(backend *b, backend_buffer *x, const backend_buffer *gate, int64_t n_tokens);
+
+#endif

@@ -1,0 +1,125 @@
+#include "backend/cpu/cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+// Small operations over tokens: one job type, one worker function each.
+typedef struct rows_job {
+    cpu_backend *cpu;
+    const backend_buffer *x;
+    const float *w;
+    backend_buffer *out;
+    const int32_t *rows;
+    float eps;
+    int64_t group;
+    rope_kind kind;
+    int32_t n_head;
+} rows_job;
+
+enum { TOKENS_PER_PIECE = 8 };
+
+static void run_rows(backend *b, int64_t n_tokens, pool_fn fn, rows_job *job) {
+    job->cpu = cpu_of(b);
+    pool_run(job->cpu->threads, n_tokens, TOKENS_PER_PIECE, fn, job);
+}
+
+static void gather_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const rows_job *job = arg;
+    for (int64_t i = begin; i < end; i++)
+        memcpy(job->out->data + i * job->out->width, job->x->data + job->rows[i] * job->x->width,
+               (size_t)job->x->width * sizeof(float));
+}
+
+void cpu_gather(backend *b, const backend_buffer *x, const int32_t *rows, int64_t n, backend_buffer *out) {
+    run_rows(b, n, gather_rows, &(rows_job){.x = x, .rows = rows, .out = out});
+}
+
+static void rms_norm_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const rows_job *job = arg;
+    for (int64_t at = begin * job->x->width; at < end * job->x->width; at += job->group)
+        job->cpu->k->rms_norm(job->x->data + at, job->w, job->eps, job->group, job->out->data + at);
+}
+
+void cpu_rms_norm(backend *b, const backend_buffer *x, const backend_weight *w, float eps, int64_t group,
+                  int64_t n_tokens, backend_buffer *out) {
+    run_rows(b, n_tokens, rms_norm_rows,
+             &(rows_job){.x = x, .w = w ? w->vector : NULL, .eps = eps, .group = group, .out = out});
+}
+
+static void add_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const rows_job *job = arg;
+    int64_t width = job->out->width;
+    job->cpu->k->axpy(1.0f, job->x->data + begin * width, (end - begin) * width,
+                      job->out->data + begin * width);
+}
+
+void cpu_add(backend *b, const backend_buffer *x, int64_t n_tokens, backend_buffer *y) {
+    run_rows(b, n_tokens, add_rows, &(rows_job){.x = x, .out = y});
+}
+
+static void swiglu_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const rows_job *job = arg;
+    int64_t width = job->out->width;
+    float *gate = job->out->data + begin * width;
+    job->cpu->k->swiglu(gate, job->x->data + begin * width, (end - begin) * width, gate);
+}
+
+void cpu_swiglu(backend *b, backend_buffer *gate, const backend_buffer *up, int64_t n_tokens) {
+    run_rows(b, n_tokens, swiglu_rows, &(rows_job){.x = up, .out = gate});
+}
+
+void cpu_rope_table(backend *b, const float *freqs, int32_t n_freqs, float magnitude,
+                    const backend_batch *batch, backend_buffer *table) {
+    (void)b;
+    for (int32_t t = 0; t < batch->n_tokens; t++) {
+        float *row = table->data + t * table->width;
+        for (int32_t i = 0; i < n_freqs; i++) {
+            double angle = (double)batch->positions[t] * (double)freqs[i];
+            row[2 * i] = (float)(cos(angle) * (double)magnitude);
+            row[2 * i + 1] = (float)(sin(angle) * (double)magnitude);
+        }
+    }
+}
+
+static void rope_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const rows_job *job = arg;
+    int64_t n_freqs = job->x->width / 2, dim = job->out->width / job->n_head;
+    int64_t step = job->kind == ROPE_NORM ? 2 : 1, mate = job->kind == ROPE_NORM ? 1 : n_freqs;
+    for (int64_t t = begin; t < end; t++) {
+        const float *table = job->x->data + t * job->x->width;
+        for (int32_t h = 0; h < job->n_head; h++) {
+            float *head = job->out->data + t * job->out->width + h * dim;
+            for (int64_t i = 0; i < n_freqs; i++) {
+                float c = table[2 * i], s = table[2 * i + 1];
+                float a = head[i * step], d = head[i * step + mate];
+                head[i * step] = a * c - d * s;
+                head[i * step + mate] = a * s + d * c;
+            }
+        }
+    }
+}
+
+void cpu_rope(backend *b, backend_buffer *x, const backend_buffer *table, rope_kind kind, int32_t n_head,
+              const backend_batch *batch) {
+    run_rows(b, batch->n_tokens, rope_rows,
+             &(rows_job){.x = table, .out = x, .kind = kind, .n_head = n_head});
+}
+
+static void gate_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const rows_job *job = arg;
+    for (int64_t t = begin; t < end; t++) {
+        float share = 1.0f / (1.0f + expf(-job->x->data[t * job->x->width]));
+        for (int64_t i = 0; i < job->out->width; i++)
+            job->out->data[t * job->out->width + i] *= share;
+    }
+}
+
+void cpu_gate(backend *b, backend_buffer *x, const backend_buffer *gate, int64_t n_tokens) {
+    run_rows(b, n_tokens, gate_rows, &(rows_job){.x = gate, .out = x});
+}

@@ -1,0 +1,3 @@
+#include "kernels/vec/avx2.h"
+
+#include "kernels/table.inc.h"

@@ -1,0 +1,3 @@
+#include "kernels/vec/avx512.h"
+
+#include "kernels/table.inc.h"

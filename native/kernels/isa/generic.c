@@ -1,0 +1,3 @@
+#include "kernels/vec/generic.h"
+
+#include "kernels/table.inc.h"

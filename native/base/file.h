@@ -9,10 +9,14 @@ typedef struct file_out file_out;
 
 // Creates `path`.part (truncating it). Copies `path`.
 ingot_status file_out_open(const char *path, const ingot_allocator *mem, file_out **out, ingot_error *err);
+
+// Appends. After a failure the file can only be aborted, or fail to be committed.
 ingot_status file_out_write(file_out *f, const void *data, uint64_t size, ingot_error *err);
 
-// Overwrites bytes that were written before, at `offset` from the start.
+// Overwrites bytes that were written before, at `offset` from the start; INGOT_ERR_INVALID for others.
 ingot_status file_out_patch(file_out *f, uint64_t offset, const void *data, uint64_t size, ingot_error *err);
+
+// Bytes written so far.
 uint64_t file_out_size(const file_out *f);
 
 // Flushes to disk, renames onto `path` and frees; on failure the .part file is removed and `f` freed too.
@@ -22,5 +26,9 @@ ingot_status file_out_commit(file_out *f, ingot_error *err);
 void file_out_abort(file_out *f);
 
 bool file_exists(const char *path);
+
+// Reads a small text file, such as the kernel's in /proc and /sys: at most `capacity` - 1 bytes, and a NUL
+// after them. False, and an empty text, if it can't be read. `capacity` must not be 0.
+bool file_read_text(const char *path, char *text, size_t capacity);
 
 #endif

@@ -90,7 +90,6 @@ typedef struct attend_args {
     int32_t n_head;
     int32_t n_head_kv;
     float scale;
-    int32_t window; // positions that a token sees, itself included; 0: all
 } attend_args;
 
 struct backend_ops {
@@ -132,6 +131,9 @@ struct backend_ops {
     void (*multiply)(backend *b, const backend_buffer *x, int64_t n_tokens, const backend_product *products,
                      int32_t n_products);
 
+    // x = 0
+    void (*clear)(backend *b, backend_buffer *x, int64_t n_tokens);
+
     // y += x
     void (*add)(backend *b, const backend_buffer *x, int64_t n_tokens, backend_buffer *y);
 
@@ -154,9 +156,6 @@ struct backend_ops {
     // Causal attention of queries [n_head][k_dim] over the pages; out is [n_head][v_dim].
     void (*attend)(backend *b, const backend_kv *kv, const attend_args *args, const backend_buffer *q,
                    const backend_batch *batch, backend_buffer *out);
-
-    // Copies page `from` onto page `to`, all layers (for copy on write).
-    void (*kv_copy)(backend *b, backend_kv *kv, int32_t from, int32_t to);
 
     // Chooses experts from router logits [n_expert]: fills choice with [n_used] shares and the experts'
     // numbers (as floats) behind them: width 2 * n_used. Equal logits go to the lower number. Order: best

@@ -270,8 +270,9 @@ typedef struct ingot_model ingot_model;
 
 typedef struct ingot_model_params {
     ingot_gguf_params file;
-    bool vocab_only; // no weights: tokenise and detokenise only
-    const char *pre; // NULL: the file's own; else the pre-tokenizer to use instead
+    bool vocab_only;           // no weights: tokenise and detokenise only
+    const char *pre;           // NULL: the file's own; else the pre-tokenizer to use instead
+    bool ignore_extra_tensors; // load a model although it has tensors that its architecture doesn't use
 } ingot_model_params;
 
 INGOT_API ingot_model_params ingot_model_default_params(void);
@@ -442,6 +443,7 @@ typedef struct ingot_event {
     ingot_str text;      // with TOKEN and DONE: whole code points that may be shown now (maybe none); valid
                          // until the next wait for the same request
     int32_t n_prompt;    // prompt tokens computed so far
+    int32_t n_cached;    // of those, taken over from the request before without computing them again
     int32_t n_generated; // tokens chosen so far
     int32_t stop_index;  // with FINISH_STOP: which stop text
     ingot_finish finish; // with DONE and ERROR

@@ -39,12 +39,6 @@ void cpu_kv_free(backend *b, backend_kv *kv) {
     mem_free(cpu_of(b)->mem, kv);
 }
 
-void cpu_kv_copy(backend *b, backend_kv *kv, int32_t from, int32_t to) {
-    (void)b;
-    memcpy(kv->pages + (uint64_t)to * kv->page_bytes, kv->pages + (uint64_t)from * kv->page_bytes,
-           kv->page_bytes);
-}
-
 // The first number of `head` of a page's layer, keys or values.
 static uint8_t *page_head(const backend_kv *kv, int32_t page, int32_t layer, int64_t head, bool values) {
     uint64_t dim = (uint64_t)(values ? kv->layout.v_dim : kv->layout.k_dim);
@@ -108,20 +102,17 @@ static void attend_head(const attend_job *job, int64_t token, int64_t head, floa
     const kv_layout *layout = &job->kv->layout;
     const int32_t *pages = job->batch->pages[job->batch->seqs[token]];
     int64_t end = (int64_t)job->batch->positions[token] + 1;
-    int64_t start = job->args->window > 0 && end > job->args->window ? end - job->args->window : 0;
     int64_t kv_head = head / (job->args->n_head / job->args->n_head_kv);
     const float *q = job->q->data + token * job->q->width + head * layout->k_dim;
     attn_state state = {.max = -INFINITY, .sum = 0.0f, .acc = acc};
     memset(acc, 0, (size_t)layout->v_dim * sizeof *acc);
-    for (int64_t p = start / layout->page_tokens; p * layout->page_tokens < end; p++) {
-        int64_t first = p * layout->page_tokens;
-        int64_t skip = start > first ? start - first : 0;
-        int64_t n = (end - first < layout->page_tokens ? end - first : layout->page_tokens) - skip;
-        const uint8_t *k = page_head(job->kv, pages[p], job->args->layer, kv_head, false);
-        const uint8_t *v = page_head(job->kv, pages[p], job->args->layer, kv_head, true);
-        job->cpu->k->attend(&state, q, k + (uint64_t)(skip * layout->k_dim) * job->kv->item,
-                            v + (uint64_t)(skip * layout->v_dim) * job->kv->item, layout->type == QUANT_F16,
-                            n, layout->k_dim, layout->v_dim, job->args->scale);
+    for (int64_t p = 0; p * layout->page_tokens < end; p++) {
+        int64_t left = end - p * layout->page_tokens;
+        job->cpu->k->attend(&state, q, page_head(job->kv, pages[p], job->args->layer, kv_head, false),
+                            page_head(job->kv, pages[p], job->args->layer, kv_head, true),
+                            layout->type == QUANT_F16,
+                            left < layout->page_tokens ? left : layout->page_tokens, layout->k_dim,
+                            layout->v_dim, job->args->scale);
     }
     float *out = job->out->data + token * job->out->width + head * layout->v_dim;
     for (int32_t i = 0; i < layout->v_dim; i++)

@@ -70,7 +70,6 @@ ingot_status cpu_kv_new(backend *b, const kv_layout *layout, backend_kv **out, i
 void cpu_kv_free(backend *b, backend_kv *kv);
 void cpu_kv_store(backend *b, backend_kv *kv, int32_t layer, int32_t n_head_kv, const backend_buffer *k,
                   const backend_buffer *v, const backend_batch *batch);
-void cpu_kv_copy(backend *b, backend_kv *kv, int32_t from, int32_t to);
 void cpu_attend(backend *b, const backend_kv *kv, const attend_args *args, const backend_buffer *q,
                 const backend_batch *batch, backend_buffer *out);
 
@@ -78,6 +77,7 @@ void cpu_attend(backend *b, const backend_kv *kv, const attend_args *args, const
 void cpu_gather(backend *b, const backend_buffer *x, const int32_t *rows, int64_t n, backend_buffer *out);
 void cpu_rms_norm(backend *b, const backend_buffer *x, const backend_weight *w, float eps, int64_t group,
                   int64_t n_tokens, backend_buffer *out);
+void cpu_clear(backend *b, backend_buffer *x, int64_t n_tokens);
 void cpu_add(backend *b, const backend_buffer *x, int64_t n_tokens, backend_buffer *y);
 void cpu_swiglu(backend *b, backend_buffer *gate, const backend_buffer *up, int64_t n_tokens);
 void cpu_rope_table(backend *b, const float *freqs, int32_t n_freqs, float magnitude,

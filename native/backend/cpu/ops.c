@@ -48,6 +48,11 @@ void cpu_rms_norm(backend *b, const backend_buffer *x, const backend_weight *w, 
              &(rows_job){.x = x, .w = w ? w->vector : NULL, .eps = eps, .group = group, .out = out});
 }
 
+void cpu_clear(backend *b, backend_buffer *x, int64_t n_tokens) {
+    (void)b;
+    memset(x->data, 0, (size_t)(n_tokens * x->width) * sizeof(float));
+}
+
 static void add_rows(void *arg, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const rows_job *job = arg;

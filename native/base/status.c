@@ -4,23 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
-// Makes a truncated or hostile message printable: no control bytes, no half code point at the end.
+#include "base/utf8.h"
+
+// Makes a truncated or hostile message one line of UTF-8: no half code point at the end, and a '?' for each
+// control character and invalid byte.
 static void sanitize(char *message) {
-    size_t n = strlen(message);
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)message[i];
-        if (c < 0x20 || c == 0x7f)
-            message[i] = '?';
+    size_t size = utf8_complete_prefix(message, strlen(message));
+    size_t out = 0;
+    int n;
+    for (size_t i = 0; i < size; i += (size_t)n) {
+        uint32_t cp = utf8_decode(message + i, size - i, &n);
+        if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || (cp == 0xfffd && n == 1)) {
+            message[out++] = '?';
+        } else {
+            memmove(message + out, message + i, (size_t)n);
+            out += (size_t)n;
+        }
     }
-    size_t start = n;
-    while (start > 0 && ((unsigned char)message[start - 1] & 0xc0) == 0x80)
-        start--;
-    if (start == 0)
-        return;
-    unsigned char lead = (unsigned char)message[start - 1];
-    size_t need = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-    if (n - (start - 1) < need)
-        message[start - 1] = '\0';
+    message[out] = '\0';
 }
 
 ingot_status fail(ingot_error *err, ingot_status status, const char *fmt, ...) {

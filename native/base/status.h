@@ -15,7 +15,8 @@
 #endif
 
 // Sets `err` (may be NULL) to `status` and the formatted message, cut off at the buffer's size on a UTF-8
-// boundary, with control bytes replaced by '?' (names come from hostile files). Returns `status`.
+// boundary, with control characters and invalid bytes replaced by '?' (names come from hostile files).
+// Returns `status`.
 ingot_status fail(ingot_error *err, ingot_status status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 // Puts "prefix: " before the message that `err` already holds (for adding a file's name). Returns err's

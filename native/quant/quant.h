@@ -26,9 +26,14 @@ const quant_type *quant_type_find(const char *name);
 // The i-th row of types.def, NULL past the last.
 const quant_type *quant_type_at(int32_t i);
 
-enum { QUANT_F32 = 0, QUANT_F16 = 1, QUANT_Q8_0 = 8, QUANT_BF16 = 30 };
+// QUANT_F32, QUANT_Q4_K, ...: the GGUF ids.
+enum {
+#define QUANT_TYPE(name, type, id, size, bytes, coding) QUANT_##name = (id),
+#include "quant/types.def"
+#undef QUANT_TYPE
+};
 
-// Half precision both ways; encoding rounds to nearest even.
+// Half precision both ways; encoding rounds to nearest even, a NaN stays one and becomes quiet.
 float quant_f16_decode(uint16_t half);
 uint16_t quant_f16_encode(float value);
 

@@ -1,16 +1,29 @@
-// Reading GGUF metadata with types checked: what model/ and text/ use on top of ingot_gguf_find.
+// GGUF files for the rest of the library: opening, writing, and metadata with its types checked (what model/
+// and text/ use on top of ingot_gguf_find). Format and caps: format.h.
+//
+// What the reader refuses although the format's text may allow it: keys and tensors named twice; names that
+// are empty, aren't UTF-8 or hold a NUL; dimensions of 0; tensor data in another order than the directory's,
+// or with gaps. What it accepts although the text may forbid it: tensors without dimensions (shown as a row
+// of one weight), and files that end without the padding after the last tensor.
 #ifndef INGOT_GGUF_GGUF_H
 #define INGOT_GGUF_GGUF_H
 
 #include "base/mem.h"
 #include "base/status.h"
 
-// What opening needs of the machine, so that fuzzers and tests can open bytes in memory: `image` of `size`
-// bytes is borrowed and must be aligned to 64.
+// Opens the `size` bytes of `image`, which are borrowed and must be aligned to 64. `name` is for messages. A
+// file of a split is INGOT_ERR_UNSUPPORTED.
 ingot_status gguf_open_memory(const ingot_allocator *mem, const void *image, size_t size, const char *name,
                               ingot_gguf **out, ingot_error *err);
+
+// As ingot_gguf_open. `mem` (may be NULL) is borrowed until the file is closed. A tensor's data is aligned to
+// general.alignment, but at most to a page when mapped and to 64 bytes when read. With no_data the file is
+// mapped in any case, never read or locked.
 ingot_status gguf_open(const ingot_allocator *mem, const char *path, const ingot_gguf_params *params,
                        ingot_progress_fn progress, void *user, ingot_gguf **out, ingot_error *err);
+
+// As ingot_gguf_writer_new. `mem` (may be NULL) is borrowed until the writer is freed. Nothing is created on
+// disk before the first data or, without any, finish.
 ingot_status gguf_writer_new(const ingot_allocator *mem, const char *path,
                              const ingot_gguf_writer_params *params, ingot_gguf_writer **out,
                              ingot_error *err);
@@ -20,7 +33,8 @@ const char *gguf_name(const ingot_gguf *gguf);
 
 // Typed look-ups. `required` false: a missing key leaves *out as it is and succeeds. A value of another type,
 // or out of the range asked for, is INGOT_ERR_FORMAT and names file, key, what was found and expected.
-// Integers of any width are accepted where the value fits; for floats F32 and F64; a bool must be a bool.
+// Integers of any width are accepted where the value fits; for floats F32 and F64, if finite; a bool must be
+// a bool.
 ingot_status gguf_get_u32(const ingot_gguf *gguf, const char *key, bool required, uint32_t min, uint32_t max,
                           uint32_t *out, ingot_error *err);
 ingot_status gguf_get_f32(const ingot_gguf *gguf, const char *key, bool required, float *out,

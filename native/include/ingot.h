@@ -220,7 +220,7 @@ INGOT_API int32_t ingot_gguf_split_count(const ingot_gguf *gguf);
 INGOT_API const ingot_gguf_kv *ingot_gguf_kv_at(const ingot_gguf *gguf, uint64_t i);
 INGOT_API const ingot_gguf_tensor *ingot_gguf_tensor_at(const ingot_gguf *gguf, uint64_t i);
 
-// By name; NULL where there is none. O(1).
+// By name, by bisection; NULL where there is none.
 INGOT_API const ingot_gguf_value *ingot_gguf_find(const ingot_gguf *gguf, const char *key);
 INGOT_API const ingot_gguf_tensor *ingot_gguf_find_tensor(const ingot_gguf *gguf, const char *name);
 
@@ -229,8 +229,9 @@ INGOT_API const ingot_gguf_tensor *ingot_gguf_find_tensor(const ingot_gguf *gguf
 INGOT_API ingot_status ingot_gguf_check(const ingot_gguf *gguf, ingot_error *err);
 
 // Writes a GGUF v3 file: first all metadata, then the tensor directory, then the tensors' data in the same
-// order. Values and data are streamed: nothing but the directory is kept. The file appears under its name
-// only when ingot_gguf_writer_finish succeeded; until then it is NAME.part, which closing early removes.
+// order. The data is streamed; metadata and directory are kept until the first of it. The file appears under
+// its name only when ingot_gguf_writer_finish succeeded; until then it is NAME.part, which closing early
+// removes. The files of a split get their names last to first.
 typedef struct ingot_gguf_writer ingot_gguf_writer;
 
 typedef struct ingot_gguf_writer_params {
@@ -243,7 +244,8 @@ INGOT_API ingot_status ingot_gguf_writer_new(ingot_runtime *runtime, const char 
                                              const ingot_gguf_writer_params *params, ingot_gguf_writer **out,
                                              ingot_error *err);
 
-// Adds a metadata entry (copied). INGOT_ERR_INVALID for a key that was added before.
+// Adds a metadata entry (copied). INGOT_ERR_INVALID for a key that was added before, and for split.no,
+// split.count and split.tensors.count, which are the writer's own.
 INGOT_API ingot_status ingot_gguf_writer_kv(ingot_gguf_writer *writer, const char *key,
                                             const ingot_gguf_value *value, ingot_error *err);
 
@@ -452,13 +454,13 @@ typedef struct ingot_event {
     ingot_error error;      // with ERROR
 } ingot_event;
 
-// Queues a request and stores its handle, which is never reused. A request that can't fit is refused here
-// with INGOT_ERR_LIMIT and the numbers.
+// Queues a request and stores its handle, which is never reused and ends with ingot_engine_drop. A request
+// that can't fit is refused here with INGOT_ERR_LIMIT and the numbers.
 INGOT_API ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *request, uint64_t *id,
                                            ingot_error *err);
 
-// Waits at most `timeout_ms` (negative: for ever) for the request's next event. After DONE or ERROR the
-// handle is gone: INGOT_ERR_NOT_FOUND.
+// Waits at most `timeout_ms` (negative: for ever) for the request's next event. DONE or ERROR is the last
+// one; after it, and after a drop, INGOT_ERR_NOT_FOUND.
 INGOT_API ingot_status ingot_engine_wait(ingot_engine *engine, uint64_t id, int32_t timeout_ms,
                                          ingot_event *out, ingot_error *err);
 
@@ -466,8 +468,9 @@ INGOT_API ingot_status ingot_engine_wait(ingot_engine *engine, uint64_t id, int3
 // with INGOT_ERR_CANCELLED. Cancelling one that is gone does nothing.
 INGOT_API void ingot_engine_cancel(ingot_engine *engine, uint64_t id);
 
-// Cancels a request and forgets it, its unread events too. Returns when nothing it borrowed is in use any
-// more.
+// Ends the life of a request: every one that was submitted must be dropped once. One that is still running is
+// cancelled; its unread events are lost. Returns when nothing that it borrowed is in use any more (at once,
+// if it has no prompt_logits). Dropping one that is gone does nothing.
 INGOT_API void ingot_engine_drop(ingot_engine *engine, uint64_t id);
 
 #ifdef __cplusplus

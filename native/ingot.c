@@ -1,0 +1,153 @@
+// The public API: glue between ingot.h and the folders. Calls that need no glue are defined where their work
+// is done (ingot_gguf_* in gguf/, ingot_runtime_* and ingot_engine_* in run/).
+#include <string.h>
+
+#include "model/arch.h"
+#include "model/model.h"
+#include "quant/quant.h"
+#include "run/runtime.h"
+
+// ------------------------------------------------------------------------------------------------- status
+
+const char *ingot_status_name(ingot_status status) {
+    static const char *const names[] = {"ok",        "invalid",     "memory",    "io",
+                                        "format",    "unsupported", "not_found", "limit",
+                                        "cancelled", "state",       "internal"};
+    return (size_t)status < sizeof names / sizeof *names ? names[status] : "unknown";
+}
+
+const char *ingot_version(void) {
+    return INGOT_VERSION;
+}
+
+// ------------------------------------------------------------------------------------------------- tensor
+// types
+
+static void fill_type(const quant_type *type, ingot_type_info *out) {
+    *out = (ingot_type_info){type->id, type->block_size, type->block_bytes, type->encode != NULL, ""};
+    size_t n = strlen(type->name);
+    memcpy(out->name, type->name, n < sizeof out->name ? n : sizeof out->name - 1);
+}
+
+static ingot_status get_type(int32_t id, const quant_type **out, ingot_error *err) {
+    *out = quant_type_get(id);
+    return *out ? INGOT_OK : fail(err, INGOT_ERR_NOT_FOUND, "there is no tensor type %d", id);
+}
+
+ingot_status ingot_type_get(int32_t id, ingot_type_info *out, ingot_error *err) {
+    const quant_type *type;
+    TRY(get_type(id, &type, err));
+    fill_type(type, out);
+    return INGOT_OK;
+}
+
+ingot_status ingot_type_find(const char *name, ingot_type_info *out, ingot_error *err) {
+    const quant_type *type = quant_type_find(name);
+    if (!type)
+        return fail(err, INGOT_ERR_NOT_FOUND, "there is no tensor type '%.40s'", name);
+    fill_type(type, out);
+    return INGOT_OK;
+}
+
+static ingot_status check_blocks(const quant_type *type, uint64_t n, ingot_error *err) {
+    if (n % (uint64_t)type->block_size == 0)
+        return INGOT_OK;
+    return fail(err, INGOT_ERR_INVALID, "%llu weights of type %s: expected a multiple of its block size, %d",
+                (unsigned long long)n, type->name, type->block_size);
+}
+
+ingot_status ingot_decode(int32_t type, const void *src, uint64_t n, float *dst, ingot_error *err) {
+    const quant_type *t;
+    TRY(get_type(type, &t, err));
+    TRY(check_blocks(t, n, err));
+    if (!t->decode)
+        return fail(err, INGOT_ERR_UNSUPPORTED, "tensor type %s can't be decoded", t->name);
+    t->decode(src, dst, n);
+    return INGOT_OK;
+}
+
+ingot_status ingot_encode(int32_t type, const float *src, uint64_t n, void *dst, ingot_error *err) {
+    const quant_type *t;
+    TRY(get_type(type, &t, err));
+    TRY(check_blocks(t, n, err));
+    if (!t->encode)
+        return fail(err, INGOT_ERR_UNSUPPORTED, "tensor type %s can't be encoded by this version", t->name);
+    t->encode(src, dst, n);
+    return INGOT_OK;
+}
+
+// ------------------------------------------------------------------------------------------------- files
+
+ingot_status ingot_gguf_open(ingot_runtime *runtime, const char *path, const ingot_gguf_params *params,
+                             ingot_progress_fn progress, void *user, ingot_gguf **out, ingot_error *err) {
+    return gguf_open(runtime->env.mem, path, params, progress, user, out, err);
+}
+
+ingot_status ingot_gguf_writer_new(ingot_runtime *runtime, const char *path,
+                                   const ingot_gguf_writer_params *params, ingot_gguf_writer **out,
+                                   ingot_error *err) {
+    return gguf_writer_new(runtime->env.mem, path, params, out, err);
+}
+
+// ------------------------------------------------------------------------------------------------- models
+
+ingot_model_params ingot_model_default_params(void) {
+    return (ingot_model_params){0};
+}
+
+ingot_status ingot_model_open(ingot_runtime *runtime, const char *path, const ingot_model_params *params,
+                              ingot_progress_fn progress, void *user, ingot_model **out, ingot_error *err) {
+    ingot_model_params p = params ? *params : ingot_model_default_params();
+    TRY(runtime_check(runtime, err));
+    TRY(model_open(&runtime->env, path, &p, progress, user, out, err));
+    (*out)->runtime = runtime;
+    return INGOT_OK;
+}
+
+void ingot_model_close(ingot_model *model) {
+    model_close(model);
+}
+
+const ingot_gguf *ingot_model_gguf(const ingot_model *model) {
+    return model->file;
+}
+
+void ingot_model_get_info(const ingot_model *model, ingot_model_info *out) {
+    *out = model->info;
+}
+
+const char *ingot_arch_name(int32_t i) {
+    const arch *row = arch_at(i);
+    return row ? row->name : NULL;
+}
+
+// ------------------------------------------------------------------------------------------------- text
+
+ingot_status ingot_tokenize(const ingot_model *model, const char *text, size_t size, bool add_special,
+                            bool parse_special, int32_t *tokens, size_t capacity, size_t *n,
+                            ingot_error *err) {
+    const vocab *v;
+    TRY(model_vocab(model, &v, err));
+    return vocab_tokenize(v, text, size, add_special, parse_special, tokens, capacity, n, err);
+}
+
+ingot_status ingot_detokenize(const ingot_model *model, const int32_t *tokens, size_t n, bool special,
+                              char *text, size_t capacity, size_t *size, ingot_error *err) {
+    const vocab *v;
+    TRY(model_vocab(model, &v, err));
+    return vocab_detokenize(v, tokens, n, special, text, capacity, size, err);
+}
+
+ingot_status ingot_token_get(const ingot_model *model, int32_t token, ingot_token_info *out,
+                             ingot_error *err) {
+    const vocab *v;
+    TRY(model_vocab(model, &v, err));
+    return vocab_token(v, token, out, err);
+}
+
+void ingot_model_specials(const ingot_model *model, ingot_special_tokens *out) {
+    if (model->text)
+        vocab_specials(model->text, out);
+    else
+        *out = (ingot_special_tokens){-1, -1, -1, -1, -1, -1, -1, -1, false, false, false};
+}

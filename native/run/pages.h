@@ -1,0 +1,39 @@
+// The pool of KV pages and the sequences that hold them. A page has the keys and values of PAGE_TOKENS
+// positions in all layers; a sequence is a list of pages; pages are counted, so that sequences can share
+// them. Kwon et al. 2023, "Efficient Memory Management for Large Language Model Serving with PagedAttention".
+#ifndef INGOT_RUN_PAGES_H
+#define INGOT_RUN_PAGES_H
+
+#include "base/mem.h"
+
+enum { PAGE_TOKENS = 32 };
+
+typedef struct page_pool {
+    const ingot_allocator *mem;
+    int32_t n_pages, n_free;
+    int32_t *free_list;  // [n_pages] a stack; low numbers first, so that little memory is touched
+    int32_t *references; // [n_pages]
+} page_pool;
+
+typedef struct sequence {
+    int32_t *pages; // [n_pages] of positions 0 to PAGE_TOKENS - 1, and so on
+    int32_t n_pages;
+    int32_t *tokens; // [n_tokens] what stands in the pages
+    int32_t n_tokens;
+} sequence;
+
+ingot_status page_pool_init(page_pool *p, int32_t n_pages, const ingot_allocator *mem, ingot_error *err);
+void page_pool_free(page_pool *p);
+
+// Room for `n_ctx` positions; no pages yet.
+ingot_status sequence_init(sequence *s, int32_t n_ctx, const ingot_allocator *mem, ingot_error *err);
+void sequence_free(sequence *s, page_pool *p);
+
+// Takes the pages that positions below `n_tokens` (<= n_ctx) need. INGOT_ERR_LIMIT, with nothing taken, if
+// there aren't enough.
+ingot_status sequence_reserve(sequence *s, page_pool *p, int32_t n_tokens, ingot_error *err);
+
+// Forgets all from position `n_tokens` on and gives back the pages that become empty.
+void sequence_truncate(sequence *s, page_pool *p, int32_t n_tokens);
+
+#endif

@@ -1,0 +1,212 @@
+#include "run/request.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+enum { PIECE_BYTES = 256 };
+
+static ingot_status check_tokens(const ingot_request *params, int32_t n_vocab, ingot_error *err) {
+    if (params->n_tokens == 0 || !params->tokens)
+        return fail(err, INGOT_ERR_INVALID, "the prompt has no tokens; at least one is needed");
+    for (size_t i = 0; i < params->n_tokens; i++)
+        if (params->tokens[i] < 0 || params->tokens[i] >= n_vocab)
+            return fail(err, INGOT_ERR_INVALID, "token %zu of the prompt is %d, expected 0 to %d", i,
+                        params->tokens[i], n_vocab - 1);
+    for (size_t i = 0; i < params->n_bias; i++)
+        if (params->bias[i].token < 0 || params->bias[i].token >= n_vocab || isnan(params->bias[i].bias))
+            return fail(err, INGOT_ERR_INVALID,
+                        "logit bias %zu is %g for token %d, expected a token from 0 to %d", i,
+                        (double)params->bias[i].bias, params->bias[i].token, n_vocab - 1);
+    if (params->max_tokens < -1)
+        return fail(err, INGOT_ERR_INVALID, "max_tokens is %d, expected -1 (no limit) or more",
+                    params->max_tokens);
+    if (params->prompt_logits &&
+        (params->first_logits < 0 || (size_t)params->first_logits >= params->n_tokens))
+        return fail(err, INGOT_ERR_INVALID, "first_logits is %d, expected 0 to %zu", params->first_logits,
+                    params->n_tokens - 1);
+    return INGOT_OK;
+}
+
+static ingot_status copy_arrays(request *r, ingot_error *err) {
+    ingot_request *p = &r->params;
+    r->tokens = mem_alloc(r->mem, p->n_tokens, sizeof *r->tokens);
+    r->bias = mem_alloc(r->mem, p->n_bias, sizeof *r->bias);
+    if (!r->tokens || !r->bias)
+        return fail_memory(err, p->n_tokens * sizeof *r->tokens, "a request");
+    memcpy(r->tokens, p->tokens, p->n_tokens * sizeof *r->tokens);
+    if (p->n_bias > 0)
+        memcpy(r->bias, p->bias, p->n_bias * sizeof *r->bias);
+    p->tokens = r->tokens;
+    p->bias = r->bias;
+    return stop_set_init(&r->stops, p->stop, p->n_stop, r->mem, err);
+}
+
+ingot_status request_new(const ingot_request *params, int32_t n_vocab, const ingot_allocator *mem,
+                         request **out, ingot_error *err) {
+    sample_params sampling;
+    TRY(check_tokens(params, n_vocab, err));
+    TRY(sample_params_read(params->sampling, params->n_sampling, &sampling, err));
+    request *r = mem_alloc(mem, 1, sizeof *r);
+    if (!r)
+        return fail_memory(err, sizeof *r, "a request");
+    r->mem = mem;
+    r->params = *params;
+    r->stop_index = -1;
+    r->stops.mem = mem;
+    r->sampler.mem = mem;
+    atomic_init(&r->cancel, false);
+    ingot_status status = copy_arrays(r, err);
+    if (status == INGOT_OK && params->max_tokens != 0)
+        status = sampler_init(&r->sampler, &sampling, params->seed, n_vocab, mem, err);
+    if (status != INGOT_OK) {
+        request_free(r);
+        return status;
+    }
+    *out = r;
+    return INGOT_OK;
+}
+
+void request_free(request *r) {
+    if (!r)
+        return;
+    stop_set_free(&r->stops);
+    sampler_free(&r->sampler);
+    mem_free(r->mem, r->tokens);
+    mem_free(r->mem, r->bias);
+    mem_free(r->mem, r->output);
+    mem_free(r->mem, r->published);
+    mem_free(r->mem, r->events);
+    mem_free(r->mem, r->read_text);
+    mem_free(r->mem, r);
+}
+
+// Makes *block hold at least `needed` items.
+static ingot_status grow(const ingot_allocator *mem, void **block, size_t *capacity, size_t needed,
+                         size_t item, ingot_error *err) {
+    if (needed <= *capacity)
+        return INGOT_OK;
+    size_t wanted = needed < 64 ? 64 : needed + needed / 2;
+    void *grown = mem_resize(mem, *block, wanted, item);
+    if (!grown)
+        return fail_memory(err, wanted * item, "a request's output");
+    *block = grown;
+    *capacity = wanted;
+    return INGOT_OK;
+}
+
+ingot_status request_append(request *r, const vocab *v, int32_t token, bool *stopped, ingot_error *err) {
+    *stopped = false;
+    if (!v)
+        return INGOT_OK;
+    char small[PIECE_BYTES];
+    size_t n = vocab_piece(v, token, r->params.special, small, sizeof small);
+    void *output = r->output;
+    ingot_status status = grow(r->mem, &output, &r->output_capacity, r->n_output + n, 1, err);
+    r->output = output;
+    TRY(status);
+    char *end = r->output + r->n_output;
+    if (n <= sizeof small)
+        memcpy(end, small, n);
+    else
+        vocab_piece(v, token, r->params.special, end, n);
+    for (size_t i = 0; i < n; i++) {
+        r->stop_index = stop_set_feed(&r->stops, end[i]);
+        r->n_output++;
+        if (r->stop_index >= 0) {
+            r->n_output -= r->stops.texts[r->stop_index].size;
+            *stopped = true;
+            return INGOT_OK;
+        }
+    }
+    return INGOT_OK;
+}
+
+// How far the output may be shown.
+static size_t showable(const request *r) {
+    size_t free_of_stops = r->n_output - stop_set_held(&r->stops);
+    if (free_of_stops <= r->n_shown)
+        return r->n_shown;
+    return r->n_shown + utf8_complete_prefix(r->output + r->n_shown, free_of_stops - r->n_shown);
+}
+
+// Copies the output up to `end` to where readers may look while the engine goes on.
+static ingot_status publish_output(request *r, size_t end, ingot_error *err) {
+    size_t n = end - r->n_shown;
+    void *published = r->published;
+    ingot_status status = grow(r->mem, &published, &r->published_capacity, r->n_published + n, 1, err);
+    r->published = published;
+    TRY(status);
+    if (n > 0)
+        memcpy(r->published + r->n_published, r->output + r->n_shown, n);
+    r->n_published += n;
+    r->n_shown = end;
+    return INGOT_OK;
+}
+
+ingot_status request_publish(request *r, ingot_event_kind kind, int32_t token, ingot_error *err) {
+    size_t begin = r->n_published;
+    if (r->first_event == r->n_events)
+        r->first_event = r->n_events = 0;
+    void *events = r->events;
+    ingot_status status = grow(r->mem, &events, &r->event_capacity, r->n_events + 1, sizeof *r->events, err);
+    r->events = events;
+    TRY(status);
+    TRY(publish_output(r, showable(r), err));
+    r->events[r->n_events++] =
+        (pending_event){kind, token, begin, r->n_published, r->n_prompt, r->n_generated};
+    return INGOT_OK;
+}
+
+void request_finish(request *r, ingot_finish finish, const ingot_error *error) {
+    r->finish = finish;
+    r->error = *error;
+    r->final_begin = r->n_published;
+    bool ended_well = finish != INGOT_FINISH_ERROR && finish != INGOT_FINISH_CANCELLED;
+    if (ended_well && r->n_output > r->n_shown && publish_output(r, r->n_output, &r->error) != INGOT_OK)
+        r->finish = INGOT_FINISH_ERROR;
+    r->finished = true;
+}
+
+// Copies published[begin, end) to where it stays until the next take.
+static ingot_status take_text(request *r, size_t begin, size_t end, ingot_str *out, ingot_error *err) {
+    void *text = r->read_text;
+    ingot_status status = grow(r->mem, &text, &r->read_capacity, end - begin, 1, err);
+    r->read_text = text;
+    TRY(status);
+    if (end > begin)
+        memcpy(r->read_text, r->published + begin, end - begin);
+    *out = (ingot_str){r->read_text, end - begin};
+    return INGOT_OK;
+}
+
+ingot_status request_take(request *r, ingot_event *out, ingot_error *err) {
+    *out = (ingot_event){.kind = INGOT_EVENT_NONE, .token = -1, .stop_index = -1};
+    if (r->first_event < r->n_events) {
+        const pending_event *e = &r->events[r->first_event];
+        TRY(take_text(r, e->text_begin, e->text_end, &out->text, err));
+        out->kind = e->kind;
+        out->token = e->token;
+        out->n_prompt = e->n_prompt;
+        out->n_generated = e->n_generated;
+        r->first_event++;
+    } else if (r->finished) {
+        bool ended_well = r->finish != INGOT_FINISH_ERROR && r->finish != INGOT_FINISH_CANCELLED;
+        if (ended_well)
+            TRY(take_text(r, r->final_begin, r->n_published, &out->text, err));
+        out->kind = ended_well ? INGOT_EVENT_DONE : INGOT_EVENT_ERROR;
+        out->n_prompt = r->n_prompt;
+        out->n_generated = r->n_generated;
+        out->finish = r->finish;
+        out->stop_index = r->stop_index;
+        out->prefill_seconds = r->prefill_seconds;
+        out->decode_seconds = r->decode_seconds;
+        out->error = r->error;
+        r->delivered = true;
+    } else {
+        return INGOT_OK;
+    }
+    out->n_cached = r->n_cached;
+    return INGOT_OK;
+}

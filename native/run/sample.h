@@ -1,0 +1,46 @@
+// Choosing a token from logits: logit bias, then the stages of samplers.def in their order, then a draw.
+#ifndef INGOT_RUN_SAMPLE_H
+#define INGOT_RUN_SAMPLE_H
+
+#include "base/mem.h"
+
+// The values of samplers.def's parameters.
+typedef struct sample_params {
+#define PARAM(name, value, min, max, integer, doc) double name;
+#define STAGE(name)
+#include "run/samplers.def"
+#undef PARAM
+#undef STAGE
+} sample_params;
+
+// Fills `out` from `values` (NULL: defaults) in the order of samplers.def. INGOT_ERR_INVALID for a value
+// outside its range, which it names.
+ingot_status sample_params_read(const double *values, size_t n, sample_params *out, ingot_error *err);
+
+typedef struct candidate {
+    int32_t token;
+    float logit;
+    double p; // with `sorted`, after top_p: not normalised
+} candidate;
+
+typedef struct sampler {
+    const ingot_allocator *mem;
+    sample_params params;
+    uint64_t seed;
+    int32_t n_vocab;
+    candidate *candidates; // [n_vocab]; the first n count
+    int32_t n;
+    bool sorted;     // likeliest first, ties by token
+    int32_t *counts; // [n_vocab] of recent tokens; zero between calls
+} sampler;
+
+ingot_status sampler_init(sampler *s, const sample_params *params, uint64_t seed, int32_t n_vocab,
+                          const ingot_allocator *mem, ingot_error *err);
+void sampler_free(sampler *s);
+
+// Chooses a token from `logits` [n_vocab], in which -INFINITY bans (NaN does too). `recent` are the tokens so
+// far, oldest first. The draw is number `index` of the seed. INGOT_ERR_INVALID if every token is banned.
+ingot_status sampler_choose(sampler *s, const float *logits, const int32_t *recent, int32_t n_recent,
+                            uint64_t index, int32_t *token, ingot_error *err);
+
+#endif

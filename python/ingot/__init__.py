@@ -1,0 +1,95 @@
+"""Ingot runs GGUF language models on ordinary machines.
+
+>>> import ingot
+>>> model = ingot.Model()  # the small model that comes with the package
+>>> model.generate("Once upon a time", max_tokens=8).n_generated
+8
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ingot.errors import (
+    ArgumentError,
+    CancelledError,
+    FileError,
+    FormatError,
+    IngotError,
+    InternalError,
+    LimitError,
+    NotFoundError,
+    OutOfMemoryError,
+    StateError,
+    TemplateError,
+    UnsupportedError,
+)
+
+if TYPE_CHECKING:
+    from ingot import gguf
+    from ingot.generation import Chunk, Completion, Stream, Timings
+    from ingot.machine import Device, InstructionSet, devices, instruction_sets
+    from ingot.model import Model, ModelInfo
+    from ingot.sampling import SamplerParam, sampler_params
+
+    __version__: str
+
+# Where the rest lives: `import ingot` is light, what it names is imported when asked for.
+_HOMES = {
+    "Chunk": "generation",
+    "Completion": "generation",
+    "Stream": "generation",
+    "Timings": "generation",
+    "Device": "machine",
+    "InstructionSet": "machine",
+    "devices": "machine",
+    "instruction_sets": "machine",
+    "__version__": "machine",
+    "Model": "model",
+    "ModelInfo": "model",
+    "SamplerParam": "sampling",
+    "sampler_params": "sampling",
+}
+
+__all__ = [
+    "ArgumentError",
+    "CancelledError",
+    "Chunk",
+    "Completion",
+    "Device",
+    "FileError",
+    "FormatError",
+    "IngotError",
+    "InstructionSet",
+    "InternalError",
+    "LimitError",
+    "Model",
+    "ModelInfo",
+    "NotFoundError",
+    "OutOfMemoryError",
+    "SamplerParam",
+    "StateError",
+    "Stream",
+    "TemplateError",
+    "Timings",
+    "UnsupportedError",
+    "devices",
+    "gguf",
+    "instruction_sets",
+    "sampler_params",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "gguf":
+        return importlib.import_module("ingot.gguf")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ingot' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"ingot.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, "gguf"])

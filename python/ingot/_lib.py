@@ -1,0 +1,296 @@
+"""The native library from below: errors, lifetimes, the shared runtime, callbacks.
+
+Nothing else in the package knows how C reports an error or who may free what.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from ingot import errors
+from ingot._native import ffi, lib
+
+Progress = Callable[[float], object]
+"""Called now and then with the share done, 0 to 1; an exception that it raises cancels the work."""
+
+_EXCEPTIONS: dict[int, type[errors.IngotError]] = {
+    lib.INGOT_ERR_INVALID: errors.ArgumentError,
+    lib.INGOT_ERR_MEMORY: errors.OutOfMemoryError,
+    lib.INGOT_ERR_IO: errors.FileError,
+    lib.INGOT_ERR_FORMAT: errors.FormatError,
+    lib.INGOT_ERR_UNSUPPORTED: errors.UnsupportedError,
+    lib.INGOT_ERR_NOT_FOUND: errors.NotFoundError,
+    lib.INGOT_ERR_LIMIT: errors.LimitError,
+    lib.INGOT_ERR_CANCELLED: errors.CancelledError,
+    lib.INGOT_ERR_STATE: errors.StateError,
+    lib.INGOT_ERR_INTERNAL: errors.InternalError,
+}
+
+
+def error_of(err: Any) -> errors.IngotError:
+    """The exception for a filled ``ingot_error``."""
+    kind = _EXCEPTIONS.get(err.status, errors.InternalError)
+    return kind(ffi.string(err.message).decode("utf-8", "replace") or f"error {err.status}")
+
+
+def check(function: Callable[..., int], *args: Any) -> None:
+    """Calls a fallible function, whose last parameter is the error; raises what it reports."""
+    err = ffi.new("ingot_error *")
+    status = function(*args, err)
+    if status != lib.INGOT_OK:
+        err.status = status
+        raise error_of(err)
+
+
+def text(pointer: Any) -> str:
+    """A NUL-terminated string."""
+    return str(ffi.string(pointer).decode("utf-8", "replace"))
+
+
+def raw(view: Any) -> bytes:
+    """The bytes of an ``ingot_str``."""
+    return bytes(ffi.buffer(view.data, view.size)) if view.size else b""
+
+
+def utf8(value: str) -> bytes:
+    """The bytes of a text; surrogate escapes (bytes that weren't UTF-8) become bytes again."""
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as e:
+        raise errors.ArgumentError(
+            f"the text holds half a surrogate pair, U+{ord(value[e.start]):04X}, at index {e.start}"
+        ) from None
+
+
+def path_bytes(path: str | os.PathLike[str]) -> bytes:
+    """A path as C takes it."""
+    name = os.fsencode(path)
+    if b"\0" in name:
+        raise errors.ArgumentError(f"the path {os.fspath(path)!r} holds a NUL byte")
+    return name
+
+
+def filled(ctype: str, guess: int, call: Callable[[Any, int, Any], None]) -> tuple[Any, int]:
+    """Memory of items that ``call(memory, capacity, size)`` fills, and their number.
+
+    ``call`` raises LimitError and stores the number it needs where the capacity is too small.
+    """
+    size = ffi.new("size_t *")
+    capacity = guess
+    while True:
+        memory = ffi.new(f"{ctype}[]", capacity)
+        try:
+            call(memory, capacity, size)
+        except errors.LimitError:
+            if size[0] <= capacity:
+                raise
+            capacity = size[0]
+        else:
+            return memory, size[0]
+
+
+# ---------------------------------------------------------------------------------------- lifetimes
+
+_lock = threading.RLock()  # over the counts of all handles; never held during a native call
+_era = 0  # counts the forks above this process: what was made in another era is the parent's
+
+
+class Handle:
+    """A native object, and how many are using it.
+
+    ``with handle as pointer:`` uses it. ``close`` forbids new uses, closes what was made from it,
+    and frees it: at once, or when the last user leaves. So nothing is freed under a running call,
+    and nobody waits for anybody.
+    """
+
+    _closed = True  # until __init__ is through
+
+    def __init__(
+        self, pointer: Any, free: Callable[[Any], object], what: str, parent: Handle | None = None
+    ) -> None:
+        self._pointer, self._free, self._what, self._parent = pointer, free, what, parent
+        self._children: weakref.WeakSet[Handle] = weakref.WeakSet()
+        self._users = 0
+        self._era = _era
+        if parent is not None:
+            try:
+                parent._enter(self)
+            except BaseException:
+                free(pointer)
+                raise
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can't be used any more (after a fork, in the child: as good as closed)."""
+        return self._closed or self._era != _era
+
+    def _enter(self, child: Handle | None = None) -> None:
+        with _lock:
+            if self._era != _era:
+                raise errors.StateError(
+                    f"the {self._what} was made before fork(): make another in this process"
+                )
+            if self._closed:
+                raise errors.StateError(f"the {self._what} is closed")
+            self._users += 1
+            if child is not None:
+                self._children.add(child)
+
+    def _leave(self) -> None:
+        if self._era != _era:
+            return
+        with _lock:
+            self._users -= 1
+            last = self._closed and self._users == 0
+        if last:
+            self._release()
+
+    def _release(self) -> None:
+        try:
+            self._free(self._pointer)
+        finally:
+            del self._free, self._pointer
+            if self._parent is not None:
+                self._parent._leave()
+
+    def __enter__(self) -> Any:
+        self._enter()
+        return self._pointer
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def pin(self, pointer: Any) -> Any:
+        """``pointer``, keeping the object alive until it is garbage, also when closed before."""
+        self._enter()
+        return ffi.gc(pointer, lambda _: self._leave())
+
+    def close(self, free: Callable[[Any], object] | None = None) -> None:
+        """Closes; ``free`` replaces the function that frees. Closing again does nothing."""
+        if self.closed:
+            return
+        with _lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._free = free or self._free
+            unused = self._users == 0
+            children = list(self._children)
+        for child in children:
+            child.close()
+        if unused:
+            self._release()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+# ------------------------------------------------------------------------------------------ runtime
+
+_runtimes: dict[tuple[int, str | None], Handle] = {}
+_runtimes_lock = threading.Lock()
+
+
+def runtime(threads: int | None = None) -> Handle:
+    """The process's runtime with so many threads (None: as many as pay), made at the first call.
+
+    The environment variable INGOT_ISA forces an instruction set.
+    """
+    if threads is not None and threads < 1:
+        raise errors.ArgumentError(f"threads is {threads}; expected at least 1")
+    key = (threads or 0, os.environ.get("INGOT_ISA") or None)
+    with _runtimes_lock:
+        if key not in _runtimes:
+            _runtimes[key] = _new_runtime(*key)
+        return _runtimes[key]
+
+
+def _new_runtime(threads: int, isa: str | None) -> Handle:
+    params = ffi.new("ingot_runtime_params *", lib.ingot_runtime_default_params())
+    name = ffi.NULL if isa is None else ffi.new("char[]", utf8(isa))
+    params.threads, params.isa, params.log = threads, name, lib.ingot_python_log
+    out = ffi.new("ingot_runtime **")
+    check(lib.ingot_runtime_new, params, out)
+    return Handle(out[0], lib.ingot_runtime_free, "runtime")
+
+
+@atexit.register
+def _close_runtimes() -> None:
+    for handle in list(_runtimes.values()):
+        handle.close()
+
+
+def _after_fork() -> None:
+    global _lock, _runtimes_lock, _era
+    _lock, _runtimes_lock = threading.RLock(), threading.Lock()
+    _era += 1
+    _runtimes.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+# ---------------------------------------------------------------------------------------- callbacks
+
+logger = logging.getLogger("ingot")
+_LEVELS = {
+    lib.INGOT_LOG_DEBUG: logging.DEBUG,
+    lib.INGOT_LOG_INFO: logging.INFO,
+    lib.INGOT_LOG_WARN: logging.WARNING,
+    lib.INGOT_LOG_ERROR: logging.ERROR,
+}
+
+
+@ffi.def_extern()  # type: ignore[untyped-decorator]
+def ingot_python_log(_user: Any, level: int, line: Any) -> None:
+    logger.log(_LEVELS.get(level, logging.ERROR), "%s", text(line))
+
+
+class _Watch:
+    """What the progress callback of one call leads to."""
+
+    def __init__(self, report: Progress | None) -> None:
+        self.report = report
+        self.raised: BaseException | None = None
+
+
+def _progress_raised(_kind: object, value: BaseException, trace: TracebackType) -> None:
+    ffi.from_handle(trace.tb_frame.f_locals["user"]).raised = value
+
+
+@ffi.def_extern(error=False, onerror=_progress_raised)  # type: ignore[untyped-decorator]
+def ingot_python_progress(user: Any, done: float) -> bool:
+    watch: _Watch = ffi.from_handle(user)
+    if watch.report is not None:
+        watch.report(done)
+    return True
+
+
+@contextmanager
+def watched(report: Progress | None) -> Iterator[tuple[Any, Any]]:
+    """The two arguments (function, user) of a native call that reports progress.
+
+    What the callback raised, Ctrl-C too, cancels the call and is raised when the block ends.
+    """
+    watch = _Watch(report)
+    handle = ffi.new_handle(watch)
+    try:
+        yield lib.ingot_python_progress, handle
+    except errors.CancelledError:
+        if watch.raised is None:
+            raise
+    if watch.raised is not None:
+        raise watch.raised

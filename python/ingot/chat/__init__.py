@@ -1,0 +1,5 @@
+"""Chat templates: a model's own Jinja, which turns a conversation into a prompt."""
+
+from ingot.chat.template import chosen_template, render
+
+__all__ = ["chosen_template", "render"]

@@ -1,0 +1,304 @@
+"""Generating: a request to the engine, its stream of chunks, and what comes of it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ingot import errors
+from ingot._lib import Handle, Progress, check, error_of, raw, utf8
+from ingot._native import ffi, lib
+from ingot.sampling import sampling_values
+
+_WAIT_MS = 50  # longest native wait: what Ctrl-C, or close() in another thread, has to wait for
+_INT32_MAX = 2**31 - 1
+
+_FINISH = {
+    lib.INGOT_FINISH_EOS: "eos",
+    lib.INGOT_FINISH_STOP: "stop",
+    lib.INGOT_FINISH_LENGTH: "length",
+    lib.INGOT_FINISH_CONTEXT: "context",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a request asks for beside its prompt; as ``Model.generate`` documents it."""
+
+    max_tokens: int | None = 256
+    stop: str | Sequence[str] = ()
+    seed: int | None = None
+    logit_bias: Mapping[int, float] | None = None
+    ignore_eos: bool = False
+    special: bool = False
+    sampling: Mapping[str, object] | None = None
+
+    @classmethod
+    def of(cls, keywords: Mapping[str, Any]) -> Options:
+        """From keyword arguments: what is no field here is a sampling parameter."""
+        own = {field.name for field in fields(cls)} - {"sampling"}
+        known = {name: value for name, value in keywords.items() if name in own}
+        return cls(**known, sampling={k: v for k, v in keywords.items() if k not in own})
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What came since the last one: at most one token, and the text that may be shown now.
+
+    The last chunk has a ``finish_reason`` and no token. Texts end at whole code points, and what
+    could become a stop text is held back, so a token's text may come with a later chunk.
+    """
+
+    text: str
+    token: int | None
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds spent on the prompt and on the generated tokens, and tokens per second."""
+
+    prompt_seconds: float
+    decode_seconds: float
+    prompt_speed: float
+    decode_speed: float
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A finished answer.
+
+    ``finish_reason``: "eos" (the model ended it), "stop" (a stop text, which is not part of the
+    text), "length" (max_tokens), "context" (the context is full). ``seed`` gives it again.
+    """
+
+    text: str
+    tokens: list[int]
+    finish_reason: str
+    stop: str | None
+    n_prompt: int
+    n_generated: int
+    seed: int
+    timings: Timings
+
+
+def token_array(ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int32]:
+    """Token ids as C takes them."""
+    array = np.asarray(ids)
+    if array.size == 0:
+        return np.empty(0, np.int32)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise errors.ArgumentError(
+            f"expected a sequence of token ids (integers), got {array.dtype} of shape {array.shape}"
+        )
+    if array.min() < -_INT32_MAX or array.max() > _INT32_MAX:
+        raise errors.ArgumentError("a token id doesn't fit into 32 bits")
+    return np.ascontiguousarray(array, np.int32)
+
+
+class Request:
+    """A request in an engine's hands. ``close`` cancels it; a dropped one is closed."""
+
+    def __init__(
+        self,
+        engine: Handle,
+        tokens: npt.NDArray[np.int32],
+        options: Options,
+        seed: int,
+        logits: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        stops = [options.stop] if isinstance(options.stop, str) else list(options.stop)
+        texts = [ffi.from_buffer(utf8(text)) for text in stops]
+        bias = list((options.logit_bias or {}).items())
+        values = sampling_values(options.sampling or {})
+        native = ffi.new("ingot_request *", lib.ingot_request_default())
+        memory = {
+            "tokens": ffi.from_buffer("int32_t[]", tokens),
+            "sampling": ffi.new("double[]", values),
+            "bias": ffi.new("ingot_logit_bias[]", [_bias(*pair) for pair in bias]),
+            "stop": ffi.new("ingot_str[]", [(text, len(text)) for text in texts]),
+        }
+        for name, data in memory.items():
+            setattr(native, name, data)
+        native.n_tokens, native.n_sampling = len(tokens), len(values)
+        native.n_bias, native.n_stop = len(bias), len(stops)
+        native.max_tokens, native.seed = _max_tokens(options.max_tokens), seed
+        native.ignore_eos, native.special = options.ignore_eos, options.special
+        if logits is not None:
+            native.prompt_logits = ffi.from_buffer("float[]", logits, require_writable=True)
+            native.first_logits = len(tokens) - len(logits)
+
+        out = ffi.new("uint64_t *")
+        with engine as pointer:
+            check(lib.ingot_engine_submit, pointer, native, out)
+            # The third item is there to live as long as C may write to it.
+            self._handle = Handle((pointer, out[0], logits), _drop, "request", engine)
+        self._event = ffi.new("ingot_event *")
+        self._reading = threading.Lock()  # an event's text is valid until the next wait
+        self.stops = stops
+
+    def next(self) -> Event | None:
+        """Waits for the next event, None if it takes long. Raises what a request failed with."""
+        if not self._reading.acquire(blocking=False):
+            raise errors.StateError("another thread is reading this request")
+        try:
+            with self._handle as (engine, number, _):
+                check(lib.ingot_engine_wait, engine, number, _WAIT_MS, self._event)
+                return self._read(self._event)
+        finally:
+            self._reading.release()
+
+    def _read(self, event: Any) -> Event | None:
+        if event.kind == lib.INGOT_EVENT_NONE:
+            return None
+        if event.kind == lib.INGOT_EVENT_ERROR:
+            raise error_of(event.error)
+        done = event.kind == lib.INGOT_EVENT_DONE
+        return Event(
+            token=event.token if event.kind == lib.INGOT_EVENT_TOKEN else None,
+            text=raw(event.text).decode("utf-8", "replace"),
+            n_prompt=event.n_prompt,
+            finish=_FINISH[event.finish] if done else None,
+            stop=self.stops[event.stop_index] if event.finish == lib.INGOT_FINISH_STOP else None,
+            prompt_seconds=event.prefill_seconds,
+            decode_seconds=event.decode_seconds,
+        )
+
+    def close(self) -> None:
+        self._handle.close()
+
+
+@dataclass(frozen=True)
+class Event:
+    """An ``ingot_event``, copied. ``finish`` is set in the last one."""
+
+    token: int | None
+    text: str
+    n_prompt: int
+    finish: str | None
+    stop: str | None
+    prompt_seconds: float
+    decode_seconds: float
+
+
+class Stream(Iterator[Chunk]):
+    """The chunks of an answer as they come.
+
+    Closing it, leaving its ``with`` block or dropping it cancels the request at once.
+    """
+
+    def __init__(
+        self,
+        engine: Handle,
+        tokens: npt.NDArray[np.int32],
+        options: Options,
+        progress: Progress | None = None,
+    ) -> None:
+        self.seed = secrets.randbits(32) if options.seed is None else _seed(options.seed)
+        self.n_prompt = len(tokens)
+        self._progress = progress
+        self._tokens: list[int] = []
+        self._texts: list[str] = []
+        self._completion: Completion | None = None
+        self._ended = False
+        self._request = Request(engine, tokens, options, self.seed)
+
+    def __next__(self) -> Chunk:
+        while not self._ended:
+            try:
+                event = self._request.next()
+            except errors.IngotError:
+                if self._ended:  # closed meanwhile, by another thread or a signal handler
+                    break
+                self.close()
+                raise
+            if event is None:
+                continue
+            if event.finish is None and event.token is None:
+                if self._progress is not None:
+                    self._progress(event.n_prompt / self.n_prompt)
+                continue
+            return self._chunk(event)
+        raise StopIteration
+
+    def _chunk(self, event: Event) -> Chunk:
+        self._texts.append(event.text)
+        if event.token is not None:
+            self._tokens.append(event.token)
+        if event.finish is not None:
+            self._completion = self._finish(event, event.finish)
+            self.close()
+        return Chunk(event.text, event.token, event.finish)
+
+    def _finish(self, event: Event, reason: str) -> Completion:
+        n = len(self._tokens)
+        prompt, decode = event.prompt_seconds, event.decode_seconds
+        return Completion(
+            text="".join(self._texts),
+            tokens=self._tokens,
+            finish_reason=reason,
+            stop=event.stop,
+            n_prompt=self.n_prompt,
+            n_generated=n,
+            seed=self.seed,
+            timings=Timings(
+                prompt,
+                decode,
+                self.n_prompt / prompt if prompt > 0 else 0.0,
+                n / decode if decode > 0 else 0.0,
+            ),
+        )
+
+    @property
+    def completion(self) -> Completion:
+        """The whole answer, once the stream has come to its end."""
+        if self._completion is None:
+            raise errors.StateError("the stream hasn't come to its end")
+        return self._completion
+
+    def close(self) -> None:
+        self._ended = True
+        self._request.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _drop(request: tuple[Any, int, object]) -> None:
+    engine, number, _ = request
+    lib.ingot_engine_drop(engine, number)
+
+
+def _max_tokens(value: int | None) -> int:
+    if value is None:
+        return -1
+    if value < 0:
+        raise errors.ArgumentError(f"max_tokens is {value}; expected 0 or more, None for no limit")
+    return min(value, _INT32_MAX)
+
+
+def _seed(value: int) -> int:
+    if not 0 <= value < 1 << 64:
+        raise errors.ArgumentError(f"seed is {value}; expected 0 to 2**64 - 1")
+    return value
+
+
+def _bias(token: int, bias: float) -> tuple[int, float]:
+    if not -_INT32_MAX <= token <= _INT32_MAX:
+        raise errors.ArgumentError(f"logit_bias: {token} is no token")
+    return token, float(bias)

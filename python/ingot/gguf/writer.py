@@ -1,0 +1,170 @@
+"""Writing GGUF files."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ingot import errors
+from ingot._lib import Handle, check, path_bytes, runtime, utf8
+from ingot._native import ffi, lib
+from ingot.gguf.types import TensorType, quantize, type_by_name
+from ingot.gguf.values import NativeValue
+
+_PIECE_WEIGHTS = 1 << 20  # written at a time
+_OWN_TYPES = {"float32": "F32", "float16": "F16", "float64": "F64"} | {
+    f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)
+}
+
+
+class Writer:
+    """A GGUF file being written; it appears under its name when ``close`` succeeded.
+
+    Metadata is written at once, tensors are kept by reference until ``close``. As a context manager
+    an exception inside the block leaves no file. ``max_split_bytes`` starts a new file of a split
+    before tensor data exceeds it; ``path`` is then the stem of NAME-00001-of-0000N.gguf.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        alignment: int | None = None,
+        max_split_bytes: int | None = None,
+    ) -> None:
+        params = ffi.new("ingot_gguf_writer_params *")
+        params.alignment = _unsigned("alignment", alignment)
+        params.max_split_bytes = _unsigned("max_split_bytes", max_split_bytes)
+        self._tensors: list[tuple[npt.NDArray[Any], str | None]] = []
+        shared = runtime()
+        out = ffi.new("ingot_gguf_writer **")
+        with shared as native:
+            check(lib.ingot_gguf_writer_new, native, path_bytes(path), params, out)
+            self._writer = Handle(out[0], lib.ingot_gguf_writer_abort, "GGUF writer", shared)
+
+    def add(self, key: str, value: object, type: str | None = None) -> None:  # noqa: A002
+        """Adds a metadata entry: a number, bool, str or bytes, an array of those, or of arrays.
+
+        Without ``type`` ints become uint32 (int32, uint64 or int64 where they don't fit), floats
+        float32; numpy values keep their type. ``type`` is that of the value, or of an array's
+        items: "uint8" to "int64", "float32", "float64", "bool" or "string".
+        """
+        native = NativeValue(key, value, type)
+        with self._writer as writer:
+            check(lib.ingot_gguf_writer_kv, writer, _name(key), native.pointer)
+
+    def add_tensor(
+        self,
+        name: str,
+        array: npt.ArrayLike,
+        type: str | None = None,  # noqa: A002
+        *,
+        shape: Sequence[int] | None = None,
+    ) -> None:
+        """Adds a tensor.
+
+        Without ``type`` the array's own is written: float32, float16, float64, int8 to int64. With
+        one, an array of floats is encoded to it when the file is written. A uint8 array is taken
+        for data that is already encoded: rows of bytes, or, with the weights' ``shape`` (rows first),
+        any layout of them.
+        """
+        data = np.asarray(array).view()
+        if data.ndim == 0:
+            raise errors.ArgumentError(f"tensor {name}: a scalar is no tensor")
+        own = _OWN_TYPES.get(data.dtype.name)
+        if type is None and own is None:
+            raise errors.ArgumentError(f"tensor {name}: an array of {data.dtype} needs type=")
+        kind = type_by_name(type or own or "")
+        if data.dtype == np.uint8:
+            dims = _encoded_shape(name, data, kind, shape)
+        elif shape is not None:
+            raise errors.ArgumentError(f"tensor {name}: shape= goes with encoded data (uint8)")
+        elif kind.name != own and not (data.dtype.kind == "f" and kind.can_encode):
+            raise errors.ArgumentError(
+                f"tensor {name}: {data.dtype} can't be encoded to {kind.name}"
+            )
+        else:
+            dims = data.shape
+            kind.row_bytes(dims[-1])
+        plain = data.dtype == np.uint8 or kind.name == own
+        native = ffi.new("uint64_t[]", list(reversed(dims)))
+        with self._writer as writer:
+            check(lib.ingot_gguf_writer_tensor, writer, _name(name), kind.id, len(dims), native)
+        self._tensors.append((data, None if plain else kind.name))
+
+    def close(self) -> None:
+        """Writes the tensors and puts the file in its place; closing again does nothing."""
+        if self._writer.closed:
+            return
+        try:
+            with self._writer as writer:
+                for data, encode_to in self._tensors:
+                    for piece in _pieces(data, encode_to):
+                        memory = ffi.from_buffer(piece)
+                        check(lib.ingot_gguf_writer_data, writer, memory, piece.nbytes)
+        except BaseException:
+            self.abort()
+            raise
+        self._tensors.clear()
+        self._writer.close(lambda writer: check(lib.ingot_gguf_writer_finish, writer))
+
+    def abort(self) -> None:
+        """Drops the unfinished file."""
+        self._tensors.clear()
+        self._writer.close()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+def _encoded_shape(
+    name: str, data: npt.NDArray[Any], kind: TensorType, shape: Sequence[int] | None
+) -> tuple[int, ...]:
+    """The shape in weights of encoded data."""
+    if shape is None:
+        return (*data.shape[:-1], kind.row_width(data.shape[-1]))
+    expected = kind.row_bytes(shape[-1]) * math.prod(shape[:-1]) if len(shape) else 0
+    if data.nbytes != expected:
+        raise errors.ArgumentError(
+            f"tensor {name}: {kind.name} weights of shape {tuple(shape)} take {expected} bytes, "
+            f"got {data.nbytes}"
+        )
+    return tuple(shape)
+
+
+def _pieces(data: npt.NDArray[Any], encode_to: str | None) -> Iterator[npt.NDArray[Any]]:
+    """The bytes to write, some rows at a time."""
+    rows = data.reshape(-1, data.shape[-1])
+    step = max(1, _PIECE_WEIGHTS // max(1, data.shape[-1]))
+    for begin in range(0, len(rows), step):
+        piece = np.ascontiguousarray(rows[begin : begin + step])
+        yield piece if encode_to is None else quantize(piece, encode_to)
+
+
+def _name(name: str) -> bytes:
+    if "\0" in name:
+        raise errors.ArgumentError(f"the name {name!r} holds a NUL byte")
+    return utf8(name)
+
+
+def _unsigned(name: str, value: int | None) -> int:
+    if value is not None and not 0 < value < 1 << 64:
+        raise errors.ArgumentError(f"{name} is {value}; expected a positive number of bytes")
+    return value or 0

@@ -1,0 +1,63 @@
+"""The machine: instruction sets and devices."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from ingot._lib import check, runtime, text
+from ingot._native import ffi, lib
+
+__version__ = text(lib.ingot_version())
+
+
+@dataclass(frozen=True)
+class InstructionSet:
+    """Kernels compiled into the library, and whether this machine can run them."""
+
+    name: str
+    usable: bool
+    active: bool  # what models run on: the best usable one, or what INGOT_ISA says
+
+
+@dataclass(frozen=True)
+class Device:
+    """Something that computes; memory in bytes, ``memory_free`` within what cgroups allow."""
+
+    name: str
+    description: str
+    memory_total: int
+    memory_free: int
+    threads: int
+
+
+def instruction_sets() -> list[InstructionSet]:
+    """Worst first."""
+    with runtime() as native:
+        active = text(lib.ingot_runtime_isa(native))
+    found = []
+    for i in itertools.count():
+        name = lib.ingot_isa_name(i)
+        if name == ffi.NULL:
+            break
+        found.append(InstructionSet(text(name), lib.ingot_isa_usable(i), text(name) == active))
+    return found
+
+
+def devices() -> list[Device]:
+    found = []
+    with runtime() as native:
+        threads = lib.ingot_runtime_threads(native)
+        for i in range(lib.ingot_device_count(native)):
+            out = ffi.new("ingot_device *")
+            check(lib.ingot_device_get, native, i, out)
+            found.append(
+                Device(
+                    text(out.name),
+                    text(out.description),
+                    out.memory_total,
+                    out.memory_free,
+                    threads,
+                )
+            )
+    return found

@@ -1,0 +1,454 @@
+"""Models: text in, text out."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+
+import ingot
+from ingot import errors
+from ingot._lib import (
+    Handle,
+    Progress,
+    check,
+    filled,
+    logger,
+    path_bytes,
+    raw,
+    runtime,
+    text,
+    utf8,
+    watched,
+)
+from ingot._native import ffi, lib
+from ingot.generation import Completion, Options, Request, Stream, token_array
+from ingot.gguf.types import type_by_name
+from ingot.gguf.values import Metadata
+
+Tokens = Sequence[int] | npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model is. From ``n_ctx_train`` on the numbers are 0 with ``vocab_only``."""
+
+    architecture: str
+    n_vocab: int
+    n_ctx_train: int
+    n_layer: int
+    n_embd: int
+    n_head: int
+    n_head_kv: int
+    n_params: int
+    weight_bytes: int
+    kv_bytes_per_token_f16: int
+
+
+@dataclass(frozen=True)
+class Specials:
+    """The ids of special tokens, None where the model has none."""
+
+    bos: int | None
+    eos: int | None
+    eot: int | None
+    unk: int | None
+    sep: int | None
+    pad: int | None
+    mask: int | None
+    cls: int | None
+    add_bos: bool
+    add_eos: bool
+    add_sep: bool
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of the vocabulary; ``text`` as the file spells it."""
+
+    id: int
+    text: str
+    score: float
+    kind: str
+    ends_generation: bool
+
+
+_KINDS = ("undefined", "normal", "unknown", "control", "user-defined", "unused", "byte")
+
+
+def bundled_model() -> Path:
+    """The small model that comes with the package."""
+    for folder in ingot.__path__:  # an editable install has two
+        path = Path(folder, "models", "ingot-tiny-q8_0.gguf")
+        if path.exists():
+            return path
+    raise errors.FileError(
+        f"the bundled model is missing from {list(ingot.__path__)}: reinstall ingot"
+    )
+
+
+class Model:
+    """A GGUF model. Without ``path`` it is the small one that comes with the package.
+
+    n_ctx        positions of a sequence (None: the model's own, less if memory doesn't allow it)
+    threads      (None: as many as pay; models with the same number share a thread pool)
+    kv_type      tensor type of the attention cache: "f16" or "f32"
+    n_batch      most tokens in one forward pass (None: 256)
+    pre          the pre-tokenizer to use instead of the file's
+    vocab_only   no weights: tokenise and detokenise only
+    mmap, mlock  map the file or read it; keep it in physical memory
+    progress     called with the share that is loaded; an exception in it cancels the load
+
+    A model may be used from several threads at once. Closing it while another thread generates ends
+    that generation with StateError.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        n_ctx: int | None = None,
+        threads: int | None = None,
+        kv_type: str = "f16",
+        vocab_only: bool = False,
+        n_batch: int | None = None,
+        pre: str | None = None,
+        mlock: bool = False,
+        mmap: bool = True,
+        progress: Progress | None = None,
+    ) -> None:
+        self.path = os.fspath(bundled_model() if path is None else path)
+        self._engine_params = (
+            _positive("n_ctx", n_ctx),
+            type_by_name(kv_type).id,
+            _positive("n_batch", n_batch),
+        )
+        self._engine: Handle | None = None
+        self._engine_lock = threading.Lock()
+
+        pre_name = ffi.NULL if pre is None else ffi.new("char[]", utf8(pre))
+        params = ffi.new("ingot_model_params *", lib.ingot_model_default_params())
+        params.file.no_map, params.file.lock = not mmap, mlock
+        params.vocab_only, params.pre = vocab_only, pre_name
+        shared = runtime(threads)
+        out = ffi.new("ingot_model **")
+        with shared as native, watched(progress) as (function, user):
+            name = path_bytes(self.path)
+            check(lib.ingot_model_open, native, name, params, function, user, out)
+            self._model = Handle(out[0], lib.ingot_model_close, "model", shared)
+        self.metadata = Metadata(self._model, lib.ingot_model_gguf)
+        self.info = self._read_info()
+
+    def _read_info(self) -> ModelInfo:
+        native = ffi.new("ingot_model_info *")
+        with self._model as model:
+            lib.ingot_model_get_info(model, native)
+        values = {field.name: getattr(native, field.name) for field in fields(ModelInfo)}
+        return ModelInfo(**values | {"architecture": text(native.architecture)})
+
+    # ----------------------------------------------------------------------------------------- text
+
+    def tokenize(
+        self, text: str | bytes, add_special: bool = False, parse_special: bool = False
+    ) -> list[int]:
+        """The tokens of a text.
+
+        ``add_special`` adds what the model wants around a text (BOS, EOS, ...) unless it is there;
+        ``parse_special`` turns the names of control tokens in the text into those tokens.
+        """
+        data = text if isinstance(text, bytes) else utf8(text)
+        args = (data, len(data), add_special, parse_special)
+        with self._model as model:
+            tokens, n = filled(
+                "int32_t", len(data) + 16, partial(check, lib.ingot_tokenize, model, *args)
+            )
+        return list(ffi.unpack(tokens, n))
+
+    def detokenize_bytes(self, ids: Tokens, special: bool = False) -> bytes:
+        """The bytes of tokens; ``special`` keeps the names of control tokens."""
+        tokens = token_array(ids)
+        args = (ffi.from_buffer("int32_t[]", tokens), len(tokens), special)
+        with self._model as model:
+            memory, size = filled(
+                "char", 16 * len(tokens) + 16, partial(check, lib.ingot_detokenize, model, *args)
+            )
+        return bytes(ffi.buffer(memory, size))
+
+    def detokenize(self, ids: Tokens, special: bool = False, errors: str = "replace") -> str:
+        """The text of tokens; ``errors`` as in ``bytes.decode``."""
+        return self.detokenize_bytes(ids, special).decode("utf-8", errors)
+
+    def token(self, token: int) -> Token:
+        """What the vocabulary says of a token."""
+        info = ffi.new("ingot_token_info *")
+        with self._model as model:
+            check(lib.ingot_token_get, model, token_array([token])[0], info)
+            spelling = raw(info.text).decode("utf-8", "surrogateescape")
+        return Token(token, spelling, info.score, _KINDS[info.kind], info.ends_generation)
+
+    @property
+    def specials(self) -> Specials:
+        native = ffi.new("ingot_special_tokens *")
+        with self._model as model:
+            lib.ingot_model_specials(model, native)
+        values = {field.name: getattr(native, field.name) for field in fields(Specials)}
+        found: dict[str, Any] = {k: None if v == -1 else v for k, v in values.items()}
+        return Specials(**found)
+
+    # ------------------------------------------------------------------------------------ computing
+
+    @property
+    def n_ctx(self) -> int:
+        """How many positions a sequence may have here. Starts the engine."""
+        info = ffi.new("ingot_engine_info *")
+        with self._started() as engine:
+            lib.ingot_engine_get_info(engine, info)
+        return int(info.n_ctx)
+
+    def _started(self) -> Handle:
+        with self._engine_lock:
+            if self._engine is None or self._engine.closed:
+                self._engine = self._start()
+            return self._engine
+
+    def _start(self) -> Handle:
+        params = ffi.new("ingot_engine_params *", lib.ingot_engine_default_params())
+        params.n_ctx, params.kv_type, params.n_batch = self._engine_params
+        out = ffi.new("ingot_engine **")
+        with self._model as model:
+            check(lib.ingot_engine_new, model, params, out)
+            engine = Handle(out[0], lib.ingot_engine_free, "model", self._model)
+        info = ffi.new("ingot_engine_info *")
+        with engine as pointer:
+            lib.ingot_engine_get_info(pointer, info)
+        if info.n_ctx_reduced:
+            logger.warning(
+                "the context is %d of the model's %d tokens: memory allows no more",
+                info.n_ctx,
+                self.info.n_ctx_train,
+            )
+        return engine
+
+    def logits(self, ids: Tokens, first: int = 0) -> npt.NDArray[np.float32]:
+        """The logits after each token from index ``first`` on: float32 [T - first, n_vocab]."""
+        tokens = token_array(ids)
+        if not 0 <= first < len(tokens):
+            raise errors.ArgumentError(f"first is {first} of {len(tokens)} tokens")
+        out = np.empty((len(tokens) - first, self.info.n_vocab), np.float32)
+        request = Request(self._started(), tokens, Options(max_tokens=0), 0, out)
+        try:
+            while (event := request.next()) is None or event.finish is None:
+                pass
+        finally:
+            request.close()
+        return out
+
+    @overload
+    def generate(
+        self,
+        prompt: str | Tokens,
+        *,
+        stream: Literal[False] = False,
+        max_tokens: int | None = 256,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        ignore_eos: bool = False,
+        special: bool = False,
+        progress: Progress | None = None,
+        **sampling: float,
+    ) -> Completion: ...
+
+    @overload
+    def generate(
+        self,
+        prompt: str | Tokens,
+        *,
+        stream: Literal[True],
+        max_tokens: int | None = 256,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        ignore_eos: bool = False,
+        special: bool = False,
+        progress: Progress | None = None,
+        **sampling: float,
+    ) -> Stream: ...
+
+    def generate(
+        self,
+        prompt: str | Tokens,
+        *,
+        stream: bool = False,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Completion | Stream:
+        """Continues a prompt: tokens, or a text (BOS is added, control tokens' names are text).
+
+        max_tokens   to generate at most; None: as many as the context holds
+        stop         texts that end the answer and aren't part of it
+        seed         None: a random one, which the answer reports
+        logit_bias   token -> what is added to its logit; -inf bans it
+        ignore_eos   never choose a token that ends generation
+        special      show the names of control tokens in the text
+        progress     called with the share of the prompt that is computed
+        sampling     temperature=..., top_k=..., ...: see ``ingot.sampler_params()``
+        """
+        ids = self.tokenize(prompt, add_special=True) if isinstance(prompt, str) else prompt
+        return self._answer(token_array(ids), stream, progress, options)
+
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        add_generation_prompt: bool = True,
+        stream: Literal[False] = False,
+        max_tokens: int | None = 256,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        ignore_eos: bool = False,
+        special: bool = False,
+        progress: Progress | None = None,
+        **sampling: float,
+    ) -> Completion: ...
+
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        add_generation_prompt: bool = True,
+        stream: Literal[True],
+        max_tokens: int | None = 256,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        ignore_eos: bool = False,
+        special: bool = False,
+        progress: Progress | None = None,
+        **sampling: float,
+    ) -> Stream: ...
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        add_generation_prompt: bool = True,
+        stream: bool = False,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Completion | Stream:
+        """Answers a conversation (see ``apply_template``); the rest is as in ``generate``."""
+        prompt = self.apply_template(
+            messages,
+            tools=tools,
+            template=template,
+            variables=variables,
+            add_generation_prompt=add_generation_prompt,
+        )
+        return self._answer(token_array(self._prompt_tokens(prompt)), stream, progress, options)
+
+    def apply_template(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        add_generation_prompt: bool = True,
+    ) -> str:
+        """The prompt for a conversation of {"role": ..., "content": ...} messages.
+
+        template    None: the model's own; else the name of one of its variants, or a Jinja text
+        variables   more names for the template, such as {"enable_thinking": False}
+        """
+        from ingot.chat import chosen_template, render
+
+        source = chosen_template(self.metadata, template, tools is not None)
+        return render(
+            source,
+            {
+                **self._special_texts(),
+                "messages": messages,
+                "tools": tools,
+                "add_generation_prompt": add_generation_prompt,
+                **(variables or {}),
+            },
+        )
+
+    def _special_texts(self) -> dict[str, str]:
+        """What templates know the special tokens as."""
+        found = self.specials
+        ids = {"bos_token": found.bos, "eos_token": found.eos, "unk_token": found.unk}
+        ids |= {"pad_token": found.pad, "sep_token": found.sep, "cls_token": found.cls}
+        return {name: self.token(id).text for name, id in ids.items() if id is not None}  # noqa: A001
+
+    def _prompt_tokens(self, prompt: str) -> list[int]:
+        """The tokens of a rendered template, with BOS in front if the model wants it, once."""
+        tokens = self.tokenize(prompt, parse_special=True)
+        special = self.specials
+        if special.add_bos and special.bos is not None and tokens[:1] != [special.bos]:
+            tokens.insert(0, special.bos)
+        return tokens
+
+    def _answer(
+        self,
+        tokens: npt.NDArray[np.int32],
+        stream: bool,
+        progress: Progress | None,
+        options: dict[str, Any],
+    ) -> Completion | Stream:
+        chunks = Stream(self._started(), tokens, Options.of(options), progress)
+        if stream:
+            return chunks
+        with chunks:
+            for _ in chunks:
+                pass
+        return chunks.completion
+
+    # -------------------------------------------------------------------------------------- closing
+
+    def close(self) -> None:
+        """Ends what runs and frees the model; closing again does nothing."""
+        self._model.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._model.closed else ""
+        return f"<ingot.Model {self.path!r}: {self.info.architecture}{state}>"
+
+
+def _positive(name: str, value: int | None) -> int:
+    """0, which means the default in C, for None."""
+    if value is not None and not 0 < value < 1 << 31:
+        raise errors.ArgumentError(f"{name} is {value}; expected at least 1")
+    return value or 0

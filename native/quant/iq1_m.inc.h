@@ -23,7 +23,7 @@ static inline void iq1_m_decode(const block_iq1_m *restrict b, float *restrict y
     float d = half_decode((uint16_t)half);
     int8_t values[256];
     for (int i = 0; i < 32; i++) {
-        uint32_t index = b->low[i] | (b->high[i / 2] >> 4 * (i % 2) & 7u) << 8;
+        uint32_t index = b->low[i] | ((uint32_t)b->high[i / 2] >> 4 * (i % 2) & 7) << 8;
         memcpy(values + 8 * i, &codebook_iq1[index], 8);
     }
     for (int i = 0; i < 32; i++) {

@@ -17,7 +17,7 @@ static inline void iq1_s_decode(const block_iq1_s *restrict b, float *restrict y
     float d = half_load(b->d);
     int8_t values[256];
     for (int i = 0; i < 32; i++) {
-        uint32_t index = b->low[i] | (load_u16(b->high[i / 4]) >> 3 * (i % 4) & 7u) << 8;
+        uint32_t index = b->low[i] | ((uint32_t)load_u16(b->high[i / 4]) >> 3 * (i % 4) & 7) << 8;
         memcpy(values + 8 * i, &codebook_iq1[index], 8);
     }
     for (int i = 0; i < 8; i++) {

@@ -20,7 +20,7 @@ static inline void iq2_s_decode(const block_iq2_s *restrict b, float *restrict y
     float d = half_load(b->d);
     int8_t values[256];
     for (int i = 0; i < 32; i++) {
-        uint32_t index = b->low[i] | (b->high[i / 4] >> 2 * (i % 4) & 3u) << 8;
+        uint32_t index = b->low[i] | ((uint32_t)b->high[i / 4] >> 2 * (i % 4) & 3) << 8;
         codebook_sign8(codebook_iq2_s[index], b->signs[i], values + 8 * i);
     }
     for (int i = 0; i < 16; i++) {

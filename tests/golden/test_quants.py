@@ -1,0 +1,81 @@
+"""Every tensor type against the bytes and floats that llama.cpp makes: equal bit for bit."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from golden import HERE, quant_records, same_bits, shared
+from ingot import errors, gguf
+
+ENCODED = ["F32", "F16", "BF16", "Q8_0"]
+PLAIN = ["F32", "F64", "I8", "I16", "I32", "I64"]
+DECODED_BY_GGUF = [
+    *("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K"),
+    *("Q6_K", "IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL"),
+    *("IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4"),
+]
+TYPES = [*DECODED_BY_GGUF, "F64", "I8", "I16", "I32", "I64", "Q8_1", "Q8_K", "Q1_0", "Q2_0"]
+
+
+def test_every_type_is_tested() -> None:
+    assert set(gguf.types()) == set(TYPES) == set(quant_records())
+    assert {name for name, kind in gguf.types().items() if kind.can_encode} == set(ENCODED)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_small_set(name: str) -> None:
+    encoded, decoded, source = quant_records()[name]
+    assert same_bits(gguf.dequantize(encoded, name), decoded)
+    assert (len(source) > 0) == (name in ENCODED)
+    if len(source):
+        assert np.array_equal(gguf.quantize(source, name), encoded)
+
+
+@pytest.mark.parametrize("name", [name for name in TYPES if name not in PLAIN])
+def test_large_set(name: str) -> None:
+    folder = shared("quants")
+    meta = json.loads((folder / "quants.json").read_text())[name]
+    kind = gguf.types()[name]
+    assert (kind.id, kind.block_size) == (meta["ggml_type"], meta["block"])
+    assert kind.block_bytes == meta["type_size"]
+
+    with np.load(folder / f"{name}.npz") as data:
+        for variant in ("noimat", "imat"):
+            if f"deq_{variant}" in data:
+                decoded = gguf.dequantize(data[f"bytes_{variant}"], name)
+                assert same_bits(decoded, data[f"deq_{variant}"]), variant
+        if name == "Q8_1":
+            # llama.cpp has no decoder; rounding may cost half a step and what the scale lost as a half.
+            blocks = data["bytes_noimat"].reshape(-1, 36)
+            step = blocks[:, :2].copy().view("<f2").astype(np.float32)
+            decoded = gguf.dequantize(data["bytes_noimat"], name).reshape(-1, 32)
+            error = np.abs(decoded - data["x"].reshape(-1, 32))
+            assert (error <= 0.57 * step + 127 * 2.0**-25).all()
+        if name in ENCODED:
+            assert np.array_equal(gguf.quantize(data["x"], name), data["bytes_noimat"])
+
+
+@pytest.mark.parametrize("name", DECODED_BY_GGUF)
+def test_any_bytes_decode_as_in_the_reference(name: str) -> None:
+    """Random blocks (any scale, NaNs and infinities too) against the PyPI package gguf."""
+    reference = pytest.importorskip("gguf")
+    kind = gguf.types()[name]
+    blocks = np.random.default_rng(1).integers(0, 256, (256, kind.block_bytes), dtype=np.uint8)
+    try:
+        with np.errstate(all="ignore"):
+            expected = reference.dequantize(blocks, reference.GGMLQuantizationType(kind.id))
+    except (NotImplementedError, ValueError):
+        pytest.skip(f"this version of the package gguf doesn't know {name}")
+    assert same_bits(gguf.dequantize(blocks, name), expected)
+
+
+def test_what_cannot_be_encoded_is_refused() -> None:
+    with pytest.raises(errors.IngotError, match="Q4_K"):
+        gguf.quantize(np.zeros(256, np.float32), "Q4_K")
+
+
+def test_table_of_types_is_complete() -> None:
+    rows = (HERE / "README.md").read_text()
+    assert [name for name in TYPES if f"| {name} |" not in rows] == []

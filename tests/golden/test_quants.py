@@ -47,7 +47,7 @@ def test_large_set(name: str) -> None:
                 decoded = gguf.dequantize(data[f"bytes_{variant}"], name)
                 assert same_bits(decoded, data[f"deq_{variant}"]), variant
         if name == "Q8_1":
-            # llama.cpp has no decoder; rounding may cost half a step and what the scale lost as a half.
+            # llama.cpp has no decoder; rounding codes and scale may cost a bit over half a step.
             blocks = data["bytes_noimat"].reshape(-1, 36)
             step = blocks[:, :2].copy().view("<f2").astype(np.float32)
             decoded = gguf.dequantize(data["bytes_noimat"], name).reshape(-1, 32)

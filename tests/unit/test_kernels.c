@@ -1,0 +1,174 @@
+// Every instruction set that this machine can run against plain float64, on odd sizes and random data; and the rule
+// that a column's result doesn't depend on its neighbours.
+#include "check.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels/kernels.h"
+#include "quant/quant.h"
+
+static uint32_t state = 12345;
+
+static float random_float(void) {
+    state = state * 1664525u + 1013904223u;
+    return (float)(state >> 8) / 8388608.0f - 1.0f;
+}
+
+static void fill(float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        x[i] = random_float();
+}
+
+static bool near(double a, double b, double tolerance) {
+    return fabs(a - b) <= tolerance * (1.0 + fabs(b));
+}
+
+enum { MAX_N = 200, MAX_COLS = 11 };
+
+static void test_dots(const kernels *k) {
+    float w[MAX_N], x[MAX_COLS * MAX_N], out[MAX_COLS], alone;
+    fill(w, MAX_N);
+    fill(x, MAX_COLS * MAX_N);
+    for (int64_t n = 1; n <= MAX_N; n += n < 70 ? 1 : 13) {
+        for (int64_t cols = 1; cols <= MAX_COLS; cols++) {
+            k->dots(w, x, MAX_N, cols, n, out, 1);
+            for (int64_t c = 0; c < cols; c++) {
+                double sum = 0.0;
+                for (int64_t i = 0; i < n; i++)
+                    sum += (double)w[i] * (double)x[c * MAX_N + i];
+                CHECK(near((double)out[c], sum, 1e-5));
+                k->dots(w, x + c * MAX_N, MAX_N, 1, n, &alone, 1);
+                CHECK(alone == out[c]);
+            }
+        }
+    }
+}
+
+static void test_ops(const kernels *k) {
+    float x[MAX_N], w[MAX_N], y[MAX_N], before[MAX_N];
+    for (int64_t n = 1; n <= MAX_N; n += 7) {
+        fill(x, n);
+        fill(w, n);
+        double squares = 0.0, sum = 0.0;
+        for (int64_t i = 0; i < n; i++)
+            squares += (double)x[i] * (double)x[i];
+        k->rms_norm(x, w, 1e-6f, n, y);
+        for (int64_t i = 0; i < n; i++)
+            CHECK(near((double)y[i], (double)x[i] / sqrt(squares / (double)n + 1e-6) * (double)w[i], 1e-5));
+        k->rms_norm(x, NULL, 1e-6f, n, y);
+        CHECK(near((double)y[0], (double)x[0] / sqrt(squares / (double)n + 1e-6), 1e-5));
+
+        k->swiglu(x, w, n, y);
+        for (int64_t i = 0; i < n; i++)
+            CHECK(near((double)y[i], (double)x[i] / (1.0 + exp(-(double)x[i])) * (double)w[i], 1e-5));
+
+        memcpy(before, y, sizeof before);
+        k->axpy(0.3f, x, n, y);
+        for (int64_t i = 0; i < n; i++)
+            CHECK(near((double)y[i], (double)before[i] + 0.3 * (double)x[i], 1e-5));
+
+        memcpy(y, x, sizeof y);
+        k->softmax(y, n);
+        for (int64_t i = 0; i < n; i++)
+            sum += exp((double)x[i]);
+        for (int64_t i = 0; i < n; i++)
+            CHECK(near((double)y[i], exp((double)x[i]) / sum, 1e-5));
+    }
+}
+
+static void test_halves(const kernels *k) {
+    static uint16_t halves[65536], back[65536];
+    static float floats[65536];
+    for (uint32_t i = 0; i < 65536; i++)
+        halves[i] = (uint16_t)i;
+    k->f16_to_f32(halves, 65536, floats);
+    k->f32_to_f16(floats, 65536, back);
+    for (uint32_t i = 0; i < 65536; i++) {
+        float expected = quant_f16_decode((uint16_t)i);
+        CHECK(isnan(expected) ? isnan(floats[i]) : floats[i] == expected);
+        CHECK(isnan(expected) || back[i] == halves[i]);
+    }
+    float odd[13];
+    uint16_t rounded[13];
+    fill(odd, 13);
+    k->f32_to_f16(odd, 13, rounded);
+    for (int i = 0; i < 13; i++)
+        CHECK(rounded[i] == quant_f16_encode(odd[i]));
+}
+
+enum { MAX_POSITIONS = 64, MAX_DIM = 72 };
+
+// Attention over `n` positions in two pieces against float64 in one.
+static void check_attend(const kernels *k, bool half, int64_t n, int64_t split, int64_t k_dim, int64_t v_dim) {
+    static float q[MAX_DIM], keys[MAX_POSITIONS * MAX_DIM], values[MAX_POSITIONS * MAX_DIM];
+    static uint16_t half_keys[MAX_POSITIONS * MAX_DIM], half_values[MAX_POSITIONS * MAX_DIM];
+    float acc[MAX_DIM] = {0};
+    double weight[MAX_POSITIONS], total = 0.0;
+    const float scale = 0.7f;
+    fill(q, k_dim);
+    fill(keys, n * k_dim);
+    fill(values, n * v_dim);
+    k->f32_to_f16(keys, n * k_dim, half_keys);
+    k->f32_to_f16(values, n * v_dim, half_values);
+    if (half) {
+        k->f16_to_f32(half_keys, n * k_dim, keys);
+        k->f16_to_f32(half_values, n * v_dim, values);
+    }
+    attn_state s = {-INFINITY, 0.0f, acc};
+    for (int64_t at = 0; at < n; at += split) {
+        int64_t some = n - at < split ? n - at : split;
+        const void *kp = half ? (const void *)(half_keys + at * k_dim) : (const void *)(keys + at * k_dim);
+        const void *vp = half ? (const void *)(half_values + at * v_dim) : (const void *)(values + at * v_dim);
+        k->attend(&s, q, kp, vp, half, some, k_dim, v_dim, scale);
+    }
+    for (int64_t p = 0; p < n; p++) {
+        double score = 0.0;
+        for (int64_t i = 0; i < k_dim; i++)
+            score += (double)q[i] * (double)keys[p * k_dim + i];
+        total += weight[p] = exp(score * (double)scale);
+    }
+    for (int64_t i = 0; i < v_dim; i++) {
+        double expected = 0.0;
+        for (int64_t p = 0; p < n; p++)
+            expected += weight[p] / total * (double)values[p * v_dim + i];
+        CHECK(near((double)(acc[i] / s.sum), expected, 1e-5));
+    }
+}
+
+static void test_attend(const kernels *k) {
+    for (int64_t dim = 1; dim <= MAX_DIM; dim += dim < 20 ? 1 : 17) {
+        for (int half = 0; half < 2; half++) {
+            check_attend(k, half, 1, 64, dim, dim);
+            check_attend(k, half, 37, 32, dim, MAX_DIM + 1 - dim);
+            check_attend(k, half, 64, 64, dim, dim);
+        }
+    }
+}
+
+static void test_choice(void) {
+    const kernels *k;
+    ingot_error err;
+    CHECK(kernels_choose(NULL, &k, NULL) == INGOT_OK && k);
+    CHECK(kernels_choose("generic", &k, NULL) == INGOT_OK && strcmp(k->name, "generic") == 0);
+    CHECK(kernels_choose("abacus", &k, &err) == INGOT_ERR_NOT_FOUND);
+    CHECK_CONTAINS(err.message, "'abacus'");
+    CHECK_CONTAINS(err.message, "usable: generic");
+    CHECK(kernels_at(-1) == NULL && kernels_at(100) == NULL && !kernels_usable(-1) && !kernels_usable(100));
+}
+
+int main(void) {
+    test_choice();
+    for (int i = 0; kernels_at(i); i++) {
+        if (!kernels_usable(i)) {
+            printf("%s: this machine can't run it\n", kernels_at(i)->name);
+            continue;
+        }
+        printf("%s\n", kernels_at(i)->name);
+        test_dots(kernels_at(i));
+        test_ops(kernels_at(i));
+        test_halves(kernels_at(i));
+        test_attend(kernels_at(i));
+    }
+    return check_report();
+}

@@ -1,0 +1,120 @@
+# Everything that is done with this repository, by name. Needs python3 (3.10 or later, with venv), a C
+# compiler and make; CMake, Ninja and the linters come from PyPI into .venv. Nothing is written outside of
+# .venv/ and build/.
+#
+#   make run        install into .venv and let the bundled model speak
+#   make test       C and Python tests
+#   make lint       formatters, type checker, warnings as errors, the rules of tests/lint
+#   make sanitize   C tests with AddressSanitizer and UndefinedBehaviorSanitizer
+#   make tsan       C tests with ThreadSanitizer
+#   make fuzz       every fuzz target for FUZZ_SECONDS (60); needs clang with libFuzzer
+#   make soak       hours: long tests, 50000 mutants, ten minutes of each fuzz target
+#   make clean      remove .venv/ and build/
+
+PYTHON ?= python3
+PROMPT ?= Tell me a story about a fox.
+FUZZ_SECONDS ?= 60
+
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+BUILD_TOOLS := 'scikit-build-core>=0.10' 'cffi>=1.17' 'cmake>=3.22,<5' 'ninja>=1.11'
+# Formatters change their minds between versions, so theirs are fixed.
+LINT_TOOLS := 'ruff==0.17.*' 'mypy==2.4.*' 'clang-format==14.*'
+
+# What the installed package is made of.
+PACKAGE := CMakeLists.txt pyproject.toml $(wildcard README.md LICENSE models/*.gguf) \
+	$(shell find native python -type f ! -name '*.pyc')
+C_FILES = $(shell find native quantize tests -name '*.[ch]')
+
+.PHONY: run test sanitize tsan fuzz soak lint lint-python lint-c lint-gcc lint-clang lint-rules clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/installed
+	ingot run -p "$(PROMPT)" -n 48
+
+# ---------------------------------------------------------------------------------------------- .venv
+
+$(VENV)/tools: Makefile
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet $(BUILD_TOOLS)
+	touch $@
+
+# Without isolation the build folder can be kept, so that only what changed is compiled again.
+INSTALL := pip install --quiet --no-build-isolation -C build-dir=build/python
+
+$(VENV)/installed: $(VENV)/tools $(PACKAGE)
+	$(INSTALL) .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/tools $(PACKAGE)
+	$(INSTALL) '.[test]'
+	touch $(VENV)/installed $@
+
+$(VENV)/lint-tools: $(VENV)/tools | $(VENV)/installed-test
+	pip install --quiet $(LINT_TOOLS)
+	touch $@
+
+# ---------------------------------------------------------------------------------------------- tests
+
+# $(call build,NAME,OPTIONS): the library and its C tests in build/NAME.
+define build
+cmake -S . -B build/$(1) -G Ninja --log-level=NOTICE -DINGOT_TESTS=ON $(2)
+cmake --build build/$(1)
+endef
+
+CTEST := ctest --output-on-failure --parallel 2
+
+# Both runners run, whatever the first one finds.
+test: $(VENV)/installed-test
+	$(call build,test)
+	@$(CTEST) --test-dir build/test; c=$$?; INGOT_BUILD=build/test python -m pytest && exit $$c
+
+sanitize: $(VENV)/tools
+	$(call build,sanitize,-DCMAKE_BUILD_TYPE=RelWithDebInfo '-DINGOT_SANITIZE=address$(comma)undefined')
+	UBSAN_OPTIONS=print_stacktrace=1 $(CTEST) --test-dir build/sanitize
+
+tsan: $(VENV)/tools
+	$(call build,tsan,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DINGOT_SANITIZE=thread)
+	$(CTEST) --test-dir build/tsan
+
+comma := ,
+
+fuzz: $(VENV)/tools
+	tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+soak: $(VENV)/installed-test
+	$(call build,test)
+	$(CTEST) --test-dir build/test
+	INGOT_LONG=1 INGOT_MUTANTS=50000 INGOT_BUILD=build/test python -m pytest
+	$(MAKE) fuzz FUZZ_SECONDS=600
+
+# ---------------------------------------------------------------------------------------------- lint
+
+lint: lint-python lint-c lint-gcc lint-clang lint-rules
+
+lint-python: $(VENV)/lint-tools
+	ruff check
+	ruff format --check
+	mypy --strict python/ tests/lint tests/conftest.py
+
+lint-c: $(VENV)/lint-tools
+	clang-format --dry-run -Werror $(C_FILES)
+
+lint-gcc: $(VENV)/tools
+	$(call build,gcc,-DCMAKE_C_COMPILER=gcc -DINGOT_WERROR=ON)
+
+ifeq ($(shell command -v clang),)
+lint-clang:
+	@echo "clang is not installed: its warnings were not looked at"
+else
+lint-clang: $(VENV)/tools
+	$(call build,clang,-DCMAKE_C_COMPILER=clang -DINGOT_WERROR=ON)
+endif
+
+lint-rules: $(VENV)/installed-test
+	INGOT_BUILD=build/gcc python -m pytest tests/lint
+
+clean:
+	rm -rf build $(VENV)

@@ -1,0 +1,43 @@
+#!/bin/bash
+# run.sh SECONDS: builds every fuzz target with AddressSanitizer and UndefinedBehaviorSanitizer and lets each
+# run that long. Seeds lie in tests/fuzz/seeds/NAME/; what is found to be new stays in build/fuzz/corpus/NAME/
+# for the next time, what fails in build/fuzz/failures/.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+seconds=${1:-60}
+build=build/fuzz
+
+mkdir -p $build/failures
+if ! printf 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return !d && n; }' |
+    clang -x c -fsanitize=fuzzer,address,undefined -o $build/probe - 2>$build/probe.log; then
+    cat $build/probe.log >&2
+    echo "fuzzing needs clang with the libFuzzer runtime; on Debian: apt-get install clang libclang-rt-14-dev" \
+        "(the number is that of clang --version)" >&2
+    exit 2
+fi
+
+cmake -S . -B $build -G Ninja --log-level=NOTICE -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    -DINGOT_FUZZ=ON -DINGOT_SANITIZE=address,undefined
+cmake --build $build
+
+failed=()
+ran=0
+for source in tests/fuzz/fuzz_*.c; do
+    name=$(basename "$source" .c)
+    corpus=($build/corpus/"$name")
+    mkdir -p "${corpus[0]}"
+    [ -d "tests/fuzz/seeds/$name" ] && corpus+=("tests/fuzz/seeds/$name")
+    options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0
+        -artifact_prefix="$build/failures/$name-")
+    [ -f "tests/fuzz/$name.dict" ] && options+=(-dict="tests/fuzz/$name.dict")
+    echo "== $name, $seconds s"
+    ran=$((ran + 1))
+    UBSAN_OPTIONS=print_stacktrace=1 $build/"$name" "${options[@]}" "${corpus[@]}" || failed+=("$name")
+done
+
+if [ ${#failed[@]} -ne 0 ]; then
+    echo "failed: ${failed[*]}; give the file in $build/failures/ to $build/NAME to see it again" >&2
+    exit 1
+fi
+[ $ran -ne 0 ] || { echo "there is no tests/fuzz/fuzz_*.c" >&2; exit 1; }
+echo "$ran fuzz targets ran $seconds s each without a failure"

@@ -72,10 +72,11 @@ class Specials:
 
 @dataclass(frozen=True)
 class Token:
-    """A token of the vocabulary; ``text`` as the file spells it."""
+    """A token of the vocabulary: as the file spells it, and its bytes inside a text."""
 
     id: int
     text: str
+    piece: bytes
     score: float
     kind: str
     ends_generation: bool
@@ -192,7 +193,10 @@ class Model:
         with self._model as model:
             check(lib.ingot_token_get, model, token_array([token])[0], info)
             spelling = raw(info.text).decode("utf-8", "surrogateescape")
-        return Token(token, spelling, info.score, _KINDS[info.kind], info.ends_generation)
+        # The first token of a text may lose a space: what a second one adds is the whole piece.
+        once, twice = (self.detokenize_bytes([token] * n, special=True) for n in (1, 2))
+        kind = _KINDS[info.kind]
+        return Token(token, spelling, twice[len(once) :], info.score, kind, info.ends_generation)
 
     @property
     def specials(self) -> Specials:

@@ -2,8 +2,8 @@
 
 A template comes with the model, from a stranger. Jinja's sandbox keeps it from Python's internals,
 but bounds neither time nor memory: `10**(10**10)` is one operation, which nothing inside the
-process can stop. So a worker process (worker.py) renders, under the kernel's limits on time and memory. It
-starts at the first use (about 0.1 s), stays, and is started again when a limit ended it.
+process can stop. So a worker process (worker.py) renders, under the kernel's limits on time and
+memory. It starts at the first use (about 0.1 s), stays, and is started again when a limit ended it.
 """
 
 from __future__ import annotations

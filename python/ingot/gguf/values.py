@@ -99,9 +99,9 @@ class NativeValue:
     """An ``ingot_gguf_value`` built from a Python value, with the memory it points to.
 
     Without ``type`` an int is the first of uint32, int32, uint64 and int64 that it fits (all of a
-    list together), a float is float32, and numpy's scalars and arrays keep their type. ``type`` names
-    the type of the value, or of an array's items: "uint8" to "int64", "float32", "float64", "bool",
-    "string".
+    list together), a float is float32, and numpy's scalars and arrays keep their type. ``type``
+    names the type of the value, or of an array's items: "uint8" to "int64", "float32", "float64",
+    "bool", "string".
     """
 
     def __init__(self, key: str, value: object, type: str | None = None) -> None:  # noqa: A002

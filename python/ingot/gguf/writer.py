@@ -71,8 +71,8 @@ class Writer:
 
         Without ``type`` the array's own is written: float32, float16, float64, int8 to int64. With
         one, an array of floats is encoded to it when the file is written. A uint8 array is taken
-        for data that is already encoded: rows of bytes, or, with the weights' ``shape`` (rows first),
-        any layout of them.
+        for data that is already encoded: rows of bytes, or, with the weights' ``shape`` (rows
+        first), any layout of them.
         """
         data = np.asarray(array).view()
         if data.ndim == 0:

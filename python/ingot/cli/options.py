@@ -1,0 +1,115 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ingot import errors
+from ingot.cli import terminal
+from ingot.model import Model
+from ingot.sampling import sampler_params
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a GGUF file (default: bundled)")
+
+
+def add_pre(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pre", metavar="NAME", help="pre-tokenizer to use instead of the file's")
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("--ctx-size", type=count, metavar="N", help="tokens of context")
+    group.add_argument("--threads", type=count, metavar="N", help="threads (default: what pays)")
+    group.add_argument("--kv-type", default="f16", choices=["f16", "f32"], help="of the KV cache")
+    group.add_argument("--batch-size", type=count, metavar="N", help="tokens in a forward pass")
+    group.add_argument("--mlock", action="store_true", help="keep the weights in physical memory")
+    group.add_argument("--no-mmap", action="store_true", help="read the file instead of mapping it")
+    add_pre(group)  # type: ignore[arg-type]
+
+
+def add_template(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--system", metavar="TEXT", help="the system message of the conversation")
+    parser.add_argument(
+        "--template",
+        metavar="NAME|FILE",
+        help="a variant of the model's chat template, or a Jinja file",
+    )
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """A row of the samplers' table is an option."""
+    group = parser.add_argument_group("sampling")
+    group.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same answer")
+    group.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="ends the answer (repeatable)"
+    )
+    group.add_argument(
+        "--ignore-eos", action="store_true", help="don't let the model end the answer"
+    )
+    for param in sampler_params():
+        group.add_argument(
+            f"--{param.name.replace('_', '-')}",
+            type=int if param.integer else float,
+            metavar="N" if param.integer else "X",
+            help=f"{param.doc.replace('%', '%%')} (default: {param.default:g})",
+        )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON value")
+
+
+def count(text: str) -> int:
+    """A positive number, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def max_tokens(text: str) -> int | None:
+    """How many tokens to generate, for argparse; -1 is as many as the context holds."""
+    value = int(text)
+    if value < -1:
+        raise argparse.ArgumentTypeError(f"{text} is less than -1")
+    return None if value == -1 else value
+
+
+def open_model(args: argparse.Namespace) -> Model:
+    with terminal.progress("loading the model") as report:
+        return Model(
+            args.model,
+            n_ctx=args.ctx_size,
+            threads=args.threads,
+            kv_type=args.kv_type,
+            n_batch=args.batch_size,
+            pre=args.pre,
+            mlock=args.mlock,
+            mmap=not args.no_mmap,
+            progress=report,
+        )
+
+
+def sampling(args: argparse.Namespace) -> dict[str, Any]:
+    """Keyword arguments for ``generate`` and ``chat``."""
+    given = {param.name: getattr(args, param.name) for param in sampler_params()}
+    return {
+        "seed": args.seed,
+        "stop": args.stop,
+        "ignore_eos": args.ignore_eos,
+        **{name: value for name, value in given.items() if value is not None},
+    }
+
+
+def template(args: argparse.Namespace) -> str | None:
+    """The template as ``Model.chat`` takes it: a variant's name, or a file's text."""
+    if args.template is None or not Path(args.template).exists():
+        return args.template  # type: ignore[no-any-return]
+    try:
+        return Path(args.template).read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise errors.FormatError(f"{args.template} is no UTF-8 text: {e}") from None

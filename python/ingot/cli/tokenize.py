@@ -1,0 +1,72 @@
+"""``ingot tokenize``: the tokens of a text, or the text of tokens."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+
+from ingot.cli import options, terminal
+from ingot.model import Model
+
+_EPILOG = """\
+examples:
+  ingot tokenize "Hello, world"
+  ingot tokenize model.gguf "Hello, world" --json
+  cat letter.txt | ingot tokenize model.gguf -
+  ingot tokenize model.gguf --decode "15043 29892"
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _EPILOG
+    parser.usage = "ingot tokenize [MODEL] TEXT|- | ingot tokenize [MODEL] --decode IDS"
+    parser.add_argument("words", nargs="*", metavar="[MODEL] TEXT", help="- reads standard input")
+    parser.add_argument("--decode", type=_ids, metavar="IDS", help="print the text of these tokens")
+    parser.add_argument(
+        "--special",
+        action="store_true",
+        help="add BOS and the like as the model wants, and take control tokens' names for tokens",
+    )
+    options.add_json(parser)
+    options.add_pre(parser)
+    parser.set_defaults(usage_error=parser.error)
+
+
+def execute(args: argparse.Namespace) -> int:
+    wanted = 1 if args.decode is None else 0
+    if not wanted <= len(args.words) <= wanted + 1:
+        args.usage_error("expected [MODEL] TEXT, or [MODEL] --decode IDS")
+    path = args.words[0] if len(args.words) > wanted else None
+    with Model(path, vocab_only=True, pre=args.pre) as model:
+        if args.decode is not None:
+            _decode(model, args.decode, args.special, args.json)
+        else:
+            _encode(model, args.words[-1], args.special, args.json)
+    return 0
+
+
+def _encode(model: Model, text: str, special: bool, as_json: bool) -> None:
+    data = sys.stdin.buffer.read() if text == "-" else text
+    ids = model.tokenize(data, add_special=special, parse_special=special)
+    pieces = [model.token(token).piece.decode("utf-8", "backslashreplace") for token in ids]
+    if as_json:
+        print(json.dumps([{"id": i, "piece": p} for i, p in zip(ids, pieces, strict=True)]))
+        return
+    quoted = [json.dumps(piece, ensure_ascii=False) for piece in pieces]
+    terminal.table("", ["id", "piece"], list(zip(ids, quoted, strict=True)))
+
+
+def _decode(model: Model, ids: list[int], special: bool, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"text": model.detokenize(ids, special)}))
+    elif sys.stdout.isatty():
+        terminal.write(model.detokenize(ids, special) + "\n")
+    else:
+        sys.stdout.buffer.write(model.detokenize_bytes(ids, special))
+
+
+def _ids(text: str) -> list[int]:
+    """Token ids between spaces, commas or brackets, for argparse."""
+    return [int(word) for word in re.split(r"[\s,\[\]]+", text) if word]

@@ -1,5 +1,5 @@
-// Writes a llama of a few thousand random weights with a vocabulary of bytes, for tests that need a whole model.
-// Faults can be built in.
+// Writes a llama of a few thousand random weights with a vocabulary of bytes, for tests that need a whole
+// model. Faults can be built in.
 #ifndef INGOT_TESTS_TINY_MODEL_H
 #define INGOT_TESTS_TINY_MODEL_H
 
@@ -59,7 +59,8 @@ static inline void tiny_text(tiny_writer *t, const char *key, const char *text) 
     tiny_value(t, key, INGOT_GGUF_STRING, INGOT_GGUF_STRING, 1, &s);
 }
 
-static inline void tiny_tensor(tiny_writer *t, const char *name, uint64_t width, uint64_t rows, uint64_t mats) {
+static inline void tiny_tensor(tiny_writer *t, const char *name, uint64_t width, uint64_t rows,
+                               uint64_t mats) {
     float data[256];
     uint64_t shape[3] = {width, rows + (tiny_is(t->o->misshapen, name) ? 1 : 0), mats};
     uint64_t n = shape[0] * shape[1] * shape[2];
@@ -87,7 +88,8 @@ static inline void tiny_metadata(tiny_writer *t) {
     int32_t types[TINY_VOCAB];
     for (int i = 0; i < TINY_VOCAB; i++) {
         static const char *const special[3] = {"<unk>", "<s>", "</s>"};
-        snprintf(names[i], sizeof names[i], i < 3 ? "%s" : "<0x%s%02X>", i < 3 ? special[i] : "", (unsigned)(i - 3));
+        snprintf(names[i], sizeof names[i], i < 3 ? "%s" : "<0x%s%02X>", i < 3 ? special[i] : "",
+                 (unsigned)(i - 3));
         tokens[i] = (ingot_str){names[i], strlen(names[i])};
         scores[i] = 0.0f;
         types[i] = i == 0 ? INGOT_TOKEN_UNKNOWN : i < 3 ? INGOT_TOKEN_CONTROL : INGOT_TOKEN_BYTE;
@@ -101,7 +103,8 @@ static inline void tiny_metadata(tiny_writer *t) {
     tiny_u32(t, "feed_forward_length", TINY_FF);
     tiny_u32(t, "attention.head_count", TINY_HEADS);
     tiny_u32(t, "attention.head_count_kv", TINY_KV_HEADS);
-    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", t->o->architecture ? t->o->architecture : "llama");
+    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon",
+             t->o->architecture ? t->o->architecture : "llama");
     tiny_value(t, key, INGOT_GGUF_F32, INGOT_GGUF_F32, 1, &eps);
     if (t->o->experts) {
         tiny_u32(t, "expert_count", TINY_EXPERTS);

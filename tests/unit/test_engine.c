@@ -1,0 +1,341 @@
+// The engine: submit, events, cancel, drop, from several threads; and results that depend on nothing but the
+// request.
+#include "check.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "failing_mem.h"
+#include "temp.h"
+#include "tiny_model.h"
+
+static temp_dir dir;
+static temp_path dense, experts;
+
+typedef struct session {
+    ingot_runtime *runtime;
+    ingot_model *model;
+    ingot_engine *engine;
+} session;
+
+static session session_open(const temp_path *path, int32_t threads, ingot_engine_params params) {
+    session s = {0};
+    ingot_error err = {0};
+    CHECK(ingot_runtime_new(&(ingot_runtime_params){.threads = threads}, &s.runtime, &err) == INGOT_OK);
+    CHECK(ingot_model_open(s.runtime, path->text, NULL, NULL, NULL, &s.model, &err) == INGOT_OK);
+    CHECK(ingot_engine_new(s.model, &params, &s.engine, &err) == INGOT_OK);
+    CHECK_CONTAINS(err.message, "");
+    return s;
+}
+
+static void session_close(session *s) {
+    ingot_engine_free(s->engine);
+    ingot_model_close(s->model);
+    ingot_runtime_free(s->runtime);
+}
+
+typedef struct answer {
+    int32_t tokens[TINY_CTX + 1];
+    int32_t n;
+    char text[4096];
+    size_t size;
+    ingot_event last;
+    ingot_status wait_status;
+} answer;
+
+static const int32_t prompt[] = {1, 75, 104, 111, 111, 114, 35, 122, 114, 117, 111, 103};
+enum { N_PROMPT = (int)(sizeof prompt / sizeof *prompt) };
+
+static ingot_request simple(int32_t max_tokens) {
+    ingot_request r = ingot_request_default();
+    r.tokens = prompt;
+    r.n_tokens = N_PROMPT;
+    r.max_tokens = max_tokens;
+    r.ignore_eos = true;
+    return r;
+}
+
+// Reads a request's events to the end and drops it.
+static answer collect(ingot_engine *e, uint64_t id) {
+    answer a = {0};
+    do {
+        a.wait_status = ingot_engine_wait(e, id, -1, &a.last, NULL);
+        if (a.wait_status != INGOT_OK)
+            break;
+        if (a.last.kind == INGOT_EVENT_TOKEN && a.n <= TINY_CTX)
+            a.tokens[a.n++] = a.last.token;
+        if (a.last.text.size > 0 && a.size + a.last.text.size <= sizeof a.text) {
+            memcpy(a.text + a.size, a.last.text.data, a.last.text.size);
+            a.size += a.last.text.size;
+        }
+    } while (a.last.kind != INGOT_EVENT_DONE && a.last.kind != INGOT_EVENT_ERROR);
+    ingot_engine_drop(e, id);
+    return a;
+}
+
+static answer run(ingot_engine *e, ingot_request r) {
+    uint64_t id;
+    ingot_error err = {0};
+    ingot_status status = ingot_engine_submit(e, &r, &id, &err);
+    CHECK(status == INGOT_OK);
+    if (status != INGOT_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        return (answer){0};
+    }
+    return collect(e, id);
+}
+
+static bool same(const answer *a, const answer *b) {
+    return a->n == b->n && memcmp(a->tokens, b->tokens, (size_t)a->n * sizeof *a->tokens) == 0 &&
+           a->size == b->size && memcmp(a->text, b->text, a->size) == 0;
+}
+
+static void test_generate(void) {
+    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
+    answer a = run(s.engine, simple(20));
+    CHECK(a.n == 20 && a.last.kind == INGOT_EVENT_DONE && a.last.finish == INGOT_FINISH_LENGTH);
+    CHECK(a.last.n_prompt == N_PROMPT && a.last.n_generated == 20);
+    answer b = run(s.engine, simple(20));
+    CHECK(same(&a, &b) && b.last.n_cached == N_PROMPT - 1);
+    ingot_request r = simple(20);
+    r.seed = 1;
+    b = run(s.engine, r);
+    CHECK(!same(&a, &b));
+
+    uint64_t id;
+    CHECK(ingot_engine_submit(s.engine, &r, &id, NULL) == INGOT_OK);
+    collect(s.engine, id);
+    ingot_event event;
+    CHECK(ingot_engine_wait(s.engine, id, 0, &event, NULL) == INGOT_ERR_NOT_FOUND);
+    ingot_engine_drop(s.engine, id);
+    ingot_engine_cancel(s.engine, id);
+    session_close(&s);
+}
+
+// The answer's tokens and every logit of the prompt are the same bits for any threads, batch size and prefix.
+static void test_company(const temp_path *path) {
+    static float expected[N_PROMPT * TINY_VOCAB], logits[N_PROMPT * TINY_VOCAB];
+    answer first = {0};
+    for (int variant = 0; variant < 6; variant++) {
+        ingot_engine_params params = {.kv_type = 0, .n_batch = variant == 0 ? 64 : variant};
+        session s = session_open(path, 1 + variant % 3, params);
+        if (variant == 4) // something before it in the pages
+            run(s.engine, (ingot_request){.tokens = prompt, .n_tokens = 5, .max_tokens = 9});
+        ingot_request r = simple(30);
+        r.prompt_logits = logits;
+        answer a = run(s.engine, r);
+        CHECK(a.last.kind == INGOT_EVENT_DONE);
+        if (variant == 0) {
+            first = a;
+            memcpy(expected, logits, sizeof expected);
+        }
+        CHECK(same(&first, &a));
+        CHECK(memcmp(expected, logits, sizeof expected) == 0);
+        session_close(&s);
+    }
+}
+
+static void test_limits(void) {
+    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 16});
+    ingot_error err;
+    uint64_t id;
+    answer a = run(s.engine, simple(-1));
+    CHECK(a.last.finish == INGOT_FINISH_CONTEXT && a.n == 16 - N_PROMPT + 1);
+    int32_t many[17] = {0};
+    ingot_request r = {.tokens = many, .n_tokens = 17};
+    CHECK(ingot_engine_submit(s.engine, &r, &id, &err) == INGOT_ERR_LIMIT);
+    CHECK_CONTAINS(err.message, "17 tokens and the context 16");
+    r.n_tokens = 0;
+    CHECK(ingot_engine_submit(s.engine, &r, &id, &err) == INGOT_ERR_INVALID);
+    r.n_tokens = 2;
+    many[1] = TINY_VOCAB;
+    CHECK(ingot_engine_submit(s.engine, &r, &id, &err) == INGOT_ERR_INVALID);
+    CHECK_CONTAINS(err.message, "token 1 of the prompt is 259");
+    many[1] = -1;
+    CHECK(ingot_engine_submit(s.engine, &r, &id, &err) == INGOT_ERR_INVALID);
+    ingot_engine *e = NULL;
+    ingot_engine_params params = {.kv_type = 1, .n_ctx = 4096, .kv_bytes = 1 << 16};
+    CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_LIMIT);
+    CHECK_CONTAINS(err.message, "512 tokens would fit");
+    params.kv_type = 8;
+    CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_INVALID);
+    params = (ingot_engine_params){.kv_type = 1, .kv_bytes = 96 * 128};
+    CHECK(ingot_engine_new(s.model, &params, &e, NULL) == INGOT_OK);
+    ingot_engine_info info;
+    ingot_engine_get_info(e, &info);
+    CHECK(info.n_ctx == 96 && info.n_ctx_reduced && info.kv_bytes == 96 * 128);
+    ingot_engine_free(e);
+    session_close(&s);
+}
+
+static void test_bias_and_stop(void) {
+    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    const ingot_logit_bias ban[] = {{3 + 'x', 1000.0f}, {3 + 'y', 1000.0f}, {3 + 'z', 1000.0f}};
+    const ingot_str stops[] = {{"zz", 2}, {"xyx", 3}, {"yyyy", 4}};
+    ingot_request r = simple(100);
+    r.bias = ban;
+    r.n_bias = 3;
+    answer a = run(s.engine, r);
+    CHECK(a.size == 100 && strspn(a.text, "xyz") == 100);
+    r.stop = stops;
+    r.n_stop = 3;
+    answer b = run(s.engine, r);
+    CHECK(b.last.finish == INGOT_FINISH_STOP && b.last.stop_index >= 0);
+    // The answer is that without stops, cut before the first of them.
+    size_t cut = 100;
+    for (int i = 0; i < 3; i++) {
+        char *at = strstr(a.text, stops[i].data);
+        if (at && (size_t)(at - a.text) + stops[i].size <= cut)
+            cut = (size_t)(at - a.text) + stops[i].size;
+    }
+    CHECK(b.last.stop_index >= 0 && b.size + stops[b.last.stop_index].size == cut);
+    CHECK(memcmp(a.text, b.text, b.size) == 0);
+    // A greedy choice follows the bias; end of generation ends.
+    double greedy[1] = {0.0};
+    const ingot_logit_bias end = {2, 1e6f};
+    r = simple(100);
+    r.ignore_eos = false;
+    r.bias = &end;
+    r.n_bias = 1;
+    r.sampling = greedy;
+    r.n_sampling = 1;
+    a = run(s.engine, r);
+    CHECK(a.n == 1 && a.tokens[0] == 2 && a.last.finish == INGOT_FINISH_EOS && a.size == 0);
+    r.ignore_eos = true;
+    r.max_tokens = 5;
+    a = run(s.engine, r);
+    CHECK(a.n == 5 && a.tokens[0] != 2);
+    session_close(&s);
+}
+
+static void *submit_many(void *arg) {
+    session *s = arg;
+    for (int i = 0; i < 20; i++) {
+        ingot_request r = simple(5 + i % 7);
+        uint64_t id;
+        CHECK(ingot_engine_submit(s->engine, &r, &id, NULL) == INGOT_OK);
+        if (i % 5 == 1) {
+            ingot_engine_drop(s->engine, id);
+            continue;
+        }
+        if (i % 5 == 2)
+            ingot_engine_cancel(s->engine, id);
+        answer a = collect(s->engine, id);
+        CHECK(i % 5 == 2 || a.n == 5 + i % 7);
+    }
+    return NULL;
+}
+
+static void test_threads(void) {
+    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, submit_many, &s);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    // Left running and unread when the engine goes.
+    ingot_request r = simple(100);
+    uint64_t id;
+    for (int i = 0; i < 3; i++)
+        CHECK(ingot_engine_submit(s.engine, &r, &id, NULL) == INGOT_OK);
+    session_close(&s);
+}
+
+static void test_cancel(void) {
+    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    ingot_request r = simple(100);
+    uint64_t id;
+    CHECK(ingot_engine_submit(s.engine, &r, &id, NULL) == INGOT_OK);
+    ingot_engine_cancel(s.engine, id);
+    answer a = collect(s.engine, id);
+    CHECK(a.last.kind == INGOT_EVENT_ERROR && a.last.finish == INGOT_FINISH_CANCELLED);
+    CHECK(a.last.error.status == INGOT_ERR_CANCELLED);
+    a = run(s.engine, simple(5));
+    CHECK(a.n == 5);
+    session_close(&s);
+}
+
+static void test_fork(void) {
+    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
+    pid_t child = fork();
+    if (child == 0) {
+        ingot_request r = simple(5);
+        uint64_t id;
+        ingot_error err;
+        bool refused =
+            ingot_engine_submit(s.engine, &r, &id, &err) == INGOT_ERR_STATE && strstr(err.message, "fork");
+        session_close(&s);
+        _exit(refused ? 0 : 1);
+    }
+    int status = 1;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    session_close(&s);
+}
+
+// An engine whose allocations fail one after another: the request fails or succeeds, and nothing leaks.
+static void test_memory(void) {
+    for (long n = 0; n < 4000; n++) {
+        failing_mem mem;
+        failing_mem_init(&mem, -1);
+        ingot_runtime *r = NULL;
+        ingot_model *m = NULL;
+        ingot_engine *e = NULL;
+        CHECK(ingot_runtime_new(&(ingot_runtime_params){.threads = 1, .allocator = &mem.allocator}, &r,
+                                NULL) == INGOT_OK);
+        CHECK(ingot_model_open(r, dense.text, NULL, NULL, NULL, &m, NULL) == INGOT_OK);
+        CHECK(ingot_engine_new(m, NULL, &e, NULL) == INGOT_OK);
+        mem.fail_at = atomic_load(&mem.calls) + n;
+        ingot_request request = simple(80);
+        request.stop = &(ingot_str){"never", 5};
+        request.n_stop = 1;
+        uint64_t id;
+        ingot_status status = ingot_engine_submit(e, &request, &id, NULL);
+        if (status == INGOT_OK) {
+            answer a = collect(e, id);
+            status = a.wait_status != INGOT_OK ? a.wait_status : a.last.error.status;
+        }
+        bool failed = failing_mem_failed(&mem);
+        ingot_engine_free(e);
+        ingot_model_close(m);
+        ingot_runtime_free(r);
+        CHECK(failing_mem_live(&mem) == 0);
+        CHECK(status == (failed ? INGOT_ERR_MEMORY : INGOT_OK));
+        if (!failed)
+            return;
+    }
+    CHECK(!"the allocations come to an end");
+}
+
+// A weight file that is cut off while it is in use is an error of the request.
+static void test_truncated(void) {
+    temp_path path = temp_join(&dir, "cut.gguf");
+    CHECK(tiny_model_write(path.text, NULL) == INGOT_OK);
+    session s = session_open(&path, 2, (ingot_engine_params){.kv_type = 1});
+    CHECK(truncate(path.text, 16384) == 0);
+    answer a = run(s.engine, simple(5));
+    CHECK(a.last.kind == INGOT_EVENT_ERROR && a.last.error.status == INGOT_ERR_IO);
+    CHECK_CONTAINS(a.last.error.message, "cut.gguf");
+    session_close(&s);
+}
+
+int main(void) {
+    dir = temp_dir_make();
+    dense = temp_join(&dir, "dense.gguf");
+    experts = temp_join(&dir, "experts.gguf");
+    CHECK(tiny_model_write(dense.text, NULL) == INGOT_OK);
+    CHECK(tiny_model_write(experts.text, &(tiny_options){.experts = true}) == INGOT_OK);
+    test_generate();
+    test_company(&dense);
+    test_company(&experts);
+    test_limits();
+    test_bias_and_stop();
+    test_threads();
+    test_cancel();
+    test_fork();
+    test_memory();
+    test_truncated();
+    temp_dir_remove(&dir);
+    return check_report();
+}

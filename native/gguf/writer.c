@@ -156,6 +156,8 @@ ingot_status ingot_gguf_writer_data(ingot_gguf_writer *w, const void *data, uint
                                     ingot_error *err) {
     if (w->broken)
         return fail(err, INGOT_ERR_STATE, "%s: an earlier write failed", w->path);
+    if (bytes == 0)
+        return INGOT_OK;
     uint32_t count = w->tensor_names.count;
     if (w->current == count)
         return fail(err, INGOT_ERR_INVALID,

@@ -2,11 +2,12 @@
 #ifndef INGOT_TESTS_CHECK_H
 #define INGOT_TESTS_CHECK_H
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-static int check_failures;
-static int check_count;
+static atomic_int check_failures; // tests check from several threads
+static atomic_int check_count;
 
 #define CHECK(condition)                                                                                     \
     do {                                                                                                     \

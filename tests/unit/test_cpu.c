@@ -185,25 +185,45 @@ static void test_this_machine(void) {
            (double)available / 1e9, (double)total / 1e9);
 }
 
-// The kernel's own account of the first CPU, where it gives one in x86's words.
+#if defined(__x86_64__)
+static const char flags_line[] = "\nflags\t";
+#else
+static const char flags_line[] = "\nFeatures\t"; // ARM
+#endif
+
+// Whether the kernel's list of features has all of these words.
+static bool kernel_has(const char *flags, const char *const *words) {
+    for (; *words; words++) {
+        char word[32];
+        snprintf(word, sizeof word, " %s ", *words);
+        if (!strstr(flags, word))
+            return false;
+    }
+    return true;
+}
+
+// The kernel's own account of the first CPU.
 static void test_features_against_kernel(void) {
     static char text[1 << 14];
-    char *flags = file_read_text("/proc/cpuinfo", text, sizeof text) ? strstr(text, "flags\t") : NULL;
+    char *flags = file_read_text("/proc/cpuinfo", text, sizeof text) ? strstr(text, flags_line) : NULL;
     if (!flags) {
-        printf("features not compared: /proc/cpuinfo has no flags here\n");
+        printf("features not compared: /proc/cpuinfo has none of this architecture\n");
         return;
     }
-    flags[strcspn(flags, "\n")] = ' ';
-    flags[strcspn(flags, "\n")] = '\0';
+    char *end = strchr(++flags, '\n');
+    if (end)
+        memcpy(end, " ", 2);
     cpu_features f;
     cpu_detect(&f);
-    CHECK(f.avx2_fma_f16c == (strstr(flags, " avx2 ") && strstr(flags, " fma ") && strstr(flags, " f16c ")));
-    CHECK(f.avx_vnni == (strstr(flags, " avx_vnni ") != NULL));
-    CHECK(f.avx512 ==
-          (strstr(flags, " avx512f ") && strstr(flags, " avx512bw ") && strstr(flags, " avx512dq ") &&
-           strstr(flags, " avx512vl ") && strstr(flags, " avx512cd ")));
-    CHECK(f.avx512_vnni == (strstr(flags, " avx512_vnni ") != NULL));
-    CHECK(f.avx512_bf16 == (strstr(flags, " avx512_bf16 ") != NULL));
+#define HAS(...) kernel_has(flags, (const char *const[]){__VA_ARGS__, NULL})
+    CHECK(f.avx2_fma_f16c == HAS("avx2", "fma", "f16c"));
+    CHECK(f.avx_vnni == HAS("avx_vnni"));
+    CHECK(f.avx512 == HAS("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"));
+    CHECK(f.avx512_vnni == HAS("avx512_vnni"));
+    CHECK(f.avx512_bf16 == HAS("avx512_bf16"));
+    CHECK(f.neon_dotprod == HAS("asimddp"));
+    CHECK(f.neon_i8mm == HAS("asimddp", "i8mm"));
+#undef HAS
 }
 
 int main(void) {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh SECONDS: builds every fuzz target with AddressSanitizer and UndefinedBehaviorSanitizer and lets each
-# run that long. Seeds lie in tests/fuzz/seeds/NAME/; what is found to be new stays in build/fuzz/corpus/NAME/
-# for the next time, what fails in build/fuzz/failures/.
+# run that long. The seeds of fuzz_NAME lie in tests/fuzz/corpus/NAME/; what is found to be new stays in
+# build/fuzz/corpus/NAME/ for the next time, what fails in build/fuzz/failures/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-60}
@@ -23,20 +23,21 @@ cmake --build $build
 failed=()
 ran=0
 for source in tests/fuzz/fuzz_*.c; do
-    name=$(basename "$source" .c)
+    target=$(basename "$source" .c)
+    name=${target#fuzz_}
     corpus=($build/corpus/"$name")
     mkdir -p "${corpus[0]}"
-    [ -d "tests/fuzz/seeds/$name" ] && corpus+=("tests/fuzz/seeds/$name")
+    [ -d "tests/fuzz/corpus/$name" ] && corpus+=("tests/fuzz/corpus/$name")
     options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0
         -artifact_prefix="$build/failures/$name-")
     [ -f "tests/fuzz/$name.dict" ] && options+=(-dict="tests/fuzz/$name.dict")
-    echo "== $name, $seconds s"
+    echo "== $target, $seconds s"
     ran=$((ran + 1))
-    UBSAN_OPTIONS=print_stacktrace=1 $build/"$name" "${options[@]}" "${corpus[@]}" || failed+=("$name")
+    UBSAN_OPTIONS=print_stacktrace=1 $build/"$target" "${options[@]}" "${corpus[@]}" || failed+=("$target")
 done
 
 if [ ${#failed[@]} -ne 0 ]; then
-    echo "failed: ${failed[*]}; give the file in $build/failures/ to $build/NAME to see it again" >&2
+    echo "failed: ${failed[*]}; give the file in $build/failures/ to $build/TARGET to see it again" >&2
     exit 1
 fi
 [ $ran -ne 0 ] || { echo "there is no tests/fuzz/fuzz_*.c" >&2; exit 1; }

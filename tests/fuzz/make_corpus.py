@@ -1,0 +1,94 @@
+"""Write the seeds of the GGUF fuzzer and mutator: small files that use all of the format.
+
+Usage: python tests/fuzz/make_corpus.py
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+OUT = Path(__file__).parent / "corpus" / "gguf"
+
+U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
+CODES = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "?", U64: "Q"}
+CODES |= {I64: "q", F64: "d"}
+
+
+def string(text: str) -> bytes:
+    return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def scalar(kind: int, value: str | float) -> bytes:
+    return string(str(value)) if kind == STRING else struct.pack("<" + CODES[kind], value)
+
+
+def array(kind: int, *items: bytes) -> bytes:
+    return struct.pack("<IQ", kind, len(items)) + b"".join(items)
+
+
+def entry(key: str, kind: int, value: str | float | bytes) -> bytes:
+    data = value if isinstance(value, bytes) else scalar(kind, value)
+    return string(key) + struct.pack("<I", kind) + data
+
+
+def image(
+    entries: list[bytes],
+    tensors: list[tuple[str, tuple[int, ...], int, int]],
+    version: int = 3,
+    alignment: int = 32,
+) -> bytes:
+    """A whole file; a tensor is its name, shape, type id and number of bytes."""
+    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(entries)) + b"".join(entries)
+    data = b""
+    for name, shape, kind, size in tensors:
+        head += string(name) + struct.pack(
+            f"<I{len(shape)}QIQ", len(shape), *shape, kind, len(data)
+        )
+        data += bytes(i % 251 for i in range(size)) + bytes(-size % alignment)
+    return head + bytes(-len(head) % alignment) + data if tensors else head
+
+
+def vocabulary() -> list[bytes]:
+    tokens = ["<unk>", "<s>", "</s>", "<0x00>", "<0xFF>", "\u2581the", "\u2581a", "n", "\u00e9"]
+    scores = [scalar(F32, -i) for i in range(len(tokens))]
+    kinds = [scalar(I32, 1) for _ in tokens]
+    return [
+        entry("general.architecture", STRING, "llama"),
+        entry("llama.block_count", U32, 1),
+        entry("llama.rope.freq_base", F32, 10000.0),
+        entry("tokenizer.ggml.model", STRING, "llama"),
+        entry("tokenizer.ggml.tokens", ARRAY, array(STRING, *map(string, tokens))),
+        entry("tokenizer.ggml.scores", ARRAY, array(F32, *scores)),
+        entry("tokenizer.ggml.token_type", ARRAY, array(I32, *kinds)),
+        entry("tokenizer.ggml.bos_token_id", U32, 1),
+        entry("tokenizer.ggml.add_bos_token", BOOL, True),
+    ]
+
+
+def main() -> None:
+    scalars, arrays = [], []
+    for kind in (*CODES, STRING):
+        item = scalar(kind, "text" if kind == STRING else 1)
+        scalars.append(entry(f"k{kind}", kind, item))
+        arrays.append(entry(f"a{kind}", ARRAY, array(kind, item, item, item)))
+    inner = array(ARRAY, array(U8, b"\1", b"\2"), array(STRING, string("deep")))
+    nested = [entry("nested", ARRAY, array(ARRAY, inner, array(F64)))]
+    quants = [("q8", (32, 2), 8, 68), ("q4k", (256,), 12, 144), ("f16", (3, 2, 2, 1), 1, 24)]
+    seeds = {
+        "empty": image([], []),
+        "scalars": image(scalars, []),
+        "arrays": image(arrays, [], version=2),
+        "nested": image(nested, [("t", (1,), 0, 4)]),
+        "tensors": image([], [*quants, ("scalar", (), 0, 4), ("i8", (5,), 24, 5)]),
+        "aligned": image([entry("general.alignment", U32, 64)], quants, alignment=64),
+        "vocab": image(vocabulary(), []),
+        "model": image(vocabulary(), [("token_embd.weight", (8, 9), 0, 288), *quants]),
+    }
+    OUT.mkdir(parents=True, exist_ok=True)
+    for name, data in seeds.items():
+        (OUT / f"{name}.gguf").write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

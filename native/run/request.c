@@ -125,6 +125,8 @@ ingot_status request_append(request *r, const vocab *v, int32_t token, bool *sto
 
 // How far the output may be shown.
 static size_t showable(const request *r) {
+    if (r->stop_index >= 0) // the stop text is cut off already
+        return r->n_output;
     size_t free_of_stops = r->n_output - stop_set_held(&r->stops);
     if (free_of_stops <= r->n_shown)
         return r->n_shown;

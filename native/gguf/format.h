@@ -24,7 +24,7 @@ enum {
     GGUF_MAX_ALIGNMENT = 1 << 20,
 
     GGUF_MAX_KEYS = 1 << 16,
-    GGUF_MAX_TENSORS = 1 << 20,
+    GGUF_MAX_TENSORS = 1 << 17,
     GGUF_MAX_SPLITS = 1 << 10,
     GGUF_MAX_KEY_BYTES = (1 << 16) - 1,
     GGUF_MAX_NAME_BYTES = 255, // llama.cpp stops at 63

@@ -63,7 +63,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds spent on the prompt and on the generated tokens, and tokens per second."""
+    """Seconds spent on the prompt and on the generated tokens, and tokens computed per second."""
 
     prompt_seconds: float
     decode_seconds: float
@@ -76,7 +76,9 @@ class Completion:
     """A finished answer.
 
     ``finish_reason``: "eos" (the model ended it), "stop" (a stop text, which is not part of the
-    text), "length" (max_tokens), "context" (the context is full). ``seed`` gives it again.
+    text), "length" (max_tokens), "context" (the context is full). ``tokens`` has all that were
+    chosen, the one that ended it too. The first ``n_cached`` of the prompt were known from the
+    request before. ``seed`` gives the answer again.
     """
 
     text: str
@@ -84,6 +86,7 @@ class Completion:
     finish_reason: str
     stop: str | None
     n_prompt: int
+    n_cached: int
     n_generated: int
     seed: int
     timings: Timings
@@ -165,6 +168,7 @@ class Request:
             token=event.token if event.kind == lib.INGOT_EVENT_TOKEN else None,
             text=raw(event.text).decode("utf-8", "replace"),
             n_prompt=event.n_prompt,
+            n_cached=event.n_cached,
             finish=_FINISH[event.finish] if done else None,
             stop=self.stops[event.stop_index] if event.finish == lib.INGOT_FINISH_STOP else None,
             prompt_seconds=event.prefill_seconds,
@@ -182,6 +186,7 @@ class Event:
     token: int | None
     text: str
     n_prompt: int
+    n_cached: int
     finish: str | None
     stop: str | None
     prompt_seconds: float
@@ -246,12 +251,13 @@ class Stream(Iterator[Chunk]):
             finish_reason=reason,
             stop=event.stop,
             n_prompt=self.n_prompt,
+            n_cached=event.n_cached,
             n_generated=n,
             seed=self.seed,
             timings=Timings(
                 prompt,
                 decode,
-                self.n_prompt / prompt if prompt > 0 else 0.0,
+                (self.n_prompt - event.n_cached) / prompt if prompt > 0 else 0.0,
                 n / decode if decode > 0 else 0.0,
             ),
         )

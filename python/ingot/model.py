@@ -21,7 +21,6 @@ from ingot._lib import (
     Progress,
     check,
     filled,
-    logger,
     path_bytes,
     raw,
     runtime,
@@ -99,14 +98,15 @@ def bundled_model() -> Path:
 class Model:
     """A GGUF model. Without ``path`` it is the small one that comes with the package.
 
-    n_ctx        positions of a sequence (None: the model's own, less if memory doesn't allow it)
-    threads      (None: as many as pay; models with the same number share a thread pool)
-    kv_type      tensor type of the attention cache: "f16" or "f32"
-    n_batch      most tokens in one forward pass (None: 256)
-    pre          the pre-tokenizer to use instead of the file's
-    vocab_only   no weights: tokenise and detokenise only
-    mmap, mlock  map the file or read it; keep it in physical memory
-    progress     called with the share that is loaded; an exception in it cancels the load
+    n_ctx         positions of a sequence (None: the model's own, less if memory doesn't allow it)
+    threads       (None: as many as pay; models with the same number share a thread pool)
+    kv_type       tensor type of the attention cache: "f16" or "f32"
+    n_batch       most tokens in one forward pass (None: 256)
+    pre           the pre-tokenizer to use instead of the file's
+    vocab_only    no weights: tokenise and detokenise only
+    mmap, mlock   map the file or read it; keep it in physical memory
+    ignore_extra_tensors   load a file although it has tensors that its architecture doesn't use
+    progress      called with the share that is loaded; an exception in it cancels the load
 
     A model may be used from several threads at once. Closing it while another thread generates ends
     that generation with StateError.
@@ -124,6 +124,7 @@ class Model:
         pre: str | None = None,
         mlock: bool = False,
         mmap: bool = True,
+        ignore_extra_tensors: bool = False,
         progress: Progress | None = None,
     ) -> None:
         self.path = os.fspath(bundled_model() if path is None else path)
@@ -139,6 +140,7 @@ class Model:
         params = ffi.new("ingot_model_params *", lib.ingot_model_default_params())
         params.file.no_map, params.file.lock = not mmap, mlock
         params.vocab_only, params.pre = vocab_only, pre_name
+        params.ignore_extra_tensors = ignore_extra_tensors
         shared = runtime(threads)
         out = ffi.new("ingot_model **")
         with shared as native, watched(progress) as (function, user):
@@ -229,17 +231,7 @@ class Model:
         out = ffi.new("ingot_engine **")
         with self._model as model:
             check(lib.ingot_engine_new, model, params, out)
-            engine = Handle(out[0], lib.ingot_engine_free, "model", self._model)
-        info = ffi.new("ingot_engine_info *")
-        with engine as pointer:
-            lib.ingot_engine_get_info(pointer, info)
-        if info.n_ctx_reduced:
-            logger.warning(
-                "the context is %d of the model's %d tokens: memory allows no more",
-                info.n_ctx,
-                self.info.n_ctx_train,
-            )
-        return engine
+            return Handle(out[0], lib.ingot_engine_free, "model", self._model)
 
     def logits(self, ids: Tokens, first: int = 0) -> npt.NDArray[np.float32]:
         """The logits after each token from index ``first`` on: float32 [T - first, n_vocab]."""

@@ -21,9 +21,10 @@ from contextlib import suppress
 from typing import Any
 
 from ingot import errors
-from ingot.chat.worker import CPU_SECONDS, HEADER, OK, OUTPUT_BYTES
+from ingot.chat.worker import HEADER, OK, OUTPUT_BYTES
 
 KEY = "tokenizer.chat_template"
+CPU_SECONDS = 2.0  # for one template, compiled and rendered
 _PATIENCE = 30.0  # seconds of silence after which the worker is given up
 _START = "import sys; sys.path[:] = sys.argv[1:]; from ingot.chat.worker import serve; serve()"
 
@@ -52,7 +53,8 @@ def chosen_template(metadata: Mapping[str, Any], template: str | None, tools: bo
 def render(source: str, variables: Mapping[str, Any]) -> str:
     """Renders a template, which may be hostile. Variables must be JSON values."""
     try:
-        payload = json.dumps({"source": source, "variables": variables}).encode()
+        request = {"source": source, "variables": variables, "seconds": CPU_SECONDS}
+        payload = json.dumps(request).encode()
     except (TypeError, ValueError, RecursionError) as e:
         problem = f"messages, tools and variables must be JSON values: {e}"
         raise errors.ArgumentError(problem) from None
@@ -70,8 +72,10 @@ def _ask(payload: bytes) -> tuple[bool, str]:
     """What the worker answers, or what became of it."""
     global _worker
     with _lock:
-        if _worker is None or _worker.poll() is not None:
-            _worker = _start()
+        if _worker is not None and _worker.poll() is not None:
+            _stop(_worker)
+            _worker = None
+        _worker = _worker or _start()
         try:
             return _exchange(_worker, payload)
         except (EOFError, BrokenPipeError):

@@ -16,7 +16,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a GGUF file (default: bundled)")
 
 
-def add_pre(parser: argparse.ArgumentParser) -> None:
+def add_pre(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--pre", metavar="NAME", help="pre-tokenizer to use instead of the file's")
 
 
@@ -28,7 +28,12 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--batch-size", type=count, metavar="N", help="tokens in a forward pass")
     group.add_argument("--mlock", action="store_true", help="keep the weights in physical memory")
     group.add_argument("--no-mmap", action="store_true", help="read the file instead of mapping it")
-    add_pre(group)  # type: ignore[arg-type]
+    group.add_argument(
+        "--ignore-extra-tensors",
+        action="store_true",
+        help="load a file with tensors that its architecture does not use",
+    )
+    add_pre(group)
 
 
 def add_template(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +95,7 @@ def open_model(args: argparse.Namespace) -> Model:
             pre=args.pre,
             mlock=args.mlock,
             mmap=not args.no_mmap,
+            ignore_extra_tensors=args.ignore_extra_tensors,
             progress=report,
         )
 

@@ -93,7 +93,8 @@ def speeds(answer: Completion) -> str:
     """How fast an answer came, on one line."""
     t = answer.timings
     return (
-        f"prompt: {answer.n_prompt} tokens in {t.prompt_seconds:.2f} s ({t.prompt_speed:.1f}/s); "
+        f"prompt: {answer.n_prompt - answer.n_cached} of {answer.n_prompt} tokens in "
+        f"{t.prompt_seconds:.2f} s ({t.prompt_speed:.1f}/s); "
         f"generated: {answer.n_generated} tokens in {t.decode_seconds:.2f} s "
         f"({t.decode_speed:.1f}/s); finish: {answer.finish_reason}; seed: {answer.seed}"
     )

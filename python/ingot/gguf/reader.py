@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ingot import errors
 from ingot._lib import Handle, Progress, check, path_bytes, raw, runtime, utf8, watched
 from ingot._native import ffi, lib
 from ingot.gguf.types import dequantize, type_by_id
@@ -53,7 +54,9 @@ class Tensor:
         with self._owner:
             if self._native.data == ffi.NULL:
                 if self.nbytes:
-                    raise ValueError(f"tensor {self.name}: the file was opened with data=False")
+                    raise errors.StateError(
+                        f"tensor {self.name}: the file was opened with data=False"
+                    )
                 return np.empty(shape, dtype)
             count = self.nbytes // dtype.itemsize
             return view(self._owner, self._native.data, dtype, count).reshape(shape)

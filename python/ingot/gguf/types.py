@@ -77,7 +77,7 @@ def types() -> dict[str, TensorType]:
 def dequantize(data: npt.NDArray[np.uint8], type: str) -> npt.NDArray[np.float32]:  # noqa: A002
     """Decodes encoded rows, uint8 [..., row bytes], to float32 [..., row width]."""
     kind = type_by_name(type)
-    rows = np.ascontiguousarray(data)
+    rows = np.asarray(data, order="C")
     if rows.dtype != np.uint8 or rows.ndim == 0:
         raise errors.ArgumentError(
             f"expected an array of uint8 rows, got {rows.dtype} {rows.shape}"
@@ -96,7 +96,7 @@ def dequantize(data: npt.NDArray[np.uint8], type: str) -> npt.NDArray[np.float32
 def quantize(data: npt.ArrayLike, type: str) -> npt.NDArray[np.uint8]:  # noqa: A002
     """Encodes float32 [..., row width] to rows of ``type``, uint8 [..., row bytes]."""
     kind = type_by_name(type)
-    rows = np.ascontiguousarray(data, np.float32)
+    rows = np.asarray(data, np.float32, order="C")
     if rows.ndim == 0:
         raise errors.ArgumentError("expected an array of rows, got a scalar")
     out = np.empty((*rows.shape[:-1], kind.row_bytes(rows.shape[-1])), np.uint8)

@@ -1,0 +1,303 @@
+"""Chat templates: as Hugging Face renders them, and within bounds whatever they try."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import run_python
+from ingot import ArgumentError, NotFoundError, TemplateError
+from ingot.chat import chosen_template, render, template
+
+MESSAGES = [{"role": "user", "content": "<Hi> & 'bye'"}]
+
+
+def test_what_templates_expect() -> None:
+    assert render("{% if true %}\n  {% set a = 1 %}\nx{{ a }}\n{% endif %}\n", {}) == "x1\n"
+    assert render("{{ m|tojson }}", {"m": {"a": "<é>&'"}}) == '{"a": "<é>&\'"}'
+    assert render("{{ m|tojson(indent=1, sort_keys=true) }}", {"m": {"b": 1, "a": 2}}) == (
+        '{\n "a": 2,\n "b": 1\n}'
+    )
+    assert render("{{ m|tojson(separators=(',', ':')) }}", {"m": [1, {"a": 2}]}) == '[1,{"a":2}]'
+    loop = "{% for i in range(9) %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}"
+    assert render(loop, {}) == "01"
+    assert render("{% generation %}a{% endgeneration %}b", {}) == "ab"
+    assert re.fullmatch(r"\d{4}-\d\d", render("{{ strftime_now('%Y-%m') }}", {}))
+    assert render("{{ nothing }}{{ nothing is defined }}", {}) == "False"
+    counted = "{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}"
+    assert render("{% set ns = namespace(n=0) %}" + counted, {"messages": MESSAGES}) == "1"
+    assert render("{{ '日本 🙂' }}{{ messages[0]['content'] }}", {"messages": MESSAGES}) == (
+        "日本 🙂<Hi> & 'bye'"
+    )
+
+
+def test_rendered_as_by_hugging_face(root: Path, shared: Path) -> None:
+    """The hashes are of what transformers 5.23 renders (none where the date is in it)."""
+    golden = json.loads((root / "tests/golden/chat_templates.json").read_text(encoding="utf-8"))
+    messages = golden["messages"]
+    cases = {
+        "plain": (messages, None),
+        "tools": (messages, golden["tools"]),
+        "user": (messages[3:], None),
+    }
+    for name, expected in golden["renders"].items():
+        file, _, case = name.rpartition("/")
+        text = (shared / "conformance/chat/templates" / file).read_text(encoding="utf-8")
+        conversation, tools = cases[case]
+        variables = {"messages": conversation, "tools": tools, "add_generation_prompt": True}
+        variables |= {"bos_token": "<s>", "eos_token": "</s>"}
+        try:
+            got = hashlib.sha256(render(text, variables).encode()).hexdigest()
+        except TemplateError:
+            got = "error"
+        assert got == expected, name
+
+
+LOOP, END = "{% for _ in range(9999) %}", "{% endfor %}"
+X = "{% set ns = namespace(x='x', n=3) %}"
+
+HOSTILE = {
+    "range": "{% for i in range(10**9) %}{% endfor %}",
+    "nested loops": LOOP * 5 + END * 5,
+    "text of loops": LOOP * 2 + "xxxxxxxxxxxxxxxx" + END * 2,
+    "doubling": X + LOOP + "{% set ns.x = ns.x ~ ns.x %}" + END,
+    "repetition": "{{ 'a' * 10**10 }}",
+    "list repetition": "{{ [1] * 10**9 }}",
+    "repetition in steps": "{{ ('a' * 10**6)|list|join('b' * 10**6) }}",
+    "power": "{{ 10**(10**10) }}",
+    "power of a variable": "{{ messages|length + 9 ** (9 ** 9 ** 2) }}",
+    "big number to text": "{{ (7**(10**7))|string|length }}",
+    "squaring": X + LOOP + "{% set ns.n = ns.n * ns.n %}" + END,
+    "width of %": "{{ '%1000000000d' % 1 }}",
+    "width of format": "{{ '{:10000000000}'.format(1) }}",
+    "width of the filter": "{{ '%*d'|format(1000000000, 1) }}",
+    "ljust": "{{ 'a'.ljust(10**10) }}",
+    "zfill": "{{ 'a'.zfill(10**10) }}",
+    "expandtabs": "{{ ('\t' * 1000).expandtabs(10**8) }}",
+    "replace": "{{ ('a' * 10**6).replace('a', 'b' * 10**6) }}",
+    "replace filter": "{{ ('a' * 10**6)|replace('a', 'b' * 10**6) }}",
+    "join": "{{ ('b' * 10**6).join(range(100000)|map('string')) }}",
+    "translate": "{{ ('a' * 10**6).translate({97: 'b' * 10**6}) }}",
+    "macro": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "macro tree": "{% macro m(n) %}{% if n %}{{ m(n-1) }}{{ m(n-1) }}{% endif %}{% endmacro %}"
+    "{{ m(99) }}",
+    "call": "{% macro m() %}{% call m() %}{{ caller() }}{% endcall %}{% endmacro %}{{ m() }}",
+    "recursive loop": "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+    "center": "{{ 'a'|center(10**10) }}",
+    "indent": "{{ ('\n' * 10**6)|indent(10**6, blank=true) }}",
+    "batch": "{{ [1]|batch(10**10, 0)|list }}",
+    "slice": "{{ [1]|slice(10**9)|list }}",
+    "xmlattr": "{{ {'a': 'b' * 10**9}|xmlattr }}",
+    "sum of lists": "{{ ([range(99999)|list] * 9999)|sum(start=[])|length }}",
+    "tojson": "{{ ([[1] * 10**6] * 10**6)|tojson }}",
+    "tojson indent": "{{ ([1] * 10**5)|tojson(indent=10**6) }}",
+    "tojson of a cycle": "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns|tojson }}",
+    "pprint": "{{ ([[1] * 10**6] * 10**6)|pprint }}",
+    "joiner": "{% set j = joiner('a' * 10**9) %}{{ j() }}{{ j() }}{{ j() }}",
+    "cycler": "{{ cycler(*range(99999)|list * 10**6) }}",
+    "lipsum": "{{ lipsum(n=10**9) }}",
+    "strftime": "{{ strftime_now('%c' * 10**9) }}",
+    "urlize": "{{ ('a@b.c ' * 10**6)|urlize }}" * 99,
+    "deep expression": "{{ " + "(" * 10**5 + ")" * 10**5 + " }}",
+    "deep blocks": "{% if a %}" * 10**5,
+    "long chain": "{{ a" + ".a" * 10**5 + " }}",
+    "long filter chain": "{{ a" + "|list" * 10**5 + " }}",
+    "bases": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "globals": "{{ namespace.__init__.__globals__ }}",
+    "format": "{{ '{0.__class__.__init__.__globals__}'.format(messages) }}",
+    "format_map": "{{ '{a.__class__.__mro__}'.format_map({'a': 1}) }}",
+    "map attribute": "{{ ['']|map(attribute='__class__')|first|string|length + none }}",
+    "generator frame": "{{ (messages|map('string')).gi_frame.f_globals }}",
+    "self": "{{ self.__init__.__globals__ }}",
+    "namespace": "{% set ns = namespace() %}{% set ns.__class__ = 1 %}",
+    "mutation": "{{ messages.append(1) }}",
+    "include": "{% include '/etc/passwd' %}",
+    "import": "{% import 'os' as os %}{{ os }}",
+    "raise": "{{ raise_exception('this conversation is wrong') }}",
+    "syntax": "{% if %}",
+    "unknown filter": "{{ 1|nothing }}",
+    "unknown tag": "{% nothing %}",
+    "undefined": "{{ nothing.more }}",
+    "division": "{{ 1 / 0 }}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_templates_are_errors_within_bounds(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template, "CPU_SECONDS", 0.3)
+    start = time.monotonic()
+    with pytest.raises(TemplateError) as caught:
+        render(HOSTILE[name], {"messages": [{"role": "user"}]})
+    # It is processor time that is counted: a busy machine stretches it.
+    assert time.monotonic() - start < 10
+    message = str(caught.value)
+    assert message.startswith("chat template: ")
+    assert "\n" not in message
+    assert "status" not in message, "the process crashed"
+    assert render("{{ 1 + 1 }}", {}) == "2"
+
+
+def test_what_looks_hostile_and_is_not() -> None:
+    assert render("{{ messages.__init__ }}{{ ().__class__ }}", {"messages": []}) == ""
+    assert render("{{ ''|attr('__class__')|attr('__mro__') }}", {}) == ""
+    assert render("{% set x = 'a' * 1000 %}{{ x|length }}", {}) == "1000"
+    many = [{"role": "user", "content": "x" * 1000}] * 2000
+    text = render(
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", {"messages": many}
+    )
+    assert len(text) == 2000 * 1007
+
+
+def test_errors_say_where_and_what() -> None:
+    for source, message in {
+        "a\n{{ raise_exception('no') }}": "chat template: line 2: no",
+        "a\n\n{{ 1 / 0 }}": "chat template: line 3: ZeroDivisionError: division by zero",
+        "\n{% if %}": "chat template: line 2: TemplateSyntaxError: Expected an expression, "
+        "got 'end of statement block'",
+        "{{ 'a' * 10**10 }}": "chat template: needs more than 512 MiB of memory",
+        HOSTILE["nested loops"]: "chat template: took more than 2 seconds",
+        HOSTILE["text of loops"]: "chat template: ValueError: writes more than 16 MiB",
+    }.items():
+        with pytest.raises(TemplateError) as caught:
+            render(source, {})
+        assert str(caught.value) == message
+
+
+def test_the_worker_can_open_nothing() -> None:
+    """Were there a way out of the sandbox, it would lead into a process without files."""
+    code = """
+import os, subprocess, sys
+from ingot.chat import worker
+worker._load()
+worker._enter_limits()
+for attempt in (lambda: open("/etc/passwd"), lambda: open("/tmp/x", "w"), lambda: os.pipe()):
+    try:
+        attempt()
+        print("opened")
+    except OSError:
+        print("refused")
+"""
+    assert run_python(code).stdout.split() == ["refused"] * 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    [object(), {1, 2}, b"bytes", float, {(1, 2): 3}],
+)
+def test_variables_are_json(value: Any) -> None:
+    with pytest.raises(ArgumentError, match="JSON"):
+        render("", {"x": value})
+
+
+def test_cyclic_and_deep_variables() -> None:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    with pytest.raises(ArgumentError, match="JSON"):
+        render("", {"x": cycle})
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises((ArgumentError, TemplateError)):
+        render("", {"x": deep})
+    assert render("{{ x }}", {"x": 1}) == "1"
+
+
+def test_choosing() -> None:
+    key = "tokenizer.chat_template"
+    metadata = {key: "own {{ 1 }}", f"{key}.tool_use": "tools {{ 1 }}", f"{key}.rag": "rag {{ 1 }}"}
+    assert chosen_template(metadata, None, False) == "own {{ 1 }}"
+    assert chosen_template(metadata, None, True) == "tools {{ 1 }}"
+    assert chosen_template(metadata, "rag", True) == "rag {{ 1 }}"
+    assert chosen_template(metadata, "{{ 2 }}", True) == "{{ 2 }}"
+    assert chosen_template({key: "own"}, None, True) == "own"
+    with pytest.raises(NotFoundError, match=r"'other' \(it has variants rag, tool_use\)"):
+        chosen_template(metadata, "other", False)
+    with pytest.raises(
+        NotFoundError, match=r"tokenizer\.chat_template; no variants.*template=.*--template"
+    ):
+        chosen_template({}, None, False)
+    with pytest.raises(NotFoundError, match="variants rag"):
+        chosen_template({f"{key}.rag": "x"}, None, False)
+    with pytest.raises(NotFoundError):
+        chosen_template({key: 7}, None, False)
+
+
+def test_threads_render_at_once() -> None:
+    results: dict[int, str] = {}
+
+    def work(i: int) -> None:
+        for _ in range(20):
+            results[i] = render("{{ i }}", {"i": i})
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {i: str(i) for i in range(8)}
+
+
+def test_a_killed_worker_is_replaced() -> None:
+    assert render("{{ 1 }}", {}) == "1"
+    worker = template._worker
+    assert worker is not None
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.wait()
+    assert render("{{ 2 }}", {}) == "2"
+
+
+def test_after_a_fork_the_child_has_its_own() -> None:
+    code = """
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from ingot.chat import render
+assert render("{{ 1 }}", {}) == "1"
+child = os.fork()
+text = render("{{ 'child' if child else 'parent' }}", {"child": child == 0})
+sys.stdout.write(text + "\\n")
+sys.stdout.flush()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    print(render("{{ 3 }}", {}))
+"""
+    done = run_python(code)
+    assert sorted(done.stdout.split()) == ["3", "child", "parent"], done.stderr
+
+
+def test_interrupting_a_template() -> None:
+    """Ctrl-C ends the wait at once, and the next template is rendered by a fresh process."""
+    code = """
+import os, signal, threading, time
+from ingot.chat import render
+render("", {})
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+start = time.monotonic()
+try:
+    render("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}" * 99, {})
+except KeyboardInterrupt:
+    print(time.monotonic() - start < 1, render("{{ 5 }}", {}))
+"""
+    done = run_python(code)
+    assert done.stdout.split() == ["True", "5"], done.stderr
+
+
+def test_nothing_is_left_at_exit() -> None:
+    code = """
+from ingot.chat import render, template
+render("", {})
+print(template._worker.pid)
+"""
+    done = run_python(code)
+    assert done.stderr == ""
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(done.stdout), 0)

@@ -58,10 +58,11 @@ static ingot_status flat_read(cursor *c, store *s, const ingot_allocator *mem, i
         const void *bytes;
         TRY(items_new(c, s, mem, value, size, &items, err));
         TRY(cursor_bytes(c, value->count * size, "a value", &bytes, err));
-        if (value->item_type == INGOT_GGUF_BOOL && !bools_valid(bytes, value->count))
+        memcpy(items, bytes, (size_t)(value->count * size));
+        // The copy is checked: a mapped file may change at any time.
+        if (value->item_type == INGOT_GGUF_BOOL && !bools_valid(items, value->count))
             return fail(err, INGOT_ERR_FORMAT,
                         "byte %" PRIu64 ": a bool is neither 0 nor 1 (among %" PRIu64 ")", at, value->count);
-        memcpy(items, bytes, (size_t)(value->count * size));
     }
     value->data = items;
     return INGOT_OK;

@@ -8,7 +8,7 @@
 #   make sanitize   C tests with AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan       C tests with ThreadSanitizer
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60); needs clang with libFuzzer
-#   make soak       hours: long tests, 50000 mutants, ten minutes of each fuzz target
+#   make soak       long: slow tests, a million mutants, ten minutes of each fuzz target
 #   make clean      remove .venv/ and build/
 
 PYTHON ?= python3
@@ -28,7 +28,8 @@ PACKAGE := CMakeLists.txt pyproject.toml $(wildcard README.md LICENSE models/*.g
 	$(shell find native python -type f ! -name '*.pyc')
 C_FILES = $(shell find native quantize tests -name '*.[ch]')
 
-.PHONY: run test sanitize tsan fuzz soak lint lint-python lint-c lint-gcc lint-clang lint-rules clean
+.PHONY: run test sanitize tsan fuzz soak clean \
+	lint lint-python lint-c lint-gcc lint-clang lint-rules
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed
@@ -71,23 +72,26 @@ test: $(VENV)/installed-test
 	$(call build,test)
 	@$(CTEST) --test-dir build/test; c=$$?; INGOT_BUILD=build/test python -m pytest && exit $$c
 
+comma := ,
+SANITIZED := -DCMAKE_BUILD_TYPE=RelWithDebInfo '-DINGOT_SANITIZE=address$(comma)undefined'
+
 sanitize: $(VENV)/tools
-	$(call build,sanitize,-DCMAKE_BUILD_TYPE=RelWithDebInfo '-DINGOT_SANITIZE=address$(comma)undefined')
+	$(call build,sanitize,$(SANITIZED))
 	UBSAN_OPTIONS=print_stacktrace=1 $(CTEST) --test-dir build/sanitize
 
 tsan: $(VENV)/tools
 	$(call build,tsan,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DINGOT_SANITIZE=thread)
 	$(CTEST) --test-dir build/tsan
 
-comma := ,
-
 fuzz: $(VENV)/tools
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
+# Mutants of another seed each time: the tests have had the same ones often enough.
 soak: $(VENV)/installed-test
-	$(call build,test)
-	$(CTEST) --test-dir build/test
-	INGOT_LONG=1 INGOT_MUTANTS=50000 INGOT_BUILD=build/test python -m pytest
+	$(call build,sanitize,$(SANITIZED))
+	INGOT_LONG=1 $(CTEST) --test-dir build/sanitize
+	build/sanitize/mutate --seed "$$(date +%s)" --count 1000000 tests/fuzz/corpus/gguf/*.gguf
+	INGOT_LONG=1 python -m pytest
 	$(MAKE) fuzz FUZZ_SECONDS=600
 
 # ---------------------------------------------------------------------------------------------- lint
@@ -97,7 +101,8 @@ lint: lint-python lint-c lint-gcc lint-clang lint-rules
 lint-python: $(VENV)/lint-tools
 	ruff check
 	ruff format --check
-	mypy --strict python/ tests/lint tests/conftest.py
+	mypy --strict python/ tests/api
+	mypy --strict tests/conftest.py tests/golden tests/lint
 
 lint-c: $(VENV)/lint-tools
 	clang-format --dry-run -Werror $(C_FILES)

@@ -296,8 +296,8 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     e->info.kv_bytes = e->page_bytes * (uint64_t)layout.n_pages;
     TRY(e->model->device->ops->kv_new(e->model->device, &layout, &e->kv, err));
     TRY(forward_new(shape, e->model->device, e->mem, e->info.n_batch, e->info.n_ctx, &e->forward, err));
-    TRY(page_pool_init(&e->pool, layout.n_pages, e->mem, err));
-    TRY(sequence_init(&e->sequence, e->info.n_ctx, e->mem, err));
+    TRY(page_pool_init(&e->pool, layout.n_pages, err));
+    TRY(sequence_init(&e->sequence, e->info.n_ctx, err));
     e->positions = mem_alloc(e->mem, n_batch, sizeof *e->positions);
     e->seqs = mem_alloc(e->mem, n_batch, sizeof *e->seqs);
     e->rows = mem_alloc(e->mem, n_batch, sizeof *e->rows);
@@ -331,7 +331,7 @@ ingot_status ingot_engine_new(ingot_model *model, const ingot_engine_params *par
     if (!e)
         return fail_memory(err, sizeof *e, "the engine");
     e->model = model;
-    e->mem = e->pool.mem = model->env.mem;
+    e->mem = model->env.mem;
     ingot_status status = choose_context(e, &p, err);
     if (status == INGOT_OK)
         status = make_state(e, err);

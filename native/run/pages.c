@@ -1,45 +1,62 @@
 #include "run/pages.h"
 
+#include "base/mem.h"
+#include "base/thread.h"
+
 static int32_t pages_for(int32_t n_tokens) {
     return n_tokens / PAGE_TOKENS + (n_tokens % PAGE_TOKENS != 0);
 }
 
-ingot_status page_pool_init(page_pool *p, int32_t n_pages, const ingot_allocator *mem, ingot_error *err) {
-    *p = (page_pool){.mem = mem, .n_pages = n_pages, .n_free = n_pages};
-    p->free_list = mem_alloc(mem, (size_t)n_pages, sizeof *p->free_list);
-    p->references = mem_alloc(mem, (size_t)n_pages, sizeof *p->references);
-    if (!p->free_list || !p->references) {
-        page_pool_free(p);
-        return fail_memory(err, (uint64_t)n_pages * 2 * sizeof(int32_t), "the list of KV pages");
-    }
-    for (int32_t i = 0; i < n_pages; i++)
-        p->free_list[i] = n_pages - 1 - i;
-    return INGOT_OK;
+static uint64_t bytes_of(int32_t n) {
+    return (uint64_t)n * sizeof(int32_t);
+}
+
+ingot_status page_pool_init(page_pool *p, int32_t n_pages, ingot_error *err) {
+    *p = (page_pool){.n_pages = n_pages, .n_free = n_pages};
+    p->returned = vm_reserve(bytes_of(n_pages));
+    p->references = vm_reserve(bytes_of(n_pages));
+    if (p->returned && p->references)
+        return INGOT_OK;
+    page_pool_free(p);
+    return fail_memory(err, 2 * bytes_of(n_pages), "the list of KV pages");
 }
 
 void page_pool_free(page_pool *p) {
-    mem_free(p->mem, p->free_list);
-    mem_free(p->mem, p->references);
-    p->free_list = p->references = NULL;
+    vm_release(p->returned, bytes_of(p->n_pages));
+    vm_release(p->references, bytes_of(p->n_pages));
+    *p = (page_pool){0};
 }
 
-ingot_status sequence_init(sequence *s, int32_t n_ctx, const ingot_allocator *mem, ingot_error *err) {
-    *s = (sequence){0};
-    s->pages = mem_alloc(mem, (size_t)pages_for(n_ctx), sizeof *s->pages);
-    s->tokens = mem_alloc(mem, (size_t)n_ctx, sizeof *s->tokens);
+ingot_status sequence_init(sequence *s, int32_t n_ctx, ingot_error *err) {
+    *s = (sequence){.n_ctx = n_ctx};
+    s->pages = vm_reserve(bytes_of(pages_for(n_ctx)));
+    s->tokens = vm_reserve(bytes_of(n_ctx));
     if (s->pages && s->tokens)
         return INGOT_OK;
-    mem_free(mem, s->pages);
-    mem_free(mem, s->tokens);
+    vm_release(s->pages, bytes_of(pages_for(n_ctx)));
+    vm_release(s->tokens, bytes_of(n_ctx));
     *s = (sequence){0};
-    return fail_memory(err, (uint64_t)n_ctx * sizeof *s->tokens, "a sequence's page table");
+    return fail_memory(err, bytes_of(n_ctx), "a sequence's page table");
 }
 
 void sequence_free(sequence *s, page_pool *p) {
     sequence_truncate(s, p, 0);
-    mem_free(p->mem, s->pages);
-    mem_free(p->mem, s->tokens);
+    vm_release(s->pages, bytes_of(pages_for(s->n_ctx)));
+    vm_release(s->tokens, bytes_of(s->n_ctx));
     *s = (sequence){0};
+}
+
+// Pages that came back first, so that little memory is touched.
+static int32_t take_page(page_pool *p) {
+    int32_t n_returned = p->n_free - (p->n_pages - p->n_fresh);
+    p->n_free--;
+    return n_returned > 0 ? p->returned[n_returned - 1] : p->n_fresh++;
+}
+
+static void return_page(page_pool *p, int32_t page) {
+    int32_t n_returned = p->n_free - (p->n_pages - p->n_fresh);
+    p->returned[n_returned] = page;
+    p->n_free++;
 }
 
 ingot_status sequence_reserve(sequence *s, page_pool *p, int32_t n_tokens, ingot_error *err) {
@@ -49,7 +66,7 @@ ingot_status sequence_reserve(sequence *s, page_pool *p, int32_t n_tokens, ingot
                     "%d KV pages of %d tokens are needed for %d tokens, %d of %d are free", missing,
                     PAGE_TOKENS, n_tokens, p->n_free, p->n_pages);
     for (; missing > 0; missing--) {
-        int32_t page = p->free_list[--p->n_free];
+        int32_t page = take_page(p);
         p->references[page] = 1;
         s->pages[s->n_pages++] = page;
     }
@@ -62,6 +79,6 @@ void sequence_truncate(sequence *s, page_pool *p, int32_t n_tokens) {
     while (s->n_pages > pages_for(n_tokens)) {
         int32_t page = s->pages[--s->n_pages];
         if (--p->references[page] == 0)
-            p->free_list[p->n_free++] = page;
+            return_page(p, page);
     }
 }

@@ -4,14 +4,15 @@
 #ifndef INGOT_RUN_PAGES_H
 #define INGOT_RUN_PAGES_H
 
-#include "base/mem.h"
+#include "base/status.h"
 
 enum { PAGE_TOKENS = 32 };
 
+// Its arrays are virtual memory, so that a context of millions of tokens costs nothing until it is used.
 typedef struct page_pool {
-    const ingot_allocator *mem;
     int32_t n_pages, n_free;
-    int32_t *free_list;  // [n_pages] a stack; low numbers first, so that little memory is touched
+    int32_t n_fresh;     // pages below this number were taken at least once
+    int32_t *returned;   // [n_pages] a stack of the n_free - (n_pages - n_fresh) that came back
     int32_t *references; // [n_pages]
 } page_pool;
 
@@ -20,13 +21,14 @@ typedef struct sequence {
     int32_t n_pages;
     int32_t *tokens; // [n_tokens] what stands in the pages
     int32_t n_tokens;
+    int32_t n_ctx; // room
 } sequence;
 
-ingot_status page_pool_init(page_pool *p, int32_t n_pages, const ingot_allocator *mem, ingot_error *err);
+ingot_status page_pool_init(page_pool *p, int32_t n_pages, ingot_error *err);
 void page_pool_free(page_pool *p);
 
 // Room for `n_ctx` positions; no pages yet.
-ingot_status sequence_init(sequence *s, int32_t n_ctx, const ingot_allocator *mem, ingot_error *err);
+ingot_status sequence_init(sequence *s, int32_t n_ctx, ingot_error *err);
 void sequence_free(sequence *s, page_pool *p);
 
 // Takes the pages that positions below `n_tokens` (<= n_ctx) need. INGOT_ERR_LIMIT, with nothing taken, if

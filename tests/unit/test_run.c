@@ -9,7 +9,8 @@
 #include "run/sample.h"
 #include "run/stop.h"
 
-// Feeds `text` and returns how many bytes were taken when a stop text was complete (0: none); *which says which.
+// Feeds `text` and returns how many bytes were taken when a stop text was complete (0: none); *which says
+// which.
 static size_t feed_all(stop_set *s, const char *text, int *which) {
     for (size_t i = 0; text[i]; i++) {
         *which = stop_set_feed(s, text[i]);
@@ -116,7 +117,8 @@ static void test_sampling(void) {
     int32_t token;
     ingot_error err;
     CHECK(sampler_init(&s, &p, 1, N_VOCAB, NULL, NULL) == INGOT_OK);
-    CHECK(sampler_choose(&s, LOGITS, NULL, 0, 0, &token, NULL) == INGOT_OK && token == 1); // ties: the lower one
+    CHECK(sampler_choose(&s, LOGITS, NULL, 0, 0, &token, NULL) == INGOT_OK &&
+          token == 1); // ties: the lower one
     const float banned[N_VOCAB] = {-INFINITY, -INFINITY, NAN, -INFINITY, -INFINITY, -INFINITY};
     CHECK(sampler_choose(&s, banned, NULL, 0, 0, &token, &err) == INGOT_ERR_INVALID);
     const float nan[N_VOCAB] = {NAN, -5.0f, NAN, -9.0f, NAN, NAN};
@@ -159,7 +161,8 @@ static void test_sampling_params(void) {
     sample_params p;
     ingot_error err;
     CHECK(sample_params_read(NULL, 0, &p, NULL) == INGOT_OK);
-    CHECK(p.temperature == 0.8 && p.top_k == 40 && p.top_p == 0.95 && p.min_p == 0.05 && p.repeat_last_n == 64);
+    CHECK(p.temperature == 0.8 && p.top_k == 40 && p.top_p == 0.95 && p.min_p == 0.05 &&
+          p.repeat_last_n == 64);
     double values[1] = {NAN};
     CHECK(sample_params_read(values, 1, &p, &err) == INGOT_ERR_INVALID);
     CHECK_CONTAINS(err.message, "temperature");
@@ -189,10 +192,11 @@ static void test_pages(void) {
     page_pool pool;
     sequence a, b;
     ingot_error err;
-    CHECK(page_pool_init(&pool, 4, NULL, NULL) == INGOT_OK);
-    CHECK(sequence_init(&a, 4 * PAGE_TOKENS, NULL, NULL) == INGOT_OK);
-    CHECK(sequence_init(&b, 4 * PAGE_TOKENS, NULL, NULL) == INGOT_OK);
-    CHECK(sequence_reserve(&a, &pool, PAGE_TOKENS + 1, NULL) == INGOT_OK && a.n_pages == 2 && a.pages[0] == 0);
+    CHECK(page_pool_init(&pool, 4, NULL) == INGOT_OK);
+    CHECK(sequence_init(&a, 4 * PAGE_TOKENS, NULL) == INGOT_OK);
+    CHECK(sequence_init(&b, 4 * PAGE_TOKENS, NULL) == INGOT_OK);
+    CHECK(sequence_reserve(&a, &pool, PAGE_TOKENS + 1, NULL) == INGOT_OK && a.n_pages == 2 &&
+          a.pages[0] == 0);
     CHECK(sequence_reserve(&a, &pool, PAGE_TOKENS, NULL) == INGOT_OK && a.n_pages == 2);
     CHECK(sequence_reserve(&b, &pool, 3 * PAGE_TOKENS, &err) == INGOT_ERR_LIMIT && b.n_pages == 0);
     CHECK_CONTAINS(err.message, "2 of 4 are free");

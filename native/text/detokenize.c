@@ -49,8 +49,10 @@ size_t vocab_piece(const vocab *v, int32_t token, bool special, char *bytes, siz
     case INGOT_TOKEN_USER_DEFINED:
         return put(text, bytes, capacity);
     case INGOT_TOKEN_NORMAL:
-        if (v->model == VOCAB_BPE && !v->raw)
-            return put(v->map.items[token], bytes, capacity);
+        if (v->model == VOCAB_BPE && !v->raw) {
+            ingot_str decoded = v->map.items[token]; // empty if the text isn't of the byte alphabet
+            return put(decoded.size > 0 ? decoded : text, bytes, capacity);
+        }
         return put_unmarked(text, bytes, capacity);
     case INGOT_TOKEN_BYTE: {
         int byte = byte_of(text);

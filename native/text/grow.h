@@ -1,8 +1,15 @@
-// Growing an array: the one way in which native/text does it.
+// What the tables of native/text share: growing an array, fetching memory early.
 #ifndef INGOT_TEXT_GROW_H
 #define INGOT_TEXT_GROW_H
 
 #include "base/mem.h"
+
+// Asks the processor for memory that will be read soon.
+#if defined(__GNUC__)
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address) ((void)(address))
+#endif
 
 // Makes room for `need` items of `size` bytes in `block`, which has room for *capacity. Returns the block,
 // moved perhaps, with *capacity updated; NULL when memory is exhausted (`block` is as it was).

@@ -29,12 +29,12 @@ ingot_status special_load(vocab *v, ingot_error *err) {
     if (!v->special_order || !v->special_nodes)
         status = fail_memory(err, order.n * 8, "the special tokens");
     if (status == INGOT_OK)
-        status = trie_init(&v->specials, v->mem, err);
+        status = trie_init(&v->specials, v->mem, 0, err);
     while (order.n > 0 && status == INGOT_OK) {
         int32_t token = (int32_t)(uint32_t)heap_pop(&order);
-        v->special_order[v->n_specials] = token;
-        status = trie_add(&v->specials, v->texts[token], (int32_t)v->n_specials, err);
-        v->n_specials++;
+        int32_t place = (int32_t)v->n_specials++;
+        v->special_order[place] = token;
+        status = trie_add(&v->specials, &v->texts[token], &place, 1, err);
     }
     mem_free(v->mem, order.items);
     TRY(status);

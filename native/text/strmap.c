@@ -5,6 +5,7 @@
 #include "text/grow.h"
 
 #define CHUNK_BYTES 65536
+#define BATCH       64
 
 struct strmap_chunk {
     strmap_chunk *next;
@@ -144,25 +145,67 @@ int32_t strmap_find_joined(const strmap *map, ingot_str a, ingot_str b) {
     return slot ? (int32_t)((uint32_t)slot - 1) : -1;
 }
 
-ingot_status strmap_push(strmap *map, ingot_str item, bool findable, ingot_error *err) {
+static void find_batch(const strmap *map, const ingot_str *items, size_t n, int32_t *ids) {
+    const ingot_str nothing = {NULL, 0};
+    uint64_t hashes[BATCH];
+    const ingot_str *likely[BATCH];
+    for (size_t i = 0; i < n; i++) {
+        hashes[i] = hash_joined(map, items[i], nothing);
+        PREFETCH(&map->slots[hashes[i] & (map->n_slots - 1)]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint64_t slot = map->slots[hashes[i] & (map->n_slots - 1)];
+        likely[i] = slot && slot >> 32 == hashes[i] >> 32 ? &map->items[(uint32_t)slot - 1] : NULL;
+        PREFETCH(likely[i]);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (likely[i])
+            PREFETCH(likely[i]->data);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t slot = *find_slot(map, hashes[i], items[i], nothing);
+        ids[i] = slot ? (int32_t)((uint32_t)slot - 1) : -1;
+    }
+}
+
+void strmap_find_many(const strmap *map, const ingot_str *items, size_t n, int32_t *ids) {
+    for (size_t i = 0; i < n; i += BATCH)
+        find_batch(map, items + i, n - i < BATCH ? n - i : BATCH, ids + i);
+}
+
+ingot_status strmap_push(strmap *map, ingot_str item, ingot_error *err) {
     if (map->n == INT32_MAX)
         return fail(err, INGOT_ERR_LIMIT, "a vocabulary has over 2147483647 entries");
     ingot_str *items = grow(map->mem, map->items, &map->capacity, map->n + 1, sizeof *items);
     if (!items)
         return fail_memory(err, (map->n + 1) * sizeof *items, "a vocabulary's index");
     map->items = items;
-    if (map->n_used * 2 + 2 > map->n_slots)
-        TRY(make_slots(map, map->n_used * 2 + 2, err));
     map->items[map->n++] = item;
-    if (!findable)
-        return INGOT_OK;
+    return INGOT_OK;
+}
+
+static void index_batch(strmap *map, size_t first, size_t n) {
     const ingot_str nothing = {NULL, 0};
-    uint64_t hash = hash_joined(map, item, nothing);
-    uint64_t *slot = find_slot(map, hash, item, nothing);
-    if (*slot == 0) {
-        *slot = hash >> 32 << 32 | map->n;
-        map->n_used++;
+    uint64_t hashes[BATCH];
+    for (size_t i = 0; i < n; i++) {
+        hashes[i] = hash_joined(map, map->items[first + i], nothing);
+        PREFETCH(&map->slots[hashes[i] & (map->n_slots - 1)]);
     }
+    for (size_t i = 0; i < n; i++) {
+        ingot_str item = map->items[first + i];
+        uint64_t *slot = item.size > 0 ? find_slot(map, hashes[i], item, nothing) : NULL;
+        if (slot && *slot == 0) {
+            *slot = hashes[i] >> 32 << 32 | (first + i + 1);
+            map->n_used++;
+        }
+    }
+}
+
+ingot_status strmap_index(strmap *map, size_t first, ingot_error *err) {
+    size_t needed = map->n_used + (map->n - first);
+    if (needed * 2 > map->n_slots)
+        TRY(make_slots(map, needed * 2, err));
+    for (size_t i = first; i < map->n; i += BATCH)
+        index_batch(map, i, map->n - i < BATCH ? map->n - i : BATCH);
     return INGOT_OK;
 }
 

@@ -1,14 +1,15 @@
 #include "text/trie.h"
 
-#include <string.h>
-
-#include "text/grow.h"
-
 #define MAX_NODES (1u << 24) // so that a parent and a byte fit 32 bits
+#define BATCH     32
+
+static size_t home_of(const trie *t, uint32_t edge) {
+    return (size_t)(((uint64_t)edge + 1) * t->key >> t->shift);
+}
 
 static uint64_t *find_edge(const trie *t, uint32_t edge) {
     size_t mask = t->n_slots - 1;
-    for (size_t i = (size_t)(((edge + 1) * t->key) >> t->shift);; i = (i + 1) & mask)
+    for (size_t i = home_of(t, edge);; i = (i + 1) & mask)
         if (t->edges[i] == 0 || t->edges[i] >> 32 == edge)
             return &t->edges[i];
 }
@@ -41,9 +42,12 @@ static ingot_status add_node(trie *t, uint32_t *node, ingot_error *err) {
     return INGOT_OK;
 }
 
-ingot_status trie_init(trie *t, const ingot_allocator *mem, ingot_error *err) {
+ingot_status trie_init(trie *t, const ingot_allocator *mem, size_t expected, ingot_error *err) {
     *t = (trie){.mem = mem};
-    TRY(make_edges(t, 8, err));
+    int bits = 8;
+    while (bits < 25 && (size_t)1 << bits < expected * 2)
+        bits++;
+    TRY(make_edges(t, bits, err));
     uint64_t place = (uint64_t)(uintptr_t)t->edges ^ (uint64_t)(uintptr_t)t << 20;
     t->key = (place * UINT64_C(0x9E3779B97F4A7C15)) | 1;
     uint32_t root;
@@ -58,22 +62,47 @@ void trie_free(trie *t) {
     *t = (trie){.mem = t->mem};
 }
 
-ingot_status trie_add(trie *t, ingot_str text, int32_t value, ingot_error *err) {
-    uint32_t node = TRIE_ROOT;
-    for (size_t i = 0; i < text.size; i++) {
-        if ((size_t)t->n_nodes * 2 > t->n_slots)
-            TRY(make_edges(t, 64 - t->shift + 1, err));
-        uint32_t edge = node << 8 | (unsigned char)text.data[i];
-        uint64_t *slot = find_edge(t, edge);
-        if (*slot == 0) {
-            uint32_t child = 0;
-            TRY(add_node(t, &child, err));
-            *slot = (uint64_t)edge << 32 | child;
-        }
-        node = (uint32_t)*slot;
+// One byte deeper: *node becomes its child along `byte`.
+static ingot_status descend(trie *t, uint32_t *node, unsigned char byte, ingot_error *err) {
+    uint32_t edge = *node << 8 | byte;
+    uint64_t *slot = find_edge(t, edge);
+    if (*slot == 0) {
+        uint32_t child = 0;
+        TRY(add_node(t, &child, err));
+        *slot = (uint64_t)edge << 32 | child;
     }
-    if (node != TRIE_ROOT && t->values[node] == TRIE_NONE)
-        t->values[node] = value;
+    *node = (uint32_t)*slot;
+    return INGOT_OK;
+}
+
+// The strings go down side by side, so that the memory of one is fetched while others are looked at.
+static ingot_status add_batch(trie *t, const ingot_str *texts, const int32_t *values, size_t n,
+                              ingot_error *err) {
+    uint32_t nodes[BATCH] = {TRIE_ROOT};
+    bool more = true;
+    for (size_t depth = 0; more; depth++) {
+        more = false;
+        if (((size_t)t->n_nodes + BATCH) * 2 > t->n_slots)
+            TRY(make_edges(t, 64 - t->shift + 1, err));
+        for (size_t i = 0; i < n; i++)
+            if (depth < texts[i].size)
+                PREFETCH(&t->edges[home_of(t, nodes[i] << 8 | (unsigned char)texts[i].data[depth])]);
+        for (size_t i = 0; i < n; i++) {
+            if (depth < texts[i].size) {
+                TRY(descend(t, &nodes[i], (unsigned char)texts[i].data[depth], err));
+                more = true;
+            }
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        if (nodes[i] != TRIE_ROOT && t->values[nodes[i]] == TRIE_NONE)
+            t->values[nodes[i]] = values[i];
+    return INGOT_OK;
+}
+
+ingot_status trie_add(trie *t, const ingot_str *texts, const int32_t *values, size_t n, ingot_error *err) {
+    for (size_t i = 0; i < n; i += BATCH)
+        TRY(add_batch(t, texts + i, values + i, n - i < BATCH ? n - i : BATCH, err));
     return INGOT_OK;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "text/grow.h"
 
 #define TRIE_ROOT 0u
 #define TRIE_NONE -1
@@ -23,11 +24,13 @@ typedef struct trie {
                        // TRIE_ROOT if there is none
 } trie;
 
-ingot_status trie_init(trie *t, const ingot_allocator *mem, ingot_error *err);
+// Makes an empty trie, with memory for about `expected` nodes.
+ingot_status trie_init(trie *t, const ingot_allocator *mem, size_t expected, ingot_error *err);
 void trie_free(trie *t);
 
-// Adds a string that isn't empty with a value >= 0. If it was there, its value stays.
-ingot_status trie_add(trie *t, ingot_str text, int32_t value, ingot_error *err);
+// Adds strings with values >= 0; empty ones are left out. If one was there, its value stays. Adding many at
+// once is faster.
+ingot_status trie_add(trie *t, const ingot_str *texts, const int32_t *values, size_t n, ingot_error *err);
 
 // The child of `node` along `byte`; TRIE_ROOT if there is none.
 uint32_t trie_child(const trie *t, uint32_t node, unsigned char byte);

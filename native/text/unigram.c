@@ -21,20 +21,15 @@ ingot_status unigram_load(vocab *v, const ingot_gguf *gguf, ingot_error *err) {
         TRY(gguf_get_array(gguf, "tokenizer.ggml.precompiled_charsmap", true, type, &map, err));
         TRY(charsmap_open(map->data, (size_t)map->count, &v->normalizer, err));
     }
-    TRY(trie_init(&v->tokens, v->mem, err));
-    TRY(trie_init(&v->prefixes, v->mem, err));
+    TRY(trie_init(&v->tokens, v->mem, (size_t)v->n_tokens * 3, err));
+    TRY(trie_init(&v->prefixes, v->mem, 0, err));
     float lowest = FLT_MAX;
-    for (int32_t i = 0; i < v->n_tokens; i++) {
+    const unsigned user = 1u << INGOT_TOKEN_USER_DEFINED;
+    TRY(trie_add_tokens(v, &v->tokens, user | 1u << INGOT_TOKEN_NORMAL | 1u << INGOT_TOKEN_UNUSED, err));
+    TRY(trie_add_tokens(v, &v->prefixes, user, err));
+    for (int32_t i = 0; i < v->n_tokens; i++)
         if (v->kinds[i] == INGOT_TOKEN_NORMAL && v->scores[i] < lowest)
             lowest = v->scores[i];
-        if (v->texts[i].size == 0 || v->texts[i].size > VOCAB_MAX_TRIE_TOKEN)
-            continue;
-        if (v->kinds[i] == INGOT_TOKEN_NORMAL || v->kinds[i] == INGOT_TOKEN_USER_DEFINED ||
-            v->kinds[i] == INGOT_TOKEN_UNUSED)
-            TRY(trie_add(&v->tokens, v->texts[i], i, err));
-        if (v->kinds[i] == INGOT_TOKEN_USER_DEFINED)
-            TRY(trie_add(&v->prefixes, v->texts[i], i, err));
-    }
     v->unknown_score = (double)(lowest - UNKNOWN_PENALTY);
     return INGOT_OK;
 }

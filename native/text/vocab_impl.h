@@ -53,7 +53,8 @@ struct vocab {
     ingot_special_tokens special;
 
     // What tokens look like in a text: the file's spelling, or for GPT-2's byte alphabet the bytes that it
-    // stands for. BPE files the strings that occur in merges alone after them.
+    // stands for (nothing if it isn't of that alphabet). BPE files the strings that occur in merges alone
+    // after them. WordPiece and Unigram use `tokens` instead.
     strmap map;
     size_t longest; // bytes of the longest token
     // What a byte is when nothing longer is found: its token <0xXX>, or with the byte alphabet the entry of
@@ -64,7 +65,7 @@ struct vocab {
     regex *expressions[PRE_MAX_EXPRESSIONS];
     merge_rule *merges; // [n_merges], by rank
     size_t n_merges;
-    uint32_t *merge_slots; // hash table of ranks + 1 by pair
+    uint64_t *merge_slots; // hash table by pair: 32 bits of the hash, then the rank + 1; 0: free
     size_t n_merge_slots;
     uint64_t merge_key;
     bool raw; // U+2581 and <0xXX> tokens rather than the byte alphabet
@@ -98,6 +99,9 @@ ingot_status special_load(vocab *v, ingot_error *err);
 
 // Sets the 256 byte_ids from tokens spelled <0xXX>, or else as that byte alone.
 void byte_tokens_load(vocab *v);
+
+// Adds the tokens whose kind's bit is in `kinds`, those that are too long to be matched apart.
+ingot_status trie_add_tokens(const vocab *v, trie *t, unsigned kinds, ingot_error *err);
 
 // The bytes that `text` stands for in GPT-2's byte alphabet, at most `text.size` of them; -1 if it has other
 // characters.

@@ -129,9 +129,27 @@ void byte_tokens_load(vocab *v) {
     }
 }
 
+ingot_status trie_add_tokens(const vocab *v, trie *t, unsigned kinds, ingot_error *err) {
+    ingot_str texts[64];
+    int32_t tokens[64];
+    size_t n = 0;
+    for (int32_t i = 0; i < v->n_tokens; i++) {
+        if ((kinds >> v->kinds[i] & 1) && v->texts[i].size <= VOCAB_MAX_TRIE_TOKEN) {
+            texts[n] = v->texts[i];
+            tokens[n++] = i;
+        }
+        if (n == 64 || i + 1 == v->n_tokens) {
+            TRY(trie_add(t, texts, tokens, n, err));
+            n = 0;
+        }
+    }
+    return INGOT_OK;
+}
+
 static ingot_status spm_load(vocab *v, ingot_error *err) {
     for (int32_t i = 0; i < v->n_tokens; i++)
-        TRY(strmap_push(&v->map, v->texts[i], v->texts[i].size > 0, err));
+        TRY(strmap_push(&v->map, v->texts[i], err));
+    TRY(strmap_index(&v->map, 0, err));
     byte_tokens_load(v);
     return INGOT_OK;
 }

@@ -9,11 +9,8 @@ ingot_status wordpiece_load(vocab *v, const ingot_gguf *gguf, ingot_error *err) 
     TRY(gguf_get_bool(gguf, "tokenizer.ggml.normalizer.lowercase", false, &v->lowercase, err));
     v->strip_accents = v->lowercase;
     TRY(gguf_get_bool(gguf, "tokenizer.ggml.normalizer.strip_accents", false, &v->strip_accents, err));
-    TRY(trie_init(&v->tokens, v->mem, err));
-    for (int32_t i = 0; i < v->n_tokens; i++)
-        if (v->texts[i].size > 0 && v->texts[i].size <= VOCAB_MAX_TRIE_TOKEN)
-            TRY(trie_add(&v->tokens, v->texts[i], i, err));
-    return INGOT_OK;
+    TRY(trie_init(&v->tokens, v->mem, (size_t)v->n_tokens * 3, err));
+    return trie_add_tokens(v, &v->tokens, ~0u, err);
 }
 
 // The longest token that `text` starts with; its size is 0 if there is none.

@@ -27,18 +27,20 @@ typedef struct backend {
 typedef struct backend_weight backend_weight;
 typedef struct backend_buffer backend_buffer;
 typedef struct backend_kv backend_kv;
+typedef struct backend_routing backend_routing; // which experts each token goes to, with what share
+struct kernels;                                 // of backend/cpu: an instruction set's functions
 
 typedef struct backend_params {
     uint32_t version; // BACKEND_VERSION
     pool *threads;
-    const void *kernels; // of backend/cpu: its kernel table
+    const struct kernels *kernels; // of backend/cpu
     const ingot_allocator *mem;
     const log_sink *log;
 } backend_params;
 
 // A matrix, or `mats` of the same shape (experts), as it lies in a file: borrowed, must outlive the handle.
 typedef struct weight_desc {
-    const char *name; // for messages; copied
+    const char *name; // for messages; not kept
     const void *data; // first row
     int32_t type;     // tensor type id
     int64_t width;    // weights in a row (the input's width)
@@ -52,8 +54,8 @@ typedef struct kv_layout {
     int32_t n_head_kv; // the largest of the layers
     int32_t k_dim;     // of a head
     int32_t v_dim;
-    int32_t type; // QUANT_F16 or QUANT_F32
-    int32_t page_tokens;
+    int32_t type;        // QUANT_F16 or QUANT_F32
+    int32_t page_tokens; // at most 64
     int32_t n_pages;
 } kv_layout;
 
@@ -67,9 +69,8 @@ typedef struct backend_batch {
 } backend_batch;
 
 typedef enum rope_kind {
-    ROPE_NONE = 0,
-    ROPE_NORM, // rotates neighbours (2i, 2i + 1)
-    ROPE_NEOX, // rotates halves (i, i + n / 2)
+    ROPE_NORM = 0, // rotates neighbours (2i, 2i + 1)
+    ROPE_NEOX,     // rotates halves (i, i + n / 2)
 } rope_kind;
 
 typedef enum router_kind {
@@ -111,6 +112,10 @@ struct backend_ops {
     ingot_status (*kv_new)(backend *b, const kv_layout *layout, backend_kv **out, ingot_error *err);
     void (*kv_free)(backend *b, backend_kv *kv);
 
+    ingot_status (*routing_new)(backend *b, int32_t n_expert, int32_t n_used, int64_t max_tokens,
+                                backend_routing **out, ingot_error *err);
+    void (*routing_free)(backend *b, backend_routing *routing);
+
     // Waits for all operations. INGOT_ERR_IO or INGOT_ERR_INTERNAL if one failed.
     ingot_status (*sync)(backend *b, ingot_error *err);
 
@@ -137,8 +142,8 @@ struct backend_ops {
     // y += x
     void (*add)(backend *b, const backend_buffer *x, int64_t n_tokens, backend_buffer *y);
 
-    // gate = silu(gate) * up, over `rows` rows of the buffers' width
-    void (*swiglu)(backend *b, backend_buffer *gate, const backend_buffer *up, int64_t n_tokens);
+    // gate = silu(gate) * up, over the first `n_rows` rows
+    void (*swiglu)(backend *b, backend_buffer *gate, const backend_buffer *up, int64_t n_rows);
 
     // table[t] = cos and sin of position * freqs[i], both times `magnitude`, for i < n_freqs: width 2 *
     // n_freqs
@@ -157,21 +162,21 @@ struct backend_ops {
     void (*attend)(backend *b, const backend_kv *kv, const attend_args *args, const backend_buffer *q,
                    const backend_batch *batch, backend_buffer *out);
 
-    // Chooses experts from router logits [n_expert]: fills choice with [n_used] shares and the experts'
-    // numbers (as floats) behind them: width 2 * n_used. Equal logits go to the lower number. Order: best
-    // first.
-    void (*route)(backend *b, const backend_buffer *logits, router_kind kind, float scale, int32_t n_used,
-                  int64_t n_tokens, backend_buffer *choice);
+    // Chooses `n_used` experts for each token from router logits [n_expert], which are overwritten. Equal
+    // logits go to the lower number.
+    void (*route)(backend *b, backend_buffer *logits, router_kind kind, float scale, int64_t n_tokens,
+                  backend_routing *routing);
 
-    // out[t][j] = x[t] (or, `per_choice`, x[t][j]) times matrix choice[t][j] of each product's weight, j <
-    // n_used
+    // out[t][j] = x[t] (or, `per_choice`, x[t][j]) times the matrix of token t's j-th expert in each
+    // product's weight, j < n_used: buffers of max_tokens * n_used rows. The tokens are those of the last
+    // route. Biases aren't used.
     void (*multiply_experts)(backend *b, const backend_buffer *x, bool per_choice,
-                             const backend_buffer *choice, int32_t n_used, int64_t n_tokens,
-                             const backend_product *products, int32_t n_products);
+                             const backend_routing *routing, const backend_product *products,
+                             int32_t n_products);
 
-    // y[t] += sum over j of share[t][j] * x[t][j], in the order of the choices
-    void (*add_experts)(backend *b, const backend_buffer *x, const backend_buffer *choice, int32_t n_used,
-                        int64_t n_tokens, backend_buffer *y);
+    // y[t] += sum over j of share[t][j] * x[t][j], best expert first
+    void (*add_experts)(backend *b, const backend_buffer *x, const backend_routing *routing, int64_t n_tokens,
+                        backend_buffer *y);
 
     // x[t] *= sigmoid(gate[t][0])
     void (*gate)(backend *b, backend_buffer *x, const backend_buffer *gate, int64_t n_tokens);
@@ -179,5 +184,17 @@ struct backend_ops {
 
 // The i-th backend compiled in (backends.def), NULL past the last.
 const backend_ops *backend_at(int32_t i);
+
+// Opens device `device` of the first backend. The result is closed with its ops->close.
+ingot_status backend_open(const backend_params *params, int32_t device, backend **out, ingot_error *err);
+
+// The instruction sets of backend/cpu: the i-th compiled in, worst first (NULL past the last), whether this
+// machine can run it, and the choice of one by name (NULL: the best). kernels/kernels.h says more.
+const char *backend_isa_name(int32_t i);
+bool backend_isa_usable(int32_t i);
+ingot_status backend_isa_choose(const char *name, const struct kernels **out, ingot_error *err);
+
+// The name of a chosen one.
+const char *backend_isa_of(const struct kernels *chosen);
 
 #endif

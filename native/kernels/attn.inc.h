@@ -1,7 +1,5 @@
 // Attention of one query head over one page of one key/value head.
 
-enum { ATTN_MAX_PAGE = 64 };
-
 static inline __attribute__((always_inline)) vec load_either(const void *p, int64_t i, bool half) {
     return half ? vec_load_f16((const uint16_t *)p + i) : vec_load((const float *)p + i);
 }
@@ -28,7 +26,7 @@ static inline __attribute__((always_inline)) void attend_typed(attn_state *state
                                                                const void *k, const void *v, bool half,
                                                                int64_t n, int64_t k_dim, int64_t v_dim,
                                                                float scale) {
-    float score[ATTN_MAX_PAGE];
+    float score[KERNELS_MAX_PAGE];
     float max = state->max;
     for (int64_t p = 0; p < n; p++) {
         score[p] = attn_score(q, k, p * k_dim, half, k_dim) * scale;

@@ -8,7 +8,10 @@
 #include "base/cpu.h"
 #include "base/status.h"
 
-// One query head against the keys and values of one head in a page: rows of `dim` numbers of type F32 or F16.
+// Most positions of one attend call.
+enum { KERNELS_MAX_PAGE = 64 };
+
+// What an online softmax has seen so far.
 typedef struct attn_state {
     float max;  // largest score so far (-INFINITY at first)
     float sum;  // of exp(score - max)
@@ -39,9 +42,9 @@ typedef struct kernels {
     void (*f16_to_f32)(const uint16_t *src, int64_t n, float *dst);
     void (*f32_to_f16)(const float *src, int64_t n, uint16_t *dst);
 
-    // Folds `n` positions (n <= 64) of one page into `state`: scores q . k[i] * scale, then values. `k` and
-    // `v` are [n][dim] floats or halves (`half`). Online softmax, one rescale a page: Dao et al. 2022,
-    // "FlashAttention".
+    // Folds `n` positions (n <= KERNELS_MAX_PAGE) of one page into `state`: scores q . k[i] * scale, then
+    // values. `k` and `v` are [n][dim] floats or halves (`half`). Online softmax, one rescale a page: Dao et
+    // al. 2022, "FlashAttention".
     void (*attend)(attn_state *state, const float *q, const void *k, const void *v, bool half, int64_t n,
                    int64_t k_dim, int64_t v_dim, float scale);
 } kernels;

@@ -3,6 +3,9 @@
 
 #include <math.h>
 
+// Several times what any model has: what a file may ask for is work for every token.
+enum { MAX_EXPERTS = 2048, MAX_EXPERTS_USED = 64 };
+
 static ingot_status bind_shapes(binder *b) {
     plan *p = b->plan;
     TRY(binder_u32(b, "block_count", true, 1, 512, &p->n_layer));
@@ -31,11 +34,13 @@ static ingot_status bind_shapes(binder *b) {
 static ingot_status bind_expert_shapes(binder *b) {
     plan *p = b->plan;
     char key[BINDER_NAME];
-    TRY(binder_u32(b, "expert_count", false, 0, 1u << 16, &p->n_expert));
+    TRY(binder_u32(b, "expert_count", false, 0, MAX_EXPERTS, &p->n_expert));
     if (p->n_expert == 0)
         return INGOT_OK;
     p->n_ff_expert = p->n_ff;
-    TRY(binder_u32(b, "expert_used_count", true, 1, (uint32_t)p->n_expert, &p->n_expert_used));
+    TRY(binder_u32(b, "expert_used_count", true, 1,
+                   p->n_expert < MAX_EXPERTS_USED ? (uint32_t)p->n_expert : MAX_EXPERTS_USED,
+                   &p->n_expert_used));
     TRY(binder_u32(b, "expert_feed_forward_length", p->n_ff == 0, 1, 1u << 24, &p->n_ff_expert));
     p->n_ff_shared = p->n_ff_expert;
     TRY(binder_u32(b, "expert_shared_feed_forward_length", false, 1, 1u << 24, &p->n_ff_shared));
@@ -59,15 +64,18 @@ static ingot_status bind_attention(binder *b, int32_t i, plan_layer *layer) {
     TRY(binder_linear(b, i, "attn_k", true, p->n_embd, k_width, &layer->k));
     TRY(binder_linear(b, i, "attn_v", true, p->n_embd, v_width, &layer->v));
     TRY(binder_linear(b, i, "attn_output", true, o_width, p->n_embd, &layer->o));
-    TRY(binder_layer_vector(b, i, "attn_q_norm", false, p->k_dim, &layer->q_norm));
-    return binder_layer_vector(b, i, "attn_k_norm", layer->q_norm != NULL, p->k_dim, &layer->k_norm);
+    bool norms = binder_has_layer(b, i, "attn_q_norm") || binder_has_layer(b, i, "attn_k_norm");
+    TRY(binder_layer_vector(b, i, "attn_q_norm", norms, p->k_dim, &layer->q_norm));
+    return binder_layer_vector(b, i, "attn_k_norm", norms, p->k_dim, &layer->k_norm);
 }
 
+// All three weights, or, unless `required`, none.
 static ingot_status bind_swiglu(binder *b, int32_t i, const char *const names[3], bool required, int64_t n_ff,
                                 swiglu_weights *out) {
     int64_t n_embd = b->plan->n_embd;
+    for (int k = 0; k < 3; k++)
+        required = required || binder_has_layer(b, i, names[k]);
     TRY(binder_linear(b, i, names[0], required, n_embd, n_ff, &out->gate));
-    required = required || out->gate.weight;
     TRY(binder_linear(b, i, names[1], required, n_embd, n_ff, &out->up));
     return binder_linear(b, i, names[2], required, n_ff, n_embd, &out->down);
 }
@@ -75,15 +83,14 @@ static ingot_status bind_swiglu(binder *b, int32_t i, const char *const names[3]
 static ingot_status bind_experts(binder *b, int32_t i, experts_weights *out) {
     static const char *const shared[3] = {"ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp"};
     const plan *p = b->plan;
-    linear gate;
     TRY(binder_experts(b, i, "ffn_gate_inp", p->n_embd, p->n_expert, 1, &out->router));
     TRY(binder_experts(b, i, "ffn_gate_exps", p->n_embd, p->n_ff_expert, p->n_expert, &out->gate));
     TRY(binder_experts(b, i, "ffn_up_exps", p->n_embd, p->n_ff_expert, p->n_expert, &out->up));
     TRY(binder_experts(b, i, "ffn_down_exps", p->n_ff_expert, p->n_embd, p->n_expert, &out->down));
     TRY(bind_swiglu(b, i, shared, false, p->n_ff_shared, &out->shared));
-    TRY(binder_linear(b, i, "ffn_gate_inp_shexp", false, p->n_embd, 1, &gate));
-    out->shared_gate = gate.weight;
-    return INGOT_OK;
+    if (!out->shared.up.weight || !binder_has_layer(b, i, "ffn_gate_inp_shexp"))
+        return INGOT_OK;
+    return binder_experts(b, i, "ffn_gate_inp_shexp", p->n_embd, 1, 1, &out->shared_gate);
 }
 
 static ingot_status bind_layer(binder *b, int32_t i, plan_layer *layer) {

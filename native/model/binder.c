@@ -161,6 +161,12 @@ bool binder_has(const binder *b, const char *name) {
     return ingot_gguf_find_tensor(b->gguf, name) != NULL;
 }
 
+bool binder_has_layer(const binder *b, int32_t layer, const char *part) {
+    char name[BINDER_NAME];
+    snprintf(name, sizeof name, "blk.%d.%s.weight", layer, part);
+    return binder_has(b, name);
+}
+
 // Tensors that files carry and inference doesn't need: inverse frequencies of old converters, and heads that
 // predict further tokens.
 static bool is_known_extra(ingot_str name) {

@@ -48,11 +48,13 @@ ingot_status binder_layer_vector(binder *b, int32_t layer, const char *part, boo
 ingot_status binder_experts(binder *b, int32_t layer, const char *part, int64_t width, int64_t rows,
                             int64_t mats, backend_weight **out);
 
-// Numbers that the host needs: allocates [n] floats with the binder's allocator. A missing tensor gives NULL.
+// Numbers that the plan is made of (rope factors), the one case of values that are read here: allocates [n]
+// floats with the binder's allocator. A missing tensor gives NULL.
 ingot_status binder_floats(binder *b, const char *name, int64_t n, float **out);
 
-// Whether the file has a tensor of this name.
+// Whether the file has a tensor of this name, or blk.<layer>.<part>.weight.
 bool binder_has(const binder *b, const char *name);
+bool binder_has_layer(const binder *b, int32_t layer, const char *part);
 
 // An error that names the first tensor that nothing claimed.
 ingot_status binder_all_claimed(const binder *b);

@@ -18,8 +18,9 @@ struct forward {
     backend_buffer *block;  // what a block adds to the stream [n_embd]
     backend_buffer *rope;   // cos and sin [2 * n_freqs]
     backend_buffer *q, *k, *v, *heads;
-    backend_buffer *gate, *up;                       // [n_ff]
-    backend_buffer *router, *choice;                 // [n_expert], [2 * n_expert_used]
+    backend_buffer *gate, *up; // [n_ff]
+    backend_buffer *router;    // [n_expert]
+    backend_routing *routing;
     backend_buffer *expert_gate, *expert_up;         // [max_tokens * n_expert_used][n_ff_expert]
     backend_buffer *expert_out;                      // [max_tokens * n_expert_used][n_embd]
     backend_buffer *shared_gate, *shared_up, *share; // [n_ff_shared], [1]

@@ -18,7 +18,8 @@ void forward_free(forward *f);
 typedef void (*row_sink)(void *user, int32_t i, const float *logits);
 
 // Computes `tokens` and stores their keys and values in `kv`; then, tile by tile, the logits of the `n_rows`
-// tokens whose indices in the batch are `rows`. `cancel` is looked at between layers: INGOT_ERR_CANCELLED.
+// tokens whose indices in the batch are `rows`. `cancel` is looked at before every block:
+// INGOT_ERR_CANCELLED.
 ingot_status forward_run(forward *f, const backend_batch *tokens, backend_kv *kv, const int32_t *rows,
                          int32_t n_rows, row_sink sink, void *user, const atomic_bool *cancel,
                          ingot_error *err);

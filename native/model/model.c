@@ -14,8 +14,7 @@ static ingot_status open_vocab(ingot_model *m, const char *pre, ingot_error *err
 }
 
 static ingot_status open_weights(ingot_model *m, bool ignore_extra, ingot_error *err) {
-    const backend_ops *ops = backend_at(0);
-    TRY(ops->open(&m->env, 0, &m->device, err));
+    TRY(backend_open(&m->env, 0, &m->device, err));
     return plan_bind(m->file, m->device, m->env.mem, m->text ? vocab_size(m->text) : 0, ignore_extra,
                      &m->plan, err);
 }

@@ -5,7 +5,6 @@
 void experts_block(forward *f, const experts_weights *w, int64_t n_tokens) {
     const backend_ops *ops = f->device->ops;
     const plan *p = f->plan;
-    int32_t n_used = p->n_expert_used;
     // The shared expert first: its result in `block` is what the chosen ones are added to.
     if (w->shared.up.weight) {
         swiglu_block(f, &w->shared, f->shared_gate, f->shared_up, n_tokens);
@@ -18,11 +17,11 @@ void experts_block(forward *f, const experts_weights *w, int64_t n_tokens) {
         ops->clear(f->device, f->block, n_tokens);
     }
     ops->multiply(f->device, f->normed, n_tokens, &(backend_product){w->router, NULL, f->router}, 1);
-    ops->route(f->device, f->router, p->router, p->router_scale, n_used, n_tokens, f->choice);
+    ops->route(f->device, f->router, p->router, p->router_scale, n_tokens, f->routing);
     backend_product in[2] = {{w->gate, NULL, f->expert_gate}, {w->up, NULL, f->expert_up}};
-    ops->multiply_experts(f->device, f->normed, false, f->choice, n_used, n_tokens, in, 2);
-    ops->swiglu(f->device, f->expert_gate, f->expert_up, n_tokens * n_used);
+    ops->multiply_experts(f->device, f->normed, false, f->routing, in, 2);
+    ops->swiglu(f->device, f->expert_gate, f->expert_up, n_tokens * p->n_expert_used);
     backend_product down = {w->down, NULL, f->expert_out};
-    ops->multiply_experts(f->device, f->expert_gate, true, f->choice, n_used, n_tokens, &down, 1);
-    ops->add_experts(f->device, f->expert_out, f->choice, n_used, n_tokens, f->block);
+    ops->multiply_experts(f->device, f->expert_gate, true, f->routing, &down, 1);
+    ops->add_experts(f->device, f->expert_out, f->routing, n_tokens, f->block);
 }

@@ -38,7 +38,10 @@ static ingot_status read_scaling(binder *b, rope_scaling *s) {
         TRY(binder_positive(b, "rope.scale_linear", false, &s->factor));
         s->type = (ingot_str){"linear", 6};
     }
-    TRY(binder_positive(b, "rope.scaling.factor", false, &s->factor));
+    float factor = 0.0f; // some files say 0 for none
+    TRY(gguf_get_f32(b->gguf, binder_key(b, "rope.scaling.factor", key), false, &factor, b->err));
+    if (factor != 0.0f)
+        TRY(binder_positive(b, "rope.scaling.factor", false, &s->factor));
     TRY(binder_positive(b, "rope.scaling.attn_factor", false, &s->attn_factor));
     TRY(binder_positive(b, "rope.scaling.yarn_beta_fast", false, &s->beta_fast));
     TRY(binder_positive(b, "rope.scaling.yarn_beta_slow", false, &s->beta_slow));
@@ -66,7 +69,8 @@ static void apply_yarn(plan_rope *rope, const rope_scaling *s, double base) {
         double freq = (double)rope->freqs[i];
         rope->freqs[i] = (float)(freq / (double)s->factor * (1.0 - kept) + freq * kept);
     }
-    rope->magnitude *= 0.1f * logf(s->factor) + 1.0f;
+    if (s->ext_factor != 0.0f)
+        rope->magnitude *= 0.1f * logf(s->factor) + 1.0f;
 }
 
 // Divides freqs by the tensor's numbers, if the file has it.

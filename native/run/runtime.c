@@ -2,7 +2,6 @@
 
 #include "base/cpu.h"
 #include "base/thread.h"
-#include "kernels/kernels.h"
 
 enum { MAX_THREADS = 512 };
 
@@ -35,8 +34,8 @@ ingot_status ingot_runtime_new(const ingot_runtime_params *params, ingot_runtime
     if (p.threads < 0 || p.threads > MAX_THREADS)
         return fail(err, INGOT_ERR_INVALID, "threads is %d, expected 0 (choose) to %d", p.threads,
                     MAX_THREADS);
-    const kernels *k;
-    TRY(kernels_choose(p.isa, &k, err));
+    const struct kernels *k;
+    TRY(backend_isa_choose(p.isa, &k, err));
     ingot_runtime *r = mem_alloc(p.allocator, 1, sizeof *r);
     if (!r)
         return fail_memory(err, sizeof *r, "the runtime");
@@ -66,16 +65,15 @@ int32_t ingot_runtime_threads(const ingot_runtime *runtime) {
 }
 
 const char *ingot_runtime_isa(const ingot_runtime *runtime) {
-    return ((const kernels *)runtime->env.kernels)->name;
+    return backend_isa_of(runtime->env.kernels);
 }
 
 const char *ingot_isa_name(int32_t i) {
-    const kernels *k = kernels_at(i);
-    return k ? k->name : NULL;
+    return backend_isa_name(i);
 }
 
 bool ingot_isa_usable(int32_t i) {
-    return kernels_usable(i);
+    return backend_isa_usable(i);
 }
 
 int32_t ingot_device_count(const ingot_runtime *runtime) {

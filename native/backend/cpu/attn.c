@@ -20,6 +20,9 @@ ingot_status cpu_kv_new(backend *b, const kv_layout *layout, backend_kv **out, i
     // growing the scratch here could pull it from under another engine's running operation.
     if ((size_t)layout->v_dim > cpu->scratch_floats)
         return fail(err, INGOT_ERR_STATE, "the KV cache was made before the model's weights");
+    if (layout->page_tokens > KERNELS_MAX_PAGE)
+        return fail(err, INGOT_ERR_INVALID, "a page of %d tokens; at most %d fit", layout->page_tokens,
+                    KERNELS_MAX_PAGE);
     backend_kv *kv = mem_alloc(cpu->mem, 1, sizeof *kv);
     if (!kv)
         return fail_memory(err, sizeof *kv, "the KV cache");

@@ -30,7 +30,7 @@ static ingot_status cpu_describe(const backend_params *params, int32_t device, i
     cpu_model_name(model, sizeof model);
     *out = (ingot_device){.name = "cpu"};
     snprintf(out->description, sizeof out->description, "%s, %s, %d of %d cores", model,
-             ((const kernels *)params->kernels)->name, pool_threads(params->threads), cpu_core_count());
+             params->kernels->name, pool_threads(params->threads), cpu_core_count());
     cpu_memory(&out->memory_total, &out->memory_free);
     return INGOT_OK;
 }
@@ -81,7 +81,6 @@ static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_
                     "tensor '%s' has type %s, which can't hold rows of %lld weights", desc->name,
                     type ? type->name : "unknown", (long long)desc->width);
     TRY(cpu_scratch_reserve(cpu, (size_t)desc->width * CPU_TILE_ROWS, err));
-    TRY(cpu_scratch_reserve(cpu, (size_t)desc->rows, err)); // router logits
     backend_weight *w = mem_alloc(cpu->mem, 1, sizeof *w);
     if (!w)
         return fail_memory(err, sizeof *w, desc->name);
@@ -122,7 +121,8 @@ static ingot_status cpu_buffer_new(backend *b, int64_t width, int64_t max_tokens
     backend_buffer *buffer = mem_alloc(cpu->mem, 1, sizeof *buffer);
     if (!buffer)
         return fail_memory(err, sizeof *buffer, "activations");
-    *buffer = (backend_buffer){mem_alloc(cpu->mem, (size_t)floats, sizeof(float)), width, max_tokens};
+    // Not cleared: what no token uses is never touched.
+    *buffer = (backend_buffer){mem_resize(cpu->mem, NULL, (size_t)floats, sizeof(float)), width, max_tokens};
     if (!buffer->data) {
         cpu_buffer_free(b, buffer);
         return fail_memory(err, floats * sizeof(float), "activations");
@@ -159,6 +159,8 @@ const backend_ops backend_cpu = {
     .buffer_free = cpu_buffer_free,
     .kv_new = cpu_kv_new,
     .kv_free = cpu_kv_free,
+    .routing_new = cpu_routing_new,
+    .routing_free = cpu_routing_free,
     .sync = cpu_sync,
     .read = cpu_read,
     .embed = cpu_embed,

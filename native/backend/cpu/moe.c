@@ -1,132 +1,152 @@
 #include "backend/cpu/cpu.h"
 
-#include <math.h>
 #include <string.h>
 
-// A choice row holds n_used shares, then n_used expert numbers.
-static int64_t choice_expert(const backend_buffer *choice, int32_t n_used, int64_t token, int64_t j) {
-    return (int64_t)choice->data[token * choice->width + n_used + j];
+ingot_status cpu_routing_new(backend *b, int32_t n_expert, int32_t n_used, int64_t max_tokens,
+                             backend_routing **out, ingot_error *err) {
+    const ingot_allocator *mem = cpu_of(b)->mem;
+    const size_t choices = (size_t)max_tokens * (size_t)n_used;
+    backend_routing *r = mem_alloc(mem, 1, sizeof *r);
+    if (!r)
+        return fail_memory(err, sizeof *r, "expert choices");
+    r->n_expert = n_expert;
+    r->n_used = n_used;
+    r->share = mem_alloc(mem, choices, sizeof *r->share);
+    r->expert = mem_alloc(mem, choices, sizeof *r->expert);
+    r->order = mem_alloc(mem, choices, sizeof *r->order);
+    r->first = mem_alloc(mem, (size_t)n_expert + 1, sizeof *r->first);
+    if (!r->share || !r->expert || !r->order || !r->first) {
+        cpu_routing_free(b, r);
+        return fail_memory(err, choices * sizeof *r->share, "expert choices");
+    }
+    *out = r;
+    return INGOT_OK;
+}
+
+void cpu_routing_free(backend *b, backend_routing *routing) {
+    const ingot_allocator *mem = cpu_of(b)->mem;
+    if (!routing)
+        return;
+    mem_free(mem, routing->share);
+    mem_free(mem, routing->expert);
+    mem_free(mem, routing->order);
+    mem_free(mem, routing->first);
+    mem_free(mem, routing);
 }
 
 typedef struct route_job {
     cpu_backend *cpu;
-    const backend_buffer *logits;
+    backend_buffer *logits;
     router_kind kind;
     float scale;
-    int32_t n_used;
-    backend_buffer *choice;
+    backend_routing *routing;
 } route_job;
 
 static void route_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
     const route_job *job = arg;
-    int64_t n_expert = job->logits->width;
-    float *share = job->cpu->scratch[worker];
+    const backend_routing *routing = job->routing;
     for (int64_t t = begin; t < end; t++) {
-        memcpy(share, job->logits->data + t * n_expert, (size_t)n_expert * sizeof *share);
-        job->cpu->k->softmax(share, n_expert);
-        float *chosen = job->choice->data + t * job->choice->width;
-        float sum = 0.0f;
-        for (int32_t j = 0; j < job->n_used; j++) {
-            int64_t best = 0;
-            for (int64_t e = 1; e < n_expert; e++)
-                best = share[e] > share[best] ? e : best;
-            chosen[j] = share[best];
-            chosen[job->n_used + j] = (float)best;
-            sum += share[best];
-            share[best] = -1.0f;
+        float *p = job->logits->data + t * job->logits->width;
+        float *share = routing->share + t * routing->n_used, sum = 0.0f;
+        job->cpu->k->softmax(p, routing->n_expert);
+        for (int32_t j = 0; j < routing->n_used; j++) {
+            int32_t best = 0;
+            for (int32_t e = 1; e < routing->n_expert; e++)
+                best = p[e] > p[best] ? e : best;
+            routing->expert[t * routing->n_used + j] = best;
+            sum += share[j] = p[best];
+            p[best] = -1.0f;
         }
-        for (int32_t j = 0; j < job->n_used; j++) {
-            if (job->kind == ROUTER_SOFTMAX_TOP)
-                chosen[j] /= sum;
-            chosen[j] *= job->scale;
-        }
+        for (int32_t j = 0; j < routing->n_used; j++)
+            share[j] = (job->kind == ROUTER_SOFTMAX_TOP ? share[j] / sum : share[j]) * job->scale;
     }
 }
 
-void cpu_route(backend *b, const backend_buffer *logits, router_kind kind, float scale, int32_t n_used,
-               int64_t n_tokens, backend_buffer *choice) {
-    route_job job = {cpu_of(b), logits, kind, scale, n_used, choice};
+// Sorts the choices by expert (counting sort).
+static void order_choices(backend_routing *r, int32_t n_choices) {
+    memset(r->first, 0, ((size_t)r->n_expert + 1) * sizeof *r->first);
+    for (int32_t i = 0; i < n_choices; i++)
+        r->first[r->expert[i] + 1]++;
+    for (int32_t e = 0; e < r->n_expert; e++)
+        r->first[e + 1] += r->first[e];
+    for (int32_t i = 0; i < n_choices; i++)
+        r->order[r->first[r->expert[i]]++] = i;
+    // Each first[e] has moved on to where the next expert begins.
+    memmove(r->first + 1, r->first, (size_t)r->n_expert * sizeof *r->first);
+    r->first[0] = 0;
+}
+
+void cpu_route(backend *b, backend_buffer *logits, router_kind kind, float scale, int64_t n_tokens,
+               backend_routing *routing) {
+    route_job job = {cpu_of(b), logits, kind, scale, routing};
     pool_run(job.cpu->threads, n_tokens, 16, route_rows, &job);
+    order_choices(routing, (int32_t)n_tokens * routing->n_used);
 }
 
 typedef struct experts_job {
     cpu_backend *cpu;
     const backend_buffer *x;
     bool per_choice;
-    const backend_buffer *choice;
-    int32_t n_used;
-    int64_t n_tokens;
+    const backend_routing *routing;
     const backend_product *products;
     int64_t tiles; // of one expert, all products together
 } experts_job;
 
 // Rows [first, first + n) of `expert`, for every token that chose it.
-static void expert_tile(const experts_job *job, const backend_product *p, int64_t expert, int64_t first,
+static void expert_tile(const experts_job *job, const backend_product *p, int32_t expert, int64_t first,
                         int64_t n, float *scratch) {
     const backend_weight *w = p->weight;
-    bool decoded = false;
-    for (int64_t t = 0; t < job->n_tokens; t++) {
-        for (int32_t j = 0; j < job->n_used; j++) {
-            if (choice_expert(job->choice, job->n_used, t, j) != expert)
-                continue;
-            if (!decoded) {
-                const uint8_t *data = w->data + (uint64_t)(expert * w->rows + first) * w->row_bytes;
-                for (int64_t r = 0; r < n; r++)
-                    w->type->decode(data + (uint64_t)r * w->row_bytes, scratch + r * w->width,
-                                    (uint64_t)w->width);
-                decoded = true;
-            }
-            int64_t row = job->per_choice ? t * job->n_used + j : t;
-            const float *x = job->x->data + row * w->width;
-            float *out = p->out->data + (t * job->n_used + j) * w->rows + first;
-            for (int64_t r = 0; r < n; r++)
-                job->cpu->k->dots(scratch + r * w->width, x, 0, 1, w->width, out + r, 0);
-        }
+    const backend_routing *routing = job->routing;
+    int32_t begin = routing->first[expert], end = routing->first[expert + 1];
+    if (begin == end)
+        return;
+    cpu_decode_rows(w, expert * w->rows + first, n, scratch);
+    for (int32_t i = begin; i < end; i++) {
+        int64_t choice = routing->order[i];
+        const float *x = job->x->data + (job->per_choice ? choice : choice / routing->n_used) * w->width;
+        float *out = p->out->data + choice * w->rows + first;
+        for (int64_t r = 0; r < n; r++)
+            job->cpu->k->dots(scratch + r * w->width, x, 0, 1, w->width, out + r, 0);
     }
 }
 
 static void expert_tiles(void *arg, int64_t begin, int64_t end, int worker) {
     const experts_job *job = arg;
     for (int64_t i = begin; i < end; i++) {
-        int64_t expert = i / job->tiles, tile = i % job->tiles;
-        const backend_product *p = job->products;
-        for (int64_t n; tile >= (n = (p->weight->rows + CPU_TILE_ROWS - 1) / CPU_TILE_ROWS); p++)
-            tile -= n;
-        int64_t first = tile * CPU_TILE_ROWS;
-        int64_t left = p->weight->rows - first;
-        expert_tile(job, p, expert, first, left < CPU_TILE_ROWS ? left : CPU_TILE_ROWS,
-                    job->cpu->scratch[worker]);
+        int64_t tile = i % job->tiles, first, n;
+        const backend_product *p = cpu_find_tile(job->products, &tile, &first, &n);
+        expert_tile(job, p, (int32_t)(i / job->tiles), first, n, job->cpu->scratch[worker]);
     }
 }
 
-void cpu_multiply_experts(backend *b, const backend_buffer *x, bool per_choice, const backend_buffer *choice,
-                          int32_t n_used, int64_t n_tokens, const backend_product *products,
+void cpu_multiply_experts(backend *b, const backend_buffer *x, bool per_choice,
+                          const backend_routing *routing, const backend_product *products,
                           int32_t n_products) {
-    experts_job job = {cpu_of(b), x, per_choice, choice, n_used, n_tokens, products, 0};
+    experts_job job = {cpu_of(b), x, per_choice, routing, products, 0};
     for (int32_t i = 0; i < n_products; i++)
-        job.tiles += (products[i].weight->rows + CPU_TILE_ROWS - 1) / CPU_TILE_ROWS;
-    pool_run(job.cpu->threads, job.tiles * products[0].weight->mats, 1, expert_tiles, &job);
+        job.tiles += cpu_tiles(products[i].weight);
+    pool_run(job.cpu->threads, job.tiles * routing->n_expert, 1, expert_tiles, &job);
 }
 
 typedef struct add_experts_job {
     cpu_backend *cpu;
-    const backend_buffer *x, *choice;
-    int32_t n_used;
+    const backend_buffer *x;
+    const backend_routing *routing;
     backend_buffer *y;
 } add_experts_job;
 
 static void add_experts_rows(void *arg, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const add_experts_job *job = arg;
-    int64_t width = job->y->width;
-    for (int64_t t = begin; t < end; t++)
-        for (int32_t j = 0; j < job->n_used; j++)
-            job->cpu->k->axpy(job->choice->data[t * job->choice->width + j],
-                              job->x->data + (t * job->n_used + j) * width, width, job->y->data + t * width);
+    int64_t width = job->y->width, n_used = job->routing->n_used;
+    for (int64_t choice = begin * n_used; choice < end * n_used; choice++)
+        job->cpu->k->axpy(job->routing->share[choice], job->x->data + choice * width, width,
+                          job->y->data + choice / n_used * width);
 }
 
-void cpu_add_experts(backend *b, const backend_buffer *x, const backend_buffer *choice, int32_t n_used,
-                     int64_t n_tokens, backend_buffer *y) {
-    add_experts_job job = {cpu_of(b), x, choice, n_used, y};
+void cpu_add_experts(backend *b, const backend_buffer *x, const backend_routing *routing, int64_t n_tokens,
+                     backend_buffer *y) {
+    add_experts_job job = {cpu_of(b), x, routing, y};
     pool_run(job.cpu->threads, n_tokens, 8, add_experts_rows, &job);
 }

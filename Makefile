@@ -26,7 +26,7 @@ LINT_TOOLS := 'ruff==0.17.*' 'mypy==2.4.*' 'clang-format==14.*'
 # What the installed package is made of.
 PACKAGE := CMakeLists.txt pyproject.toml $(wildcard README.md LICENSE models/*.gguf) \
 	$(shell find native python -type f ! -name '*.pyc')
-C_FILES = $(shell find native quantize tests -name '*.[ch]')
+C_FILES = $(shell find native $(wildcard quantize) tests -name '*.[ch]')
 
 .PHONY: run test sanitize tsan fuzz soak clean \
 	lint lint-python lint-c lint-gcc lint-clang lint-rules
@@ -62,7 +62,7 @@ $(VENV)/lint-tools: $(VENV)/tools | $(VENV)/installed-test
 # $(call build,NAME,OPTIONS): the library and its C tests in build/NAME.
 define build
 cmake -S . -B build/$(1) -G Ninja --log-level=NOTICE -DINGOT_TESTS=ON $(2)
-cmake --build build/$(1)
+cmake --build build/$(1) -- --quiet
 endef
 
 CTEST := ctest --output-on-failure --parallel 2

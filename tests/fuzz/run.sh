@@ -18,7 +18,7 @@ fi
 
 cmake -S . -B $build -G Ninja --log-level=NOTICE -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DINGOT_FUZZ=ON -DINGOT_SANITIZE=address,undefined
-cmake --build $build
+cmake --build $build -- --quiet
 
 failed=()
 ran=0

@@ -9,9 +9,9 @@
 // an error.
 //
 // Threads. A runtime, a model and a vocabulary may be used from any number of threads at once. An engine may
-// too: its requests are served by a thread of its own. A gguf, a writer and a detokeniser belong to one
-// thread at a time. After fork() the child may not use objects made before it; calls there return
-// INGOT_ERR_STATE.
+// too: its requests are served by a thread of its own. A gguf and a writer belong to one thread at a time.
+// After fork() the child has no such threads: opening a model and every call on an engine made before the
+// fork return INGOT_ERR_STATE there.
 //
 // This header is also read by cffi, which drops the lines that start with '#' and the word INGOT_API.
 #ifndef INGOT_H
@@ -441,21 +441,23 @@ typedef enum ingot_finish {
 
 typedef struct ingot_event {
     ingot_event_kind kind;
-    int32_t token;       // with TOKEN
-    ingot_str text;      // with TOKEN and DONE: whole code points that may be shown now (maybe none); valid
-                         // until the next wait for the same request
-    int32_t n_prompt;    // prompt tokens computed so far
-    int32_t n_cached;    // of those, taken over from the request before without computing them again
-    int32_t n_generated; // tokens chosen so far
-    int32_t stop_index;  // with FINISH_STOP: which stop text
-    ingot_finish finish; // with DONE and ERROR
+    int32_t token; // with TOKEN
+    // With TOKEN: whole code points that may be shown now (maybe none). With DONE: the rest of the output,
+    // which may end inside a code point. Valid until the next wait for the same request, or its drop.
+    ingot_str text;
+    int32_t n_prompt;       // prompt tokens computed so far
+    int32_t n_cached;       // of those, taken over from the request before without computing them again
+    int32_t n_generated;    // tokens chosen so far
+    int32_t stop_index;     // with FINISH_STOP: which stop text
+    ingot_finish finish;    // with DONE and ERROR
     double prefill_seconds; // with DONE: spent on the prompt
     double decode_seconds;  // with DONE: spent on generated tokens
     ingot_error error;      // with ERROR
 } ingot_event;
 
-// Queues a request and stores its handle, which is never reused and ends with ingot_engine_drop. A request
-// that can't fit is refused here with INGOT_ERR_LIMIT and the numbers.
+// Queues a request and stores its handle, which is never reused and ends with ingot_engine_drop. A prompt
+// that can't fit is refused here with INGOT_ERR_LIMIT and the numbers; an answer that reaches the end of the
+// context ends with INGOT_FINISH_CONTEXT.
 INGOT_API ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *request, uint64_t *id,
                                            ingot_error *err);
 

@@ -25,6 +25,7 @@ struct ingot_engine {
     forward *forward;
     page_pool pool;
     sequence sequence;
+    sampler sampler;
     int32_t *positions, *seqs, *rows; // [n_batch]
     float *logits;                    // [n_vocab] of the last token
 
@@ -47,6 +48,7 @@ typedef struct row_target {
     ingot_engine *engine;
     const request *r;
     int32_t first; // position of the chunk's first token
+    int32_t last;  // row of the batch whose logits are to be sampled from; -1: none
 } row_target;
 
 static void take_row(void *user, int32_t i, const float *logits) {
@@ -57,7 +59,8 @@ static void take_row(void *user, int32_t i, const float *logits) {
     if (p->prompt_logits && position >= p->first_logits && (size_t)position < p->n_tokens)
         memcpy(p->prompt_logits + (size_t)(position - p->first_logits) * n_vocab, logits,
                n_vocab * sizeof *logits);
-    memcpy(t->engine->logits, logits, n_vocab * sizeof *logits);
+    if (t->engine->rows[i] == t->last)
+        memcpy(t->engine->logits, logits, n_vocab * sizeof *logits);
 }
 
 // Computes `n` tokens at the end of the sequence; the last one's logits are left in e->logits if `sample`.
@@ -76,21 +79,12 @@ static ingot_status run_tokens(ingot_engine *e, request *r, const int32_t *token
     }
     const int32_t *pages[1] = {s->pages};
     backend_batch batch = {n, tokens, e->positions, e->seqs, pages};
-    row_target target = {e, r, first};
+    row_target target = {e, r, first, sample ? n - 1 : -1};
     TRY(forward_run(e->forward, &batch, e->kv, e->rows, n_rows, take_row, &target, &r->cancel, err));
     TRY(ingot_gguf_check(e->model->file, err));
     memcpy(s->tokens + first, tokens, (size_t)n * sizeof *tokens);
     s->n_tokens = first + n;
     return INGOT_OK;
-}
-
-static ingot_status publish(ingot_engine *e, request *r, ingot_event_kind kind, int32_t token,
-                            ingot_error *err) {
-    mutex_lock(&e->lock);
-    ingot_status status = request_publish(r, kind, token, err);
-    condition_wake_all(&e->news);
-    mutex_unlock(&e->lock);
-    return status;
 }
 
 // Keeps of the last request's sequence what this one's prompt begins with. Its last token, and tokens whose
@@ -114,7 +108,11 @@ static ingot_status prefill(ingot_engine *e, request *r, ingot_error *err) {
         int32_t n = left < e->info.n_batch ? left : e->info.n_batch;
         TRY(run_tokens(e, r, r->tokens + r->n_prompt, n, n == left && r->params.max_tokens != 0, err));
         r->n_prompt += n;
-        TRY(publish(e, r, INGOT_EVENT_PREFILL, -1, err));
+        mutex_lock(&e->lock);
+        ingot_status status = request_prefilled(r, err);
+        condition_wake_all(&e->news);
+        mutex_unlock(&e->lock);
+        TRY(status);
     }
     return INGOT_OK;
 }
@@ -132,30 +130,36 @@ static void apply_bias(const ingot_engine *e, const request *r) {
                 e->logits[i] = -INFINITY;
 }
 
+// Chooses the next token and tells it; *finish says whether it was the last.
+static ingot_status choose_token(ingot_engine *e, request *r, int32_t *token, ingot_finish *finish,
+                                 ingot_error *err) {
+    const vocab *v = e->model->text;
+    const sequence *s = &e->sequence;
+    bool stopped;
+    apply_bias(e, r);
+    TRY(sampler_choose(&e->sampler, &r->sampling, r->params.seed, e->logits, s->tokens, s->n_tokens,
+                       (uint64_t)r->n_generated, token, err));
+    r->n_generated++;
+    bool ends = v && vocab_ends_generation(v, *token);
+    mutex_lock(&e->lock);
+    ingot_status status = request_token(r, v, *token, !ends || r->params.special, &stopped, err);
+    condition_wake_all(&e->news);
+    mutex_unlock(&e->lock);
+    *finish = stopped                                  ? INGOT_FINISH_STOP
+              : ends                                   ? INGOT_FINISH_EOS
+              : r->n_generated == r->params.max_tokens ? INGOT_FINISH_LENGTH
+              : s->n_tokens >= e->info.n_ctx           ? INGOT_FINISH_CONTEXT
+                                                       : INGOT_FINISH_NONE;
+    return status;
+}
+
 // Generates until something ends it; `finish` says what.
 static ingot_status decode(ingot_engine *e, request *r, ingot_finish *finish, ingot_error *err) {
-    const vocab *v = e->model->text;
-    sequence *s = &e->sequence;
+    int32_t token;
     for (;;) {
         if (atomic_load(&r->cancel))
             return fail(err, INGOT_ERR_CANCELLED, "the request was cancelled");
-        int32_t token;
-        bool stopped;
-        apply_bias(e, r);
-        TRY(sampler_choose(&r->sampler, e->logits, s->tokens, s->n_tokens, (uint64_t)r->n_generated, &token,
-                           err));
-        r->n_generated++;
-        bool ends = v && vocab_ends_generation(v, token);
-        if (ends && !r->params.special)
-            stopped = false;
-        else
-            TRY(request_append(r, v, token, &stopped, err));
-        TRY(publish(e, r, INGOT_EVENT_TOKEN, token, err));
-        *finish = ends                                     ? INGOT_FINISH_EOS
-                  : stopped                                ? INGOT_FINISH_STOP
-                  : r->n_generated == r->params.max_tokens ? INGOT_FINISH_LENGTH
-                  : s->n_tokens >= e->info.n_ctx           ? INGOT_FINISH_CONTEXT
-                                                           : INGOT_FINISH_NONE;
+        TRY(choose_token(e, r, &token, finish, err));
         if (*finish != INGOT_FINISH_NONE)
             return INGOT_OK;
         TRY(run_tokens(e, r, &token, 1, true, err));
@@ -298,6 +302,7 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     TRY(forward_new(shape, e->model->device, e->mem, e->info.n_batch, e->info.n_ctx, &e->forward, err));
     TRY(page_pool_init(&e->pool, layout.n_pages, err));
     TRY(sequence_init(&e->sequence, e->info.n_ctx, err));
+    TRY(sampler_init(&e->sampler, shape->n_vocab, e->mem, err));
     e->positions = mem_alloc(e->mem, n_batch, sizeof *e->positions);
     e->seqs = mem_alloc(e->mem, n_batch, sizeof *e->seqs);
     e->rows = mem_alloc(e->mem, n_batch, sizeof *e->rows);
@@ -376,6 +381,7 @@ void ingot_engine_free(ingot_engine *e) {
     }
     sequence_free(&e->sequence, &e->pool);
     page_pool_free(&e->pool);
+    sampler_free(&e->sampler);
     forward_free(e->forward);
     e->model->device->ops->kv_free(e->model->device, e->kv);
     mem_free(e->mem, e->positions);
@@ -464,8 +470,16 @@ void ingot_engine_cancel(ingot_engine *engine, uint64_t id) {
         return;
     mutex_lock(&engine->lock);
     request *r = find(engine, id);
-    if (r)
+    if (r && !r->finished) {
         atomic_store(&r->cancel, true);
+        if (!r->started) { // nobody works on it: it ends here
+            ingot_error error;
+            fail(&error, INGOT_ERR_CANCELLED, "the request was cancelled before its turn came");
+            r->started = true;
+            request_finish(r, INGOT_FINISH_CANCELLED, &error);
+            condition_wake_all(&engine->news);
+        }
+    }
     mutex_unlock(&engine->lock);
 }
 

@@ -45,9 +45,7 @@ static ingot_status copy_arrays(request *r, ingot_error *err) {
 
 ingot_status request_new(const ingot_request *params, int32_t n_vocab, const ingot_allocator *mem,
                          request **out, ingot_error *err) {
-    sample_params sampling;
     TRY(check_tokens(params, n_vocab, err));
-    TRY(sample_params_read(params->sampling, params->n_sampling, &sampling, err));
     request *r = mem_alloc(mem, 1, sizeof *r);
     if (!r)
         return fail_memory(err, sizeof *r, "a request");
@@ -55,11 +53,10 @@ ingot_status request_new(const ingot_request *params, int32_t n_vocab, const ing
     r->params = *params;
     r->stop_index = -1;
     r->stops.mem = mem;
-    r->sampler.mem = mem;
     atomic_init(&r->cancel, false);
-    ingot_status status = copy_arrays(r, err);
-    if (status == INGOT_OK && params->max_tokens != 0)
-        status = sampler_init(&r->sampler, &sampling, params->seed, n_vocab, mem, err);
+    ingot_status status = sample_params_read(params->sampling, params->n_sampling, &r->sampling, err);
+    if (status == INGOT_OK)
+        status = copy_arrays(r, err);
     if (status != INGOT_OK) {
         request_free(r);
         return status;
@@ -72,11 +69,9 @@ void request_free(request *r) {
     if (!r)
         return;
     stop_set_free(&r->stops);
-    sampler_free(&r->sampler);
     mem_free(r->mem, r->tokens);
     mem_free(r->mem, r->bias);
     mem_free(r->mem, r->output);
-    mem_free(r->mem, r->published);
     mem_free(r->mem, r->events);
     mem_free(r->mem, r->read_text);
     mem_free(r->mem, r);
@@ -96,12 +91,12 @@ static ingot_status grow(const ingot_allocator *mem, void **block, size_t *capac
     return INGOT_OK;
 }
 
-ingot_status request_append(request *r, const vocab *v, int32_t token, bool *stopped, ingot_error *err) {
-    *stopped = false;
-    if (!v)
-        return INGOT_OK;
+// Adds a token's bytes; at the end of a stop text the output is cut before it.
+static ingot_status append(request *r, const vocab *v, int32_t token, ingot_error *err) {
     char small[PIECE_BYTES];
     size_t n = vocab_piece(v, token, r->params.special, small, sizeof small);
+    if (n == 0)
+        return INGOT_OK;
     void *output = r->output;
     ingot_status status = grow(r->mem, &output, &r->output_capacity, r->n_output + n, 1, err);
     r->output = output;
@@ -111,15 +106,12 @@ ingot_status request_append(request *r, const vocab *v, int32_t token, bool *sto
         memcpy(end, small, n);
     else
         vocab_piece(v, token, r->params.special, end, n);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && r->stop_index < 0; i++) {
         r->stop_index = stop_set_feed(&r->stops, end[i]);
         r->n_output++;
-        if (r->stop_index >= 0) {
-            r->n_output -= r->stops.texts[r->stop_index].size;
-            *stopped = true;
-            return INGOT_OK;
-        }
     }
+    if (r->stop_index >= 0)
+        r->n_output -= r->stops.texts[r->stop_index].size;
     return INGOT_OK;
 }
 
@@ -133,52 +125,45 @@ static size_t showable(const request *r) {
     return r->n_shown + utf8_complete_prefix(r->output + r->n_shown, free_of_stops - r->n_shown);
 }
 
-// Copies the output up to `end` to where readers may look while the engine goes on.
-static ingot_status publish_output(request *r, size_t end, ingot_error *err) {
-    size_t n = end - r->n_shown;
-    void *published = r->published;
-    ingot_status status = grow(r->mem, &published, &r->published_capacity, r->n_published + n, 1, err);
-    r->published = published;
-    TRY(status);
-    if (n > 0)
-        memcpy(r->published + r->n_published, r->output + r->n_shown, n);
-    r->n_published += n;
-    r->n_shown = end;
-    return INGOT_OK;
-}
-
-ingot_status request_publish(request *r, ingot_event_kind kind, int32_t token, ingot_error *err) {
-    size_t begin = r->n_published;
+static ingot_status push(request *r, ingot_event_kind kind, int32_t token, ingot_error *err) {
     if (r->first_event == r->n_events)
         r->first_event = r->n_events = 0;
     void *events = r->events;
     ingot_status status = grow(r->mem, &events, &r->event_capacity, r->n_events + 1, sizeof *r->events, err);
     r->events = events;
     TRY(status);
-    TRY(publish_output(r, showable(r), err));
-    r->events[r->n_events++] =
-        (pending_event){kind, token, begin, r->n_published, r->n_prompt, r->n_generated};
+    size_t end = showable(r);
+    r->events[r->n_events++] = (pending_event){kind, token, r->n_shown, end, r->n_prompt, r->n_generated};
+    r->n_shown = end;
     return INGOT_OK;
+}
+
+ingot_status request_prefilled(request *r, ingot_error *err) {
+    return push(r, INGOT_EVENT_PREFILL, -1, err);
+}
+
+ingot_status request_token(request *r, const vocab *v, int32_t token, bool visible, bool *stopped,
+                           ingot_error *err) {
+    if (v && visible)
+        TRY(append(r, v, token, err));
+    *stopped = r->stop_index >= 0;
+    return push(r, INGOT_EVENT_TOKEN, token, err);
 }
 
 void request_finish(request *r, ingot_finish finish, const ingot_error *error) {
     r->finish = finish;
     r->error = *error;
-    r->final_begin = r->n_published;
-    bool ended_well = finish != INGOT_FINISH_ERROR && finish != INGOT_FINISH_CANCELLED;
-    if (ended_well && r->n_output > r->n_shown && publish_output(r, r->n_output, &r->error) != INGOT_OK)
-        r->finish = INGOT_FINISH_ERROR;
     r->finished = true;
 }
 
-// Copies published[begin, end) to where it stays until the next take.
+// Copies output[begin, end) to where it stays until the next take.
 static ingot_status take_text(request *r, size_t begin, size_t end, ingot_str *out, ingot_error *err) {
     void *text = r->read_text;
     ingot_status status = grow(r->mem, &text, &r->read_capacity, end - begin, 1, err);
     r->read_text = text;
     TRY(status);
     if (end > begin)
-        memcpy(r->read_text, r->published + begin, end - begin);
+        memcpy(r->read_text, r->output + begin, end - begin);
     *out = (ingot_str){r->read_text, end - begin};
     return INGOT_OK;
 }
@@ -196,7 +181,7 @@ ingot_status request_take(request *r, ingot_event *out, ingot_error *err) {
     } else if (r->finished) {
         bool ended_well = r->finish != INGOT_FINISH_ERROR && r->finish != INGOT_FINISH_CANCELLED;
         if (ended_well)
-            TRY(take_text(r, r->final_begin, r->n_published, &out->text, err));
+            TRY(take_text(r, r->n_shown, r->n_output, &out->text, err));
         out->kind = ended_well ? INGOT_EVENT_DONE : INGOT_EVENT_ERROR;
         out->n_prompt = r->n_prompt;
         out->n_generated = r->n_generated;

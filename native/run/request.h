@@ -9,7 +9,7 @@
 #include "run/stop.h"
 #include "text/vocab.h"
 
-// An event waiting to be read; its text lies in the request's published bytes.
+// An event waiting to be read; its text lies in the request's output.
 typedef struct pending_event {
     ingot_event_kind kind;
     int32_t token;
@@ -24,34 +24,28 @@ typedef struct request {
 
     // Fixed from submission on.
     ingot_request params; // its pointers are the copies below, prompt_logits apart
+    sample_params sampling;
     int32_t *tokens;
     ingot_logit_bias *bias;
-    stop_set stops;
-    sampler sampler;
     atomic_bool cancel;
 
-    // The engine thread's own while it runs the request.
-    char *output; // bytes of the tokens so far
-    size_t n_output, output_capacity;
-    size_t n_shown; // of them, published
-    int32_t n_cached;
-    int32_t n_prompt, n_generated;
+    // The engine thread's own while it runs the request; under the engine's lock once `finished`.
+    stop_set stops;
+    int32_t n_cached, n_prompt, n_generated;
     int32_t stop_index;
     double prefill_seconds, decode_seconds;
 
     // Under the engine's lock.
-    bool started, finished;
-    int32_t users; // threads inside wait or drop
-    bool dropped;
-    pending_event *events; // [n_events - first_event] unread from first_event on
+    bool started, finished, delivered, dropped; // delivered: the last event was read
+    int32_t users;                              // threads inside wait or drop
+    char *output;                               // bytes of the tokens so far
+    size_t n_output, output_capacity;
+    size_t n_shown;        // of them, part of an event
+    pending_event *events; // [n_events], unread from first_event on
     size_t n_events, first_event, event_capacity;
-    bool delivered;  // the last event was read
-    char *published; // the part of the output that events speak of
-    size_t n_published, published_capacity;
     ingot_finish finish; // with `finished`
     ingot_error error;
-    size_t final_begin; // text of the last event, in `published`
-    char *read_text;    // what the last wait gave out
+    char *read_text; // what the last wait gave out
     size_t read_capacity;
 } request;
 
@@ -60,19 +54,21 @@ ingot_status request_new(const ingot_request *params, int32_t n_vocab, const ing
                          request **out, ingot_error *err);
 void request_free(request *r);
 
-// Appends a token's bytes to the output. *stopped tells whether a stop text is complete; the output then ends
-// before it.
-ingot_status request_append(request *r, const vocab *v, int32_t token, bool *stopped, ingot_error *err);
+// The functions below are called under the engine's lock.
 
-// Under the engine's lock: queues an event with what may be shown by now: whole code points, without what may
-// become a stop text.
-ingot_status request_publish(request *r, ingot_event_kind kind, int32_t token, ingot_error *err);
+// Queues a PREFILL event.
+ingot_status request_prefilled(request *r, ingot_error *err);
 
-// Under the engine's lock: queues the last event, with the rest of the output. `error` counts for
-// FINISH_ERROR and FINISH_CANCELLED.
+// Appends a token's bytes to the output and queues its event with what may be shown by now: whole code
+// points, without what may become a stop text. *stopped tells whether a stop text is complete; the output
+// then ends before it. A token that is not `visible` adds no bytes.
+ingot_status request_token(request *r, const vocab *v, int32_t token, bool visible, bool *stopped,
+                           ingot_error *err);
+
+// Makes the last event, which carries the rest of the output unless the request failed or was cancelled.
 void request_finish(request *r, ingot_finish finish, const ingot_error *error);
 
-// Under the engine's lock: takes the next event into `out`; NONE if there is none yet.
+// Takes the next event into `out`; NONE if there is none yet.
 ingot_status request_take(request *r, ingot_event *out, ingot_error *err);
 
 #endif

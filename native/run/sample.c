@@ -1,5 +1,6 @@
 #include "run/sample.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -40,10 +41,9 @@ ingot_status sample_params_read(const double *values, size_t n, sample_params *o
     return INGOT_OK;
 }
 
-ingot_status sampler_init(sampler *s, const sample_params *params, uint64_t seed, int32_t n_vocab,
-                          const ingot_allocator *mem, ingot_error *err) {
-    *s = (sampler){.mem = mem, .params = *params, .seed = seed, .n_vocab = n_vocab};
-    s->candidates = mem_alloc(mem, (size_t)n_vocab, sizeof *s->candidates);
+ingot_status sampler_init(sampler *s, int32_t n_vocab, const ingot_allocator *mem, ingot_error *err) {
+    *s = (sampler){.mem = mem, .n_vocab = n_vocab};
+    s->candidates = mem_resize(mem, NULL, (size_t)n_vocab, sizeof *s->candidates);
     s->counts = mem_alloc(mem, (size_t)n_vocab, sizeof *s->counts);
     if (s->candidates && s->counts)
         return INGOT_OK;
@@ -94,8 +94,14 @@ static void sift_down(candidate *heap, int32_t n, int32_t i) {
     }
 }
 
-static void stage_penalties(sampler *s, const int32_t *recent, int32_t n_recent) {
-    const sample_params *p = &s->params;
+static double highest(const sampler *s) {
+    double max = (double)s->candidates[0].logit;
+    for (int32_t i = 1; i < s->n && !s->sorted; i++)
+        max = fmax(max, (double)s->candidates[i].logit);
+    return max;
+}
+
+static void stage_penalties(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {
     if (p->repeat_penalty == 1.0 && p->frequency_penalty == 0.0 && p->presence_penalty == 0.0)
         return;
     int32_t n = p->repeat_last_n < 0 || p->repeat_last_n > n_recent ? n_recent : (int32_t)p->repeat_last_n;
@@ -114,9 +120,9 @@ static void stage_penalties(sampler *s, const int32_t *recent, int32_t n_recent)
         s->counts[window[i]] = 0;
 }
 
-static void stage_top_k(sampler *s, const int32_t *recent, int32_t n_recent) {
+static void stage_top_k(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {
     (void)recent, (void)n_recent;
-    int32_t k = (int32_t)s->params.top_k;
+    int32_t k = (int32_t)p->top_k;
     if (k <= 0 || k >= s->n)
         return;
     candidate *c = s->candidates;
@@ -132,39 +138,42 @@ static void stage_top_k(sampler *s, const int32_t *recent, int32_t n_recent) {
     sort_all(s);
 }
 
-static void stage_top_p(sampler *s, const int32_t *recent, int32_t n_recent) {
+static void stage_top_p(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {
     (void)recent, (void)n_recent;
-    if (s->params.top_p >= 1.0)
+    if (p->top_p >= 1.0)
         return;
     sort_all(s);
-    double total = 0.0, sum = 0.0;
+    double total = 0.0, sum = 0.0, max = highest(s);
     for (int32_t i = 0; i < s->n; i++)
-        total += s->candidates[i].p = exp((double)s->candidates[i].logit - (double)s->candidates[0].logit);
+        total += s->candidates[i].p = exp((double)s->candidates[i].logit - max);
     for (int32_t i = 0; i < s->n; i++) {
         sum += s->candidates[i].p;
-        if (sum >= s->params.top_p * total) {
+        if (sum >= p->top_p * total) {
             s->n = i + 1;
             return;
         }
     }
 }
 
-static void stage_min_p(sampler *s, const int32_t *recent, int32_t n_recent) {
+static void stage_min_p(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {
     (void)recent, (void)n_recent;
-    if (s->params.min_p <= 0.0)
+    if (p->min_p <= 0.0)
         return;
-    sort_all(s);
-    double least = (double)s->candidates[0].logit + log(s->params.min_p);
-    int32_t n = 1;
-    while (n < s->n && (double)s->candidates[n].logit >= least)
-        n++;
+    double least = highest(s) + log(p->min_p);
+    int32_t n = 0;
+    for (int32_t i = 0; i < s->n; i++)
+        if ((double)s->candidates[i].logit >= least)
+            s->candidates[n++] = s->candidates[i];
     s->n = n;
 }
 
-static void stage_temperature(sampler *s, const int32_t *recent, int32_t n_recent) {
+// The distance to the likeliest is divided: the same distribution, and no overflow however small the
+// temperature.
+static void stage_temperature(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {
     (void)recent, (void)n_recent;
+    double max = highest(s);
     for (int32_t i = 0; i < s->n; i++)
-        s->candidates[i].logit = (float)((double)s->candidates[i].logit / s->params.temperature);
+        s->candidates[i].logit = (float)(((double)s->candidates[i].logit - max) / p->temperature);
 }
 
 static int32_t best(const sampler *s) {
@@ -175,39 +184,48 @@ static int32_t best(const sampler *s) {
     return s->candidates[at].token;
 }
 
-static int32_t draw(sampler *s, uint64_t index) {
-    sort_all(s);
-    double total = 0.0, sum = 0.0, u = rng_uniform(s->seed, index);
+static int32_t draw(const sampler *s, double u) {
+    double total = 0.0, sum = 0.0, max = highest(s);
     for (int32_t i = 0; i < s->n; i++)
-        total += s->candidates[i].p = exp((double)s->candidates[i].logit - (double)s->candidates[0].logit);
+        total += s->candidates[i].p = exp((double)s->candidates[i].logit - max);
     for (int32_t i = 0; i < s->n; i++) {
         sum += s->candidates[i].p;
         if (u * total < sum)
             return s->candidates[i].token;
     }
-    return s->candidates[0].token;
+    return best(s);
 }
 
-ingot_status sampler_choose(sampler *s, const float *logits, const int32_t *recent, int32_t n_recent,
-                            uint64_t index, int32_t *token, ingot_error *err) {
+static ingot_status take_candidates(sampler *s, const float *logits, ingot_error *err) {
+    bool nan = false;
     s->n = 0;
     s->sorted = false;
-    for (int32_t i = 0; i < s->n_vocab; i++)
+    for (int32_t i = 0; i < s->n_vocab; i++) {
+        nan = nan || isnan(logits[i]);
         if (logits[i] > -INFINITY) // false for NaN too
-            s->candidates[s->n++] = (candidate){.token = i, .logit = logits[i]};
-    if (s->n == 0)
-        return fail(err, INGOT_ERR_INVALID, "every token of the vocabulary is banned or has no valid logit");
-    bool greedy = s->params.temperature == 0.0;
-    if (greedy) {
-        stage_penalties(s, recent, n_recent);
+            s->candidates[s->n++] = (candidate){.token = i, .logit = fminf(logits[i], FLT_MAX)};
+    }
+    if (s->n > 0)
+        return INGOT_OK;
+    return nan ? fail(err, INGOT_ERR_FORMAT,
+                      "the model computed no number for any token: its file may be damaged")
+               : fail(err, INGOT_ERR_INVALID, "every token of the vocabulary is banned");
+}
+
+ingot_status sampler_choose(sampler *s, const sample_params *params, uint64_t seed, const float *logits,
+                            const int32_t *recent, int32_t n_recent, uint64_t index, int32_t *token,
+                            ingot_error *err) {
+    TRY(take_candidates(s, logits, err));
+    if (params->temperature == 0.0) {
+        stage_penalties(s, params, recent, n_recent);
         *token = best(s);
         return INGOT_OK;
     }
 #define PARAM(name, value, min, max, integer, doc)
-#define STAGE(name) stage_##name(s, recent, n_recent);
+#define STAGE(name) stage_##name(s, params, recent, n_recent);
 #include "run/samplers.def"
 #undef PARAM
 #undef STAGE
-    *token = draw(s, index);
+    *token = draw(s, rng_uniform(seed, index));
     return INGOT_OK;
 }

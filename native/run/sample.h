@@ -1,4 +1,4 @@
-// Choosing a token from logits: logit bias, then the stages of samplers.def in their order, then a draw.
+// Choosing a token from logits (with their bias): the stages of samplers.def in their order, then a draw.
 #ifndef INGOT_RUN_SAMPLE_H
 #define INGOT_RUN_SAMPLE_H
 
@@ -20,13 +20,12 @@ ingot_status sample_params_read(const double *values, size_t n, sample_params *o
 typedef struct candidate {
     int32_t token;
     float logit;
-    double p; // with `sorted`, after top_p: not normalised
+    double p; // scratch: not normalised
 } candidate;
 
+// The memory that choosing takes; who uses it one after another may share it.
 typedef struct sampler {
     const ingot_allocator *mem;
-    sample_params params;
-    uint64_t seed;
     int32_t n_vocab;
     candidate *candidates; // [n_vocab]; the first n count
     int32_t n;
@@ -34,13 +33,14 @@ typedef struct sampler {
     int32_t *counts; // [n_vocab] of recent tokens; zero between calls
 } sampler;
 
-ingot_status sampler_init(sampler *s, const sample_params *params, uint64_t seed, int32_t n_vocab,
-                          const ingot_allocator *mem, ingot_error *err);
+ingot_status sampler_init(sampler *s, int32_t n_vocab, const ingot_allocator *mem, ingot_error *err);
 void sampler_free(sampler *s);
 
 // Chooses a token from `logits` [n_vocab], in which -INFINITY bans (NaN does too). `recent` are the tokens so
-// far, oldest first. The draw is number `index` of the seed. INGOT_ERR_INVALID if every token is banned.
-ingot_status sampler_choose(sampler *s, const float *logits, const int32_t *recent, int32_t n_recent,
-                            uint64_t index, int32_t *token, ingot_error *err);
+// far, oldest first. The draw is number `index` of `seed`. INGOT_ERR_INVALID if every token is banned,
+// INGOT_ERR_FORMAT if there are but NaNs.
+ingot_status sampler_choose(sampler *s, const sample_params *params, uint64_t seed, const float *logits,
+                            const int32_t *recent, int32_t n_recent, uint64_t index, int32_t *token,
+                            ingot_error *err);
 
 #endif

@@ -12,7 +12,7 @@
 #include "tiny_model.h"
 
 static temp_dir dir;
-static temp_path dense, experts;
+static temp_path dense, experts, shared;
 
 typedef struct session {
     ingot_runtime *runtime;
@@ -26,7 +26,10 @@ static session session_open(const temp_path *path, int32_t threads, ingot_engine
     CHECK(ingot_runtime_new(&(ingot_runtime_params){.threads = threads}, &s.runtime, &err) == INGOT_OK);
     CHECK(ingot_model_open(s.runtime, path->text, NULL, NULL, NULL, &s.model, &err) == INGOT_OK);
     CHECK(ingot_engine_new(s.model, &params, &s.engine, &err) == INGOT_OK);
-    CHECK_CONTAINS(err.message, "");
+    if (!s.engine) {
+        fprintf(stderr, "%s\n", err.message);
+        exit(1);
+    }
     return s;
 }
 
@@ -133,6 +136,16 @@ static void test_company(const temp_path *path) {
         }
         CHECK(same(&first, &a));
         CHECK(memcmp(expected, logits, sizeof expected) == 0);
+        // Over what the pages hold already: the last rows, and the answer alone.
+        enum { FROM = 7 };
+        memset(logits, 0, sizeof logits);
+        r.first_logits = FROM;
+        a = run(s.engine, r);
+        CHECK(same(&first, &a) && a.last.n_cached == FROM);
+        size_t rest = sizeof expected - FROM * TINY_VOCAB * sizeof *expected;
+        CHECK(memcmp(expected + FROM * TINY_VOCAB, logits, rest) == 0);
+        a = run(s.engine, simple(30));
+        CHECK(same(&first, &a) && a.last.n_cached == N_PROMPT - 1);
         session_close(&s);
     }
 }
@@ -254,6 +267,74 @@ static void test_cancel(void) {
     CHECK(a.last.error.status == INGOT_ERR_CANCELLED);
     a = run(s.engine, simple(5));
     CHECK(a.n == 5);
+
+    // One that waits behind another ends at once; one in the middle of its answer soon.
+    uint64_t running, queued;
+    ingot_event event;
+    r = simple(100);
+    CHECK(ingot_engine_submit(s.engine, &r, &running, NULL) == INGOT_OK);
+    CHECK(ingot_engine_submit(s.engine, &r, &queued, NULL) == INGOT_OK);
+    ingot_engine_cancel(s.engine, queued);
+    CHECK(ingot_engine_wait(s.engine, queued, 0, &event, NULL) == INGOT_OK &&
+          event.kind == INGOT_EVENT_ERROR);
+    CHECK(event.finish == INGOT_FINISH_CANCELLED);
+    ingot_engine_drop(s.engine, queued);
+    do
+        CHECK(ingot_engine_wait(s.engine, running, -1, &event, NULL) == INGOT_OK);
+    while (event.kind != INGOT_EVENT_TOKEN);
+    ingot_engine_cancel(s.engine, running);
+    a = collect(s.engine, running);
+    CHECK(a.last.kind == INGOT_EVENT_ERROR || a.last.n_generated == 100);
+
+    // Dropping waits for what the request borrowed.
+    float *logits = malloc(N_PROMPT * TINY_VOCAB * sizeof *logits);
+    r = simple(100);
+    r.prompt_logits = logits;
+    CHECK(ingot_engine_submit(s.engine, &r, &id, NULL) == INGOT_OK);
+    ingot_engine_drop(s.engine, id);
+    free(logits);
+    session_close(&s);
+}
+
+typedef struct waiter {
+    ingot_engine *engine;
+    uint64_t id;
+    ingot_status status;
+} waiter;
+
+static void *wait_for_drop(void *arg) {
+    waiter *w = arg;
+    ingot_event event;
+    do
+        w->status = ingot_engine_wait(w->engine, w->id, -1, &event, NULL);
+    while (w->status == INGOT_OK);
+    return NULL;
+}
+
+// Several threads wait for one request, which a last one drops.
+static void test_waiters(void) {
+    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    for (int round = 0; round < 20; round++) {
+        ingot_request r = simple(100);
+        uint64_t ahead, id;
+        ingot_event event;
+        CHECK(ingot_engine_submit(s.engine, &r, &ahead, NULL) == INGOT_OK);
+        CHECK(ingot_engine_submit(s.engine, &r, &id, NULL) == INGOT_OK);
+        CHECK(ingot_engine_wait(s.engine, id, 0, &event, NULL) == INGOT_OK);
+        CHECK(event.kind == INGOT_EVENT_NONE || event.kind == INGOT_EVENT_PREFILL);
+        pthread_t threads[3];
+        waiter waiters[3];
+        for (int i = 0; i < 3; i++) {
+            waiters[i] = (waiter){s.engine, id, INGOT_OK};
+            pthread_create(&threads[i], NULL, wait_for_drop, &waiters[i]);
+        }
+        ingot_engine_drop(s.engine, round % 2 ? ahead : id);
+        ingot_engine_drop(s.engine, round % 2 ? id : ahead);
+        for (int i = 0; i < 3; i++) {
+            pthread_join(threads[i], NULL);
+            CHECK(waiters[i].status == INGOT_ERR_NOT_FOUND);
+        }
+    }
     session_close(&s);
 }
 
@@ -325,14 +406,18 @@ int main(void) {
     dense = temp_join(&dir, "dense.gguf");
     experts = temp_join(&dir, "experts.gguf");
     CHECK(tiny_model_write(dense.text, NULL) == INGOT_OK);
+    shared = temp_join(&dir, "shared.gguf");
+    CHECK(tiny_model_write(shared.text, &(tiny_options){.experts = true, .shared = true}) == INGOT_OK);
     CHECK(tiny_model_write(experts.text, &(tiny_options){.experts = true}) == INGOT_OK);
     test_generate();
     test_company(&dense);
     test_company(&experts);
+    test_company(&shared);
     test_limits();
     test_bias_and_stop();
     test_threads();
     test_cancel();
+    test_waiters();
     test_fork();
     test_memory();
     test_truncated();

@@ -1,5 +1,5 @@
-// Every instruction set that this machine can run against plain float64, on odd sizes and random data; and the rule
-// that a column's result doesn't depend on its neighbours.
+// Every instruction set that this machine can run against plain float64, on odd sizes and random data; and
+// the rule that a column's result doesn't depend on its neighbours.
 #include "check.h"
 
 #include <math.h>
@@ -27,7 +27,7 @@ static bool near(double a, double b, double tolerance) {
 enum { MAX_N = 200, MAX_COLS = 11 };
 
 static void test_dots(const kernels *k) {
-    float w[MAX_N], x[MAX_COLS * MAX_N], out[MAX_COLS], alone;
+    float w[MAX_N], x[MAX_COLS * MAX_N], out[MAX_COLS], apart[3 * MAX_COLS], alone;
     fill(w, MAX_N);
     fill(x, MAX_COLS * MAX_N);
     for (int64_t n = 1; n <= MAX_N; n += n < 70 ? 1 : 13) {
@@ -41,6 +41,9 @@ static void test_dots(const kernels *k) {
                 k->dots(w, x + c * MAX_N, MAX_N, 1, n, &alone, 1);
                 CHECK(alone == out[c]);
             }
+            k->dots(w, x, MAX_N, cols, n, apart, 3);
+            for (int64_t c = 0; c < cols; c++)
+                CHECK(apart[3 * c] == out[c]);
         }
     }
 }
@@ -100,7 +103,8 @@ static void test_halves(const kernels *k) {
 enum { MAX_POSITIONS = 64, MAX_DIM = 72 };
 
 // Attention over `n` positions in two pieces against float64 in one.
-static void check_attend(const kernels *k, bool half, int64_t n, int64_t split, int64_t k_dim, int64_t v_dim) {
+static void check_attend(const kernels *k, bool half, int64_t n, int64_t split, int64_t k_dim,
+                         int64_t v_dim) {
     static float q[MAX_DIM], keys[MAX_POSITIONS * MAX_DIM], values[MAX_POSITIONS * MAX_DIM];
     static uint16_t half_keys[MAX_POSITIONS * MAX_DIM], half_values[MAX_POSITIONS * MAX_DIM];
     float acc[MAX_DIM] = {0};
@@ -119,7 +123,8 @@ static void check_attend(const kernels *k, bool half, int64_t n, int64_t split, 
     for (int64_t at = 0; at < n; at += split) {
         int64_t some = n - at < split ? n - at : split;
         const void *kp = half ? (const void *)(half_keys + at * k_dim) : (const void *)(keys + at * k_dim);
-        const void *vp = half ? (const void *)(half_values + at * v_dim) : (const void *)(values + at * v_dim);
+        const void *vp =
+            half ? (const void *)(half_values + at * v_dim) : (const void *)(values + at * v_dim);
         k->attend(&s, q, kp, vp, half, some, k_dim, v_dim, scale);
     }
     for (int64_t p = 0; p < n; p++) {

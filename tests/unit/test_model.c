@@ -1,6 +1,8 @@
 // Opening models: what is missing, misshapen, unknown or too much is an error that names it.
 #include "check.h"
 
+#include <math.h>
+
 #include "failing_mem.h"
 #include "temp.h"
 #include "tiny_model.h"
@@ -76,6 +78,44 @@ static void test_errors(void) {
                  "qwen2.expert_count", "no experts");
 }
 
+static void test_hostile(void) {
+    expect_error((tiny_options){.experts = true, .only_last = "up_shexp"}, INGOT_ERR_FORMAT,
+                 "blk.1.ffn_gate_shexp.weight", "missing");
+    expect_error((tiny_options){.only_last = "k_norm"}, INGOT_ERR_FORMAT, "blk.1.attn_q_norm.weight",
+                 "missing");
+    expect_error((tiny_options){.experts = true, .only_last = "inp_shexp"}, INGOT_ERR_UNSUPPORTED,
+                 "blk.1.ffn_gate_inp_shexp.weight", "--ignore-extra-tensors");
+    expect_error((tiny_options){.experts = true, .n_used = TINY_EXPERTS + 1}, INGOT_ERR_FORMAT,
+                 "llama.expert_used_count", "5");
+    expect_error((tiny_options){.n_kv_heads = 3}, INGOT_ERR_FORMAT, "llama.attention.head_count_kv", "3");
+    expect_error((tiny_options){.eps = NAN}, INGOT_ERR_FORMAT, "llama.attention.layer_norm_rms_epsilon",
+                 "nan");
+    expect_error((tiny_options){.eps = -1.0f}, INGOT_ERR_FORMAT, "llama.attention.layer_norm_rms_epsilon",
+                 "-1");
+    expect_error((tiny_options){.misshapen = "output_norm.weight"}, INGOT_ERR_FORMAT, "output_norm.weight",
+                 "expected [32, 1, 1, 1]");
+
+    // What only some layers have.
+    ingot_model *m = NULL;
+    ingot_engine *e = NULL;
+    CHECK(open_with(&(tiny_options){.experts = true, .only_last = "shexp"}, NULL, &m, NULL) == INGOT_OK);
+    CHECK(m && ingot_engine_new(m, NULL, &e, NULL) == INGOT_OK);
+    const int32_t tokens[] = {1, 5, 9};
+    ingot_request r = ingot_request_default();
+    r.tokens = tokens;
+    r.n_tokens = 3;
+    r.max_tokens = 4;
+    uint64_t id;
+    ingot_event event = {0};
+    CHECK(e && ingot_engine_submit(e, &r, &id, NULL) == INGOT_OK);
+    while (event.kind != INGOT_EVENT_DONE && event.kind != INGOT_EVENT_ERROR)
+        CHECK(ingot_engine_wait(e, id, -1, &event, NULL) == INGOT_OK);
+    CHECK(event.kind == INGOT_EVENT_DONE && event.n_generated > 0);
+    ingot_engine_drop(e, id);
+    ingot_engine_free(e);
+    ingot_model_close(m);
+}
+
 static void test_extras(void) {
     ingot_model *m = NULL;
     tiny_options o = {.extra = "blk.0.mystery.weight"};
@@ -119,6 +159,7 @@ int main(void) {
     CHECK(ingot_runtime_new(&(ingot_runtime_params){.threads = 2}, &runtime, NULL) == INGOT_OK);
     test_good();
     test_errors();
+    test_hostile();
     test_extras();
     test_memory();
     ingot_runtime_free(runtime);

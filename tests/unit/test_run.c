@@ -85,12 +85,12 @@ static const float LOGITS[N_VOCAB] = {1.0f, 3.0f, 2.0f, -1.0f, 3.0f, 0.0f};
 static void histogram(const sample_params *p, const float *logits, const int32_t *recent, int32_t n_recent,
                       double *share) {
     sampler s;
-    CHECK(sampler_init(&s, p, 42, N_VOCAB, NULL, NULL) == INGOT_OK);
+    CHECK(sampler_init(&s, N_VOCAB, NULL, NULL) == INGOT_OK);
     for (int i = 0; i < N_VOCAB; i++)
         share[i] = 0.0;
     for (uint64_t i = 0; i < DRAWS; i++) {
         int32_t token = -1;
-        CHECK(sampler_choose(&s, logits, recent, n_recent, i, &token, NULL) == INGOT_OK);
+        CHECK(sampler_choose(&s, p, 42, logits, recent, n_recent, i, &token, NULL) == INGOT_OK);
         if (token >= 0 && token < N_VOCAB)
             share[token] += 1.0 / DRAWS;
     }
@@ -113,16 +113,21 @@ static void check_shares(const sample_params *p, const float *logits, const int3
 
 static void test_sampling(void) {
     sample_params p = with("", 0, 0.0);
+    float nothing[N_VOCAB];
     sampler s;
     int32_t token;
     ingot_error err;
-    CHECK(sampler_init(&s, &p, 1, N_VOCAB, NULL, NULL) == INGOT_OK);
-    CHECK(sampler_choose(&s, LOGITS, NULL, 0, 0, &token, NULL) == INGOT_OK &&
+    CHECK(sampler_init(&s, N_VOCAB, NULL, NULL) == INGOT_OK);
+    CHECK(sampler_choose(&s, &p, 1, LOGITS, NULL, 0, 0, &token, NULL) == INGOT_OK &&
           token == 1); // ties: the lower one
-    const float banned[N_VOCAB] = {-INFINITY, -INFINITY, NAN, -INFINITY, -INFINITY, -INFINITY};
-    CHECK(sampler_choose(&s, banned, NULL, 0, 0, &token, &err) == INGOT_ERR_INVALID);
+    const float banned[N_VOCAB] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    CHECK(sampler_choose(&s, &p, 1, banned, NULL, 0, 0, &token, &err) == INGOT_ERR_INVALID);
     const float nan[N_VOCAB] = {NAN, -5.0f, NAN, -9.0f, NAN, NAN};
-    CHECK(sampler_choose(&s, nan, NULL, 0, 0, &token, NULL) == INGOT_OK && token == 1);
+    CHECK(sampler_choose(&s, &p, 1, nan, NULL, 0, 0, &token, NULL) == INGOT_OK && token == 1);
+    for (int i = 0; i < N_VOCAB; i++)
+        nothing[i] = NAN;
+    CHECK(sampler_choose(&s, &p, 1, nothing, NULL, 0, 0, &token, &err) == INGOT_ERR_FORMAT);
+    CHECK_CONTAINS(err.message, "damaged");
     sampler_free(&s);
 
     p = with("", 0, 1.0);
@@ -155,6 +160,48 @@ static void test_penalties(void) {
     memcpy(expected, LOGITS, sizeof expected);
     expected[1] -= 1.5f, expected[2] -= 1.5f;
     check_shares(&p, LOGITS, recent, 6, expected, 1.0, 0x3f);
+}
+
+// Stages together, where another order would keep other tokens.
+static void test_order(void) {
+    const int32_t recent[] = {1, 1, 1};
+    float expected[N_VOCAB];
+    // min_p looks at the probabilities before the temperature flattens them.
+    sample_params p = with("min_p", 0.1, 4.0);
+    check_shares(&p, LOGITS, NULL, 0, LOGITS, 4.0, 1u << 0 | 1u << 1 | 1u << 2 | 1u << 4);
+    // Penalties come before top_k: token 1 falls out of the best two.
+    p = with("frequency_penalty", 1.0, 1.0);
+    p.top_k = 2;
+    memcpy(expected, LOGITS, sizeof expected);
+    expected[1] = 0.0f;
+    check_shares(&p, LOGITS, recent, 3, expected, 1.0, 1u << 2 | 1u << 4);
+    // top_k before top_p: of the best three, e^3, e^3, e^2, two reach 0.8; of all six they don't.
+    p = with("top_p", 0.8, 1.0);
+    p.top_k = 3;
+    check_shares(&p, LOGITS, NULL, 0, LOGITS, 1.0, 1u << 1 | 1u << 4);
+    p.top_k = 0;
+    check_shares(&p, LOGITS, NULL, 0, LOGITS, 1.0, 1u << 1 | 1u << 2 | 1u << 4);
+}
+
+static void test_extremes(void) {
+    const float infinite[N_VOCAB] = {1.0f, INFINITY, 2.0f, -INFINITY, 0.0f, 0.0f};
+    const int32_t recent[] = {2, 4};
+    sample_params p = with("", 0, 1e-40);
+    check_shares(&p, LOGITS, NULL, 0, LOGITS, 1e-2, 1u << 1 | 1u << 4);
+    p = with("top_p", 0.0, 1.0);
+    check_shares(&p, LOGITS, NULL, 0, LOGITS, 1.0, 1u << 1);
+    p = with("min_p", 1.0, 1.0);
+    check_shares(&p, LOGITS, NULL, 0, LOGITS, 1.0, 1u << 1 | 1u << 4);
+    p = with("", 0, 1.0);
+    check_shares(&p, infinite, NULL, 0, LOGITS, 1.0, 1u << 1);
+    float expected[N_VOCAB];
+    p = with("presence_penalty", 1.0, 1.0);
+    p.repeat_last_n = 0;
+    check_shares(&p, LOGITS, recent, 2, LOGITS, 1.0, 0x3f);
+    p.repeat_last_n = -1;
+    memcpy(expected, LOGITS, sizeof expected);
+    expected[2] -= 1.0f, expected[4] -= 1.0f;
+    check_shares(&p, LOGITS, recent, 2, expected, 1.0, 0x3f);
 }
 
 static void test_sampling_params(void) {
@@ -215,6 +262,8 @@ int main(void) {
     test_stop_memory();
     test_sampling();
     test_penalties();
+    test_order();
+    test_extremes();
     test_sampling_params();
     test_rng();
     test_pages();

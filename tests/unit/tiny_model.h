@@ -26,7 +26,12 @@ typedef struct tiny_options {
     const char *misshapen;    // a tensor that gets one row too many
     const char *extra;        // a tensor that nobody needs
     uint32_t n_layers;        // 0: TINY_LAYERS; what the metadata say
+    const char *only_last;    // optional tensors whose name holds this are in the last layer
     bool experts;
+    bool shared;         // with experts: a shared one, gated
+    uint32_t n_used;     // 0: 2 of the experts
+    uint32_t n_kv_heads; // 0: TINY_KV_HEADS; what the metadata say
+    float eps;           // 0: 1e-5
 } tiny_options;
 
 typedef struct tiny_writer {
@@ -67,7 +72,7 @@ static inline void tiny_tensor(tiny_writer *t, const char *name, uint64_t width,
     if (t->status != INGOT_OK || tiny_is(t->o->skip, name))
         return;
     if (t->declaring) {
-        t->status = ingot_gguf_writer_tensor(t->w, name, 0, mats > 1 ? 3 : rows > 1 ? 2 : 1, shape, NULL);
+        t->status = ingot_gguf_writer_tensor(t->w, name, 0, mats > 1 ? 3 : shape[1] > 1 ? 2 : 1, shape, NULL);
         return;
     }
     for (uint64_t done = 0; done < n && t->status == INGOT_OK;) {
@@ -95,20 +100,20 @@ static inline void tiny_metadata(tiny_writer *t) {
         types[i] = i == 0 ? INGOT_TOKEN_UNKNOWN : i < 3 ? INGOT_TOKEN_CONTROL : INGOT_TOKEN_BYTE;
     }
     char key[96];
-    float eps = 1e-5f;
+    float eps = t->o->eps != 0.0f ? t->o->eps : 1e-5f;
     tiny_text(t, "general.architecture", t->o->architecture ? t->o->architecture : "llama");
     tiny_u32(t, "block_count", t->o->n_layers ? t->o->n_layers : TINY_LAYERS);
     tiny_u32(t, "context_length", TINY_CTX);
     tiny_u32(t, "embedding_length", TINY_EMBD);
     tiny_u32(t, "feed_forward_length", TINY_FF);
     tiny_u32(t, "attention.head_count", TINY_HEADS);
-    tiny_u32(t, "attention.head_count_kv", TINY_KV_HEADS);
+    tiny_u32(t, "attention.head_count_kv", t->o->n_kv_heads ? t->o->n_kv_heads : TINY_KV_HEADS);
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon",
              t->o->architecture ? t->o->architecture : "llama");
     tiny_value(t, key, INGOT_GGUF_F32, INGOT_GGUF_F32, 1, &eps);
     if (t->o->experts) {
         tiny_u32(t, "expert_count", TINY_EXPERTS);
-        tiny_u32(t, "expert_used_count", 2);
+        tiny_u32(t, "expert_used_count", t->o->n_used ? t->o->n_used : 2);
     }
     uint32_t bos = 1, eos = 2;
     tiny_text(t, "tokenizer.ggml.model", "llama");
@@ -124,20 +129,34 @@ static inline void tiny_layer(tiny_writer *t, int i) {
     const struct {
         const char *part;
         uint64_t width, rows, mats;
+        bool optional;
     } all[] = {
-        {"attn_norm", TINY_EMBD, 1, 1},
-        {"attn_q", TINY_EMBD, TINY_HEADS * TINY_DIM, 1},
-        {"attn_k", TINY_EMBD, TINY_KV_HEADS * TINY_DIM, 1},
-        {"attn_v", TINY_EMBD, TINY_KV_HEADS * TINY_DIM, 1},
-        {"attn_output", TINY_HEADS * TINY_DIM, TINY_EMBD, 1},
-        {"ffn_norm", TINY_EMBD, 1, 1},
-        {t->o->experts ? "ffn_gate_exps" : "ffn_gate", TINY_EMBD, TINY_FF, t->o->experts ? TINY_EXPERTS : 1},
-        {t->o->experts ? "ffn_up_exps" : "ffn_up", TINY_EMBD, TINY_FF, t->o->experts ? TINY_EXPERTS : 1},
-        {t->o->experts ? "ffn_down_exps" : "ffn_down", TINY_FF, TINY_EMBD, t->o->experts ? TINY_EXPERTS : 1},
-        {t->o->experts ? "ffn_gate_inp" : NULL, TINY_EMBD, TINY_EXPERTS, 1},
+        {"attn_norm", TINY_EMBD, 1, 1, false},
+        {"attn_q", TINY_EMBD, TINY_HEADS * TINY_DIM, 1, false},
+        {"attn_k", TINY_EMBD, TINY_KV_HEADS * TINY_DIM, 1, false},
+        {"attn_v", TINY_EMBD, TINY_KV_HEADS * TINY_DIM, 1, false},
+        {"attn_output", TINY_HEADS * TINY_DIM, TINY_EMBD, 1, false},
+        {"ffn_norm", TINY_EMBD, 1, 1, false},
+        {t->o->experts ? "ffn_gate_exps" : "ffn_gate", TINY_EMBD, TINY_FF, t->o->experts ? TINY_EXPERTS : 1,
+         false},
+        {t->o->experts ? "ffn_up_exps" : "ffn_up", TINY_EMBD, TINY_FF, t->o->experts ? TINY_EXPERTS : 1,
+         false},
+        {t->o->experts ? "ffn_down_exps" : "ffn_down", TINY_FF, TINY_EMBD, t->o->experts ? TINY_EXPERTS : 1,
+         false},
+        {t->o->experts ? "ffn_gate_inp" : NULL, TINY_EMBD, TINY_EXPERTS, 1, false},
+        {"ffn_gate_shexp", TINY_EMBD, TINY_FF, 1, true},
+        {"ffn_up_shexp", TINY_EMBD, TINY_FF, 1, true},
+        {"ffn_down_shexp", TINY_FF, TINY_EMBD, 1, true},
+        {"ffn_gate_inp_shexp", TINY_EMBD, 1, 1, true},
+        {"attn_q_norm", TINY_DIM, 1, 1, true},
+        {"attn_k_norm", TINY_DIM, 1, 1, true},
     };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         if (!all[k].part)
+            continue;
+        bool wanted = (t->o->shared && strstr(all[k].part, "shexp")) ||
+                      (i == 1 && t->o->only_last && strstr(all[k].part, t->o->only_last));
+        if (all[k].optional && !wanted)
             continue;
         snprintf(name, sizeof name, "blk.%d.%s.weight", i, all[k].part);
         tiny_tensor(t, name, all[k].width, all[k].rows, all[k].mats);

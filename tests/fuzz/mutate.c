@@ -1,5 +1,6 @@
 // Breaks GGUF files in many ways and opens them: each must be an error with a message, or load and be
-// readable to the last byte, and leave no memory behind.
+// readable to the last byte, and leave no memory behind. Two small models of its own are among the files:
+// their mutants are opened as models, and those that load tokenise and generate.
 //
 //     mutate [--seed N] [--first I] [--count N] FILE...
 //
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #include "../unit/failing_mem.h"
+#include "../unit/temp.h"
+#include "../unit/tiny_model.h"
 #include "gguf/gguf.h"
 #include "gguf_visit.h"
 
@@ -31,6 +34,7 @@ typedef struct original {
     size_t head;           // where the tensors' data begins: most of the damage is done before
     spot spots[MAX_SPOTS]; // where values, dimensions and types lie
     size_t n_spots;
+    bool model; // to be opened as a model
 } original;
 
 typedef struct totals {
@@ -40,8 +44,55 @@ typedef struct totals {
 } totals;
 
 static volatile uint64_t current; // the mutant, for the signal handler
+static temp_dir dir;
 
-// What is done with a mutant: the one place to change when more than reading it shall be tried.
+// Tokenises and generates a little, as far as the model allows.
+static ingot_status use_model(ingot_model *m, ingot_error *err) {
+    static const char text[] = "Hello <s> w\xc3\xb6rld";
+    const ingot_engine_params params = {.kv_type = 1, .n_ctx = 32, .n_batch = 8};
+    int32_t tokens[16];
+    size_t n = 0;
+    ingot_status status = ingot_tokenize(m, text, sizeof text - 1, true, true, tokens, 16, &n, err);
+    if (status != INGOT_OK && status != INGOT_ERR_LIMIT)
+        return status;
+    ingot_engine *e;
+    TRY(ingot_engine_new(m, &params, &e, err));
+    ingot_request r = ingot_request_default();
+    r.tokens = tokens;
+    r.n_tokens = n < 16 ? n : 16;
+    r.max_tokens = 3;
+    uint64_t id;
+    status = r.n_tokens > 0 ? ingot_engine_submit(e, &r, &id, err) : INGOT_OK;
+    if (status == INGOT_OK && r.n_tokens > 0) {
+        ingot_event event = {0};
+        while (status == INGOT_OK && event.kind != INGOT_EVENT_DONE && event.kind != INGOT_EVENT_ERROR)
+            status = ingot_engine_wait(e, id, -1, &event, err);
+        if (event.kind == INGOT_EVENT_ERROR) {
+            *err = event.error;
+            status = event.error.status;
+        }
+        ingot_engine_drop(e, id);
+    }
+    ingot_engine_free(e);
+    return status;
+}
+
+static ingot_status use_model_image(const ingot_allocator *mem, const void *image, size_t size,
+                                    ingot_error *err) {
+    ingot_runtime_params params = {.threads = 1, .allocator = mem};
+    ingot_runtime *runtime;
+    ingot_model *m;
+    temp_path path = temp_write(&dir, "mutant.gguf", image, size);
+    TRY(ingot_runtime_new(&params, &runtime, err));
+    ingot_status status = ingot_model_open(runtime, path.text, NULL, NULL, NULL, &m, err);
+    if (status == INGOT_OK) {
+        status = use_model(m, err);
+        ingot_model_close(m);
+    }
+    ingot_runtime_free(runtime);
+    return status;
+}
+
 static ingot_status use_image(const ingot_allocator *mem, const void *image, size_t size, ingot_error *err) {
     ingot_gguf *g = NULL;
     TRY(gguf_open_memory(mem, image, size, "mutant.gguf", &g, err));
@@ -164,7 +215,8 @@ static void run_one(uint64_t seed, uint64_t i, const original *files, size_t n_f
     failing_mem m;
     failing_mem_init(&m, -1);
     ingot_error err = {0};
-    ingot_status status = use_image(&m.allocator, image, size, &err);
+    ingot_status status = o->model ? use_model_image(&m.allocator, image, size, &err)
+                                   : use_image(&m.allocator, image, size, &err);
     bool silent = status != INGOT_OK && (err.status != status || err.message[0] == '\0');
     bool odd = status == INGOT_ERR_MEMORY || status == INGOT_ERR_INTERNAL;
     if (silent || odd || failing_mem_live(&m) != 0) {
@@ -247,6 +299,18 @@ static void read_file(const char *path, original *out) {
     *out = o;
 }
 
+// Adds a small model to the files; what `options` says is on top of a plain llama.
+static void add_model(original *out, const char *name, const tiny_options *options) {
+    temp_path path = temp_join(&dir, name);
+    if (tiny_model_write(path.text, options) != INGOT_OK) {
+        fprintf(stderr, "%s can't be written\n", path.text);
+        exit(2);
+    }
+    read_file(path.text, out);
+    out->path = name;
+    out->model = true;
+}
+
 static void on_death(int signal_number) {
     char line[80];
     int n = snprintf(line, sizeof line, "mutant %" PRIu64 ": %s\n", current,
@@ -270,7 +334,10 @@ int main(int argc, char **argv) {
     static const int deaths[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM};
     static original files[MAX_FILES];
     uint64_t seed = 1, first = 0, count = 10000;
-    size_t n_files = 0, largest = 0;
+    size_t n_files = 2, largest = 0;
+    dir = temp_dir_make();
+    add_model(&files[0], "dense.gguf", NULL);
+    add_model(&files[1], "experts.gguf", &(tiny_options){.experts = true, .shared = true});
     for (int i = 1; i < argc; i++) {
         uint64_t *number = strcmp(argv[i], "--seed") == 0    ? &seed
                            : strcmp(argv[i], "--first") == 0 ? &first
@@ -279,16 +346,11 @@ int main(int argc, char **argv) {
         if (number && i + 1 < argc) {
             *number = strtoull(argv[++i], NULL, 10);
         } else if (n_files < MAX_FILES) {
-            read_file(argv[i], &files[n_files]);
-            if (files[n_files].size > largest)
-                largest = files[n_files].size;
-            n_files++;
+            read_file(argv[i], &files[n_files++]);
         }
     }
-    if (n_files == 0) {
-        fprintf(stderr, "usage: mutate [--seed N] [--first I] [--count N] FILE...\n");
-        return 2;
-    }
+    for (size_t i = 0; i < n_files; i++)
+        largest = files[i].size > largest ? files[i].size : largest;
     uint8_t *scratch = malloc(2 * largest + 64);
     if (!scratch)
         return 2;
@@ -308,5 +370,6 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < n_files; i++)
         free(files[i].data);
     free(scratch);
+    temp_dir_remove(&dir);
     return t.wrong != 0;
 }

@@ -115,6 +115,8 @@ typedef struct automaton_builder {
     size_t capacity;
     uint16_t *slots; // hash table of states + 1
     size_t n_slots;
+    uint16_t moves[REGEX_MAX_STEPS]; // the steps that take no character
+    size_t n_moves;
 } automaton_builder;
 
 static bool bit(const uint64_t *set, size_t i) {
@@ -128,15 +130,14 @@ static void put_bit(uint64_t *set, size_t i, bool value) {
 
 // Completes `alive`, where the steps that take a character are decided, for the steps that take none. They
 // depend on one another without cycles (a loop always takes a character), so this settles.
-static void settle(const regex *r, uint64_t *alive, bool at_end) {
+static void settle(const automaton_builder *a, uint64_t *alive, bool at_end) {
     for (bool changed = true; changed;) {
         changed = false;
-        for (size_t pc = r->n_steps; pc-- > 0;) {
-            const regex_step *s = &r->steps[pc];
+        for (size_t i = a->n_moves; i-- > 0;) {
+            size_t pc = a->moves[i];
+            const regex_step *s = &a->r->steps[pc];
             bool value;
             switch (s->op) {
-            case REGEX_SET:
-                continue;
             case REGEX_FORK:
                 value = bit(alive, s->x) || bit(alive, s->y);
                 break;
@@ -217,26 +218,51 @@ static ingot_status intern(automaton_builder *a, const uint64_t *set, uint16_t *
     return INGOT_OK;
 }
 
-static ingot_status build_automaton(automaton_builder *a, ingot_error *err) {
+// The steps that take a character just left of where the state is `right`: those of `takers`, which can take
+// it, whose next step is alive there.
+static void take_character(const automaton_builder *a, const uint64_t *takers, const uint64_t *right,
+                           uint64_t *set) {
+    size_t words = a->r->words;
+    for (size_t i = 0; i < words; i++) {
+        uint64_t from_next_word = i + 1 < words ? right[i + 1] << 63 : 0;
+        set[i] = (right[i] >> 1 | from_next_word) & takers[i];
+    }
+}
+
+static ingot_status build_states(automaton_builder *a, const uint64_t *takers, ingot_error *err) {
     regex *r = a->r;
     uint64_t set[WORDS(REGEX_MAX_STEPS + 1)] = {0};
     uint16_t state = 0;
-    settle(r, set, true);
+    settle(a, set, true);
     TRY(intern(a, set, &state, err));
     for (size_t s = 0; s < a->n_states; s++) {
         for (size_t c = 0; c < r->n_classes; c++) {
-            memset(set, 0, sizeof set);
-            const uint64_t *right = r->alive + s * r->words;
-            for (size_t pc = 0; pc < r->n_steps; pc++)
-                if (r->steps[pc].op == REGEX_SET && ((a->classes->signatures[c] >> r->steps[pc].x) & 1) &&
-                    bit(right, pc + 1))
-                    put_bit(set, pc, true);
-            settle(r, set, false);
+            take_character(a, takers + c * r->words, r->alive + s * r->words, set);
+            settle(a, set, false);
             TRY(intern(a, set, &state, err));
             r->next[s * r->n_classes + c] = state;
         }
     }
     return INGOT_OK;
+}
+
+static ingot_status build_automaton(automaton_builder *a, ingot_error *err) {
+    regex *r = a->r;
+    uint64_t *takers = mem_alloc(a->mem, r->n_classes * r->words, sizeof *takers); // [class, words] of bits
+    if (!takers)
+        return fail_memory(err, r->n_classes * r->words * sizeof *takers, "a regular expression");
+    for (size_t pc = 0; pc < r->n_steps; pc++) {
+        if (r->steps[pc].op != REGEX_SET) {
+            a->moves[a->n_moves++] = (uint16_t)pc;
+            continue;
+        }
+        for (size_t c = 0; c < r->n_classes; c++)
+            put_bit(takers + c * r->words, pc, (a->classes->signatures[c] >> r->steps[pc].x) & 1);
+    }
+    ingot_status status = build_states(a, takers, err);
+    mem_free(a->mem, takers);
+    mem_free(a->mem, a->slots);
+    return status;
 }
 
 static ingot_status build(const char *pattern, regex_program *program, regex *r, const ingot_allocator *mem,
@@ -251,9 +277,7 @@ static ingot_status build(const char *pattern, regex_program *program, regex *r,
     class_builder classes = {.program = program, .r = r};
     TRY(build_classes(&classes, mem, err));
     automaton_builder automaton = {.classes = &classes, .r = r, .mem = mem};
-    ingot_status status = build_automaton(&automaton, err);
-    mem_free(mem, automaton.slots);
-    return status;
+    return build_automaton(&automaton, err);
 }
 
 ingot_status regex_new(const char *pattern, const ingot_allocator *mem, regex **out, ingot_error *err) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from . import check, export
 from . import tokenizer as tok
 from .model import Shape
 from .train import Plan, train
@@ -15,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m models.recipe", description=__doc__)
     parser.add_argument("--work", type=Path, default=HERE / "work", help="checkpoints go here")
-    parser.add_argument("--out", type=Path, default=HERE.parent / "ingot-tiny-q8_0.gguf")
+    parser.add_argument("--out", type=Path, default=export.DEFAULT)
     parser.add_argument("--steps", type=int, default=Plan.steps)
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--no-check", action="store_true", help="skip the held-out questions")
@@ -26,14 +27,10 @@ def main() -> None:
     tokenizer = tok.obtain(args.work / "tokenizer.json", plan.seed, shape.vocab)
     model = train(plan, shape, tokenizer, args.work)
 
-    from . import export  # the package `ingot` is needed from here on only
-
     export.write(args.out, model, tokenizer)
     print(f"wrote {args.out} ({args.out.stat().st_size} bytes)")
     if not args.no_check:
-        from . import check
-
-        check.report(args.out)
+        check.report(*export.read(args.out))
 
 
 if __name__ == "__main__":

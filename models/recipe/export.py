@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tokenizers import Tokenizer
+import torch
+from ingot import gguf
 
 from .model import Llama, Shape
-from .tokenizer import CLOSE, END, SPECIAL, TEMPLATE
+from .tokenizer import CLOSE, END, SPECIAL, TEMPLATE, build
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 DEFAULT = Path(__file__).resolve().parent.parent / "ingot-tiny-q8_0.gguf"
 
 Value = str | int | float | bool | list[str] | list[int]
 
 MOSTLY_Q8_0 = 7  # general.file_type
-NORMAL, CONTROL = 1, 3  # tokenizer.ggml.token_type
+TOKEN_TYPE = "tokenizer.ggml.token_type"
+NORMAL, CONTROL = 1, 3
 
 
 def metadata(shape: Shape, tokenizer: Tokenizer) -> dict[str, Value]:
@@ -49,7 +55,7 @@ def metadata(shape: Shape, tokenizer: Tokenizer) -> dict[str, Value]:
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "qwen2",
         "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [CONTROL if t in SPECIAL else NORMAL for t in tokens],
+        TOKEN_TYPE: [CONTROL if t in SPECIAL else NORMAL for t in tokens],
         "tokenizer.ggml.merges": merges,
         "tokenizer.ggml.bos_token_id": bpe["vocab"][END],
         "tokenizer.ggml.eos_token_id": bpe["vocab"][CLOSE],
@@ -60,10 +66,31 @@ def metadata(shape: Shape, tokenizer: Tokenizer) -> dict[str, Value]:
 
 
 def write(path: Path, model: Llama, tokenizer: Tokenizer) -> None:
-    from ingot import gguf
-
     with gguf.Writer(path) as file:
         for key, value in metadata(model.shape, tokenizer).items():
-            file.add(key, value)
+            file.add(key, value, "int32" if key == TOKEN_TYPE else None)
         for name, weight in model.state_dict().items():
             file.add_tensor(name, weight.numpy(), type="Q8_0" if weight.dim() == 2 else "F32")
+
+
+def read(path: Path) -> tuple[Llama, Tokenizer]:
+    """The model and the tokenizer as the file has them."""
+    with gguf.Reader(path) as file:
+        info: dict[str, Any] = dict(file.metadata)
+        shape = Shape(
+            vocab=info["llama.vocab_size"],
+            width=info["llama.embedding_length"],
+            ffn=info["llama.feed_forward_length"],
+            layers=info["llama.block_count"],
+            heads=info["llama.attention.head_count"],
+            kv_heads=info["llama.attention.head_count_kv"],
+            context=info["llama.context_length"],
+            rope_base=info["llama.rope.freq_base"],
+            eps=info["llama.attention.layer_norm_rms_epsilon"],
+        )
+        model = Llama(shape)
+        weights = {name: torch.from_numpy(t.dequantize()) for name, t in file.tensors.items()}
+        model.load_state_dict(weights)
+    vocab = {token: i for i, token in enumerate(info["tokenizer.ggml.tokens"])}
+    merges = [(a, b) for a, b in (m.split(" ") for m in info["tokenizer.ggml.merges"])]
+    return model.eval(), build(vocab, merges)

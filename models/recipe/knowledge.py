@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from .talk import Chat, Turn, coin, expand
 from .words import (
-    BABIES, CAPITALS, COLOURS, FACTS, FOODS, HOMES, KINDS, LEGS, MIXES, NO, OPPOSITES, SHADES,
-    SOUNDS, YES, a_or_an,
+    BABIES,
+    CAPITALS,
+    COLOURS,
+    FACTS,
+    FOODS,
+    HOMES,
+    KINDS,
+    LEGS,
+    MIXES,
+    NO,
+    OPPOSITES,
+    SHADES,
+    SOUNDS,
+    YES,
+    a_or_an,
 )  # fmt: skip
 
 # Short questions that lean on the one before.
@@ -22,7 +35,8 @@ def pick(c: Chat, table: dict[str, str]) -> tuple[str, str]:
 
 
 CAPITAL = """
-[What is|what's|name|tell me|give me|do you know|I need|I want to know|which is] the capital [|city ]of {x}?
+[What is|what's|name|tell me|give me|do you know|I need|I want to know|which is] the capital [|\
+city ]of {x}?
 [What|which] [city|town] is the capital[| city] of {x}?
 [The capital|capital|the capital city|capital city] of {x}?
 [What is|what's|tell me|name|] {x}'s capital[| city]?
@@ -193,6 +207,7 @@ def animal(c: Chat) -> list[Turn]:
 
 
 NAME_ONE = "[Name|tell me|give me|can you name|do you know|say the name of] {ax}."
+IS_IT = ["Is {x} {ay}?", "Is {x} {ay}?", "Is {x} {ay} or not?", "{x} is {ay}, right?"]
 NAME_MORE = "[Name|list|tell me|give me|can you name|do you know] {n} {x}."
 
 
@@ -217,8 +232,7 @@ def kind(c: Chat) -> list[Turn]:
     if asked == "animal" and name in ("bird", "insect"):
         right = True
     reply = f"{'Yes' if right else 'No'}, {thing} is {a_or_an(asked if right else name)}."
-    line = c.rng.choice(["Is {x} {ay}?", "Is {x} {ay}?", "Is {x} {ay} or not?", "{x} is {ay}, right?"])
-    return [(c.ask(line, x=thing, ay=a_or_an(asked)), reply)]
+    return [(c.ask(c.rng.choice(IS_IT), x=thing, ay=a_or_an(asked)), reply)]
 
 
 FACT = """

@@ -7,12 +7,15 @@ from .talk import Chat, Turn, coin, made_up, upper_first
 from .words import NAMES, PLACES, SHADES, THINGS, a_or_an
 
 ASK_STORY = """
-[Tell|can you tell|could you tell|please tell|will you tell] me [a|a short|a little|a nice|one] [story|tale]{about}.
-[Write|give me|make up|I want|I would like|I'd like] [a|a short|a little|a nice] [story|tale]{about}.
+[Tell|can you tell|could you tell|please tell|will you tell] me [a|a short|a little|a nice|\
+one] [story|tale]{about}.
+[Write|give me|make up|I want|I would like|I'd like] [a|a short|a little|a nice] [story|\
+tale]{about}.
 [Do you know|tell|have you got] [a|a short|some|any] [story|tale]{about}?
 [A story|Story|A short story|Story time][||, please]{about}!
 """
-MORE = "[Another one|Another story|One more|Tell me another one|Tell me another story|Again][|, please]."
+MORE = "[Another one|Another story|One more|Tell me another one|Tell me another story|Again][|\
+, please]."
 
 
 def tell_story(c: Chat) -> list[Turn]:
@@ -35,7 +38,8 @@ TOLD = {
         "Nice to meet you, {x}!",
         """
         [What is|what's|what was|tell me|say|guess|and what is] my name?
-        [Do you know|do you remember|can you tell me|can you remember] [my name|who I am|what my name is]?
+        [Do you know|do you remember|can you tell me|can you remember] [my name|who I am|\
+what my name is]?
         [Who am I|what am I called|how am I called|what do people call me|who is talking to you]?
         [Do you still know|have you forgotten|did you forget] [my name|who I am]?
         """,
@@ -69,7 +73,8 @@ TOLD = {
     ),
     "pet": (
         """
-        [I have|I've got|at home I have] a [dog|cat|rabbit|bird|pet] [called|named|and its name is] {x}.
+        [I have|I've got|at home I have] a [dog|cat|rabbit|bird|pet] [called|named|\
+and its name is] {x}.
         My [dog|cat|rabbit|bird|pet] is [called|named] {x}.
         """,
         "{x} is a nice name for a pet.",
@@ -116,7 +121,9 @@ def echo(c: Chat) -> list[Turn]:
     rng = c.rng
     count = rng.choice([1, 1, 1, 2, 2, 3])
     pools = [THINGS, PLACES, SHADES]
-    words = [made_up(rng) if coin(rng, 0.5) else rng.choice(rng.choice(pools)) for _ in range(count)]
+    words = [
+        made_up(rng) if coin(rng, 0.5) else rng.choice(rng.choice(pools)) for _ in range(count)
+    ]
     text = " ".join(words)
     if coin(rng, 0.2):
         text = upper_first(text)
@@ -130,16 +137,19 @@ def echo(c: Chat) -> list[Turn]:
 
 # A first line, a second one to lead astray, a question on the first, and its answer.
 READING = [
-    ("{a} is in the {p}.", "{b} is in the {q}.", "[And where|Where] is {a}[|| now]?", "{a} is in the {p}."),
-    ("{a} went to the {p}.", "{b} went to the {q}.", "Where did {a} go?", "{a} went to the {p}."),
-    ("{a} has {at}.", "{b} has {au}.", "What does {a} have?", "{a} has {at}."),
-    ("{a} has a {k} {t}.", "{b} has a {m} {u}.", "What does {a} have?", "{a} has a {k} {t}."),
-    ("{a} has a {k} {t}.", "{b} has a {m} {u}.", "[What|Which] colour is {a}'s {t}?", "{a}'s {t} is {k}."),
-    ("{a} has {at}.", "{b} has {au}.", "Who has the {t}?", "{a} has the {t}."),
-    ("{a} bought {at}.", "{b} bought {au}.", "What did {a} buy?", "{a} bought {at}."),
-    ("The {t} is {k}.", "The {u} is {m}.", "[What|Which] colour is the {t}?", "The {t} is {k}."),
-    ("The {t} is in the {p}.", "The {u} is in the {q}.", "Where is the {t}?", "The {t} is in the {p}."),
-]  # fmt: skip
+    line.split(" / ")
+    for line in """
+{a} is in the {p}. / {b} is in the {q}. / [And where|Where] is {a}[|| now]? / {a} is in the {p}.
+{a} went to the {p}. / {b} went to the {q}. / Where did {a} go? / {a} went to the {p}.
+{a} has {at}. / {b} has {au}. / What does {a} have? / {a} has {at}.
+{a} has {ak} {t}. / {b} has {am} {u}. / What does {a} have? / {a} has {ak} {t}.
+{a} has {ak} {t}. / {b} has {am} {u}. / [What|Which] colour is {a}'s {t}? / {a}'s {t} is {k}.
+{a} has {at}. / {b} has {au}. / Who has the {t}? / {a} has the {t}.
+{a} bought {at}. / {b} bought {au}. / What did {a} buy? / {a} bought {at}.
+The {t} is {k}. / The {u} is {m}. / [What|Which] colour is the {t}? / The {t} is {k}.
+The {t} is in the {p}. / The {u} is in the {q}. / Where is the {t}? / The {t} is in the {p}.
+""".strip().splitlines()
+]
 
 
 def read(c: Chat) -> list[Turn]:
@@ -148,7 +158,8 @@ def read(c: Chat) -> list[Turn]:
     (a, b), (p, q) = rng.sample(NAMES, 2), rng.sample(PLACES, 2)
     (t, u), (k, m) = rng.sample(THINGS, 2), rng.sample(SHADES, 2)
     slots = {
-        "a": a, "b": b, "p": p, "q": q, "t": t, "u": u, "k": k, "m": m, "at": a_or_an(t), "au": a_or_an(u),
+        "a": a, "b": b, "p": p, "q": q, "t": t, "u": u, "k": k, "m": m,
+        "at": a_or_an(t), "au": a_or_an(u), "ak": a_or_an(k), "am": a_or_an(m),
     }  # fmt: skip
     first, second, want, reply = rng.choice(READING)
     joined = f"{first[:-1]} and {second[:1].lower()}{second[1:]}"

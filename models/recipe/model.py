@@ -1,11 +1,11 @@
-"""A small Llama. The modules bear the tensor names of GGUF, so export is a loop over the weights."""
+"""A small Llama. Its modules bear the tensor names of GGUF, so export is a loop over them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 
@@ -40,9 +40,10 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
     x: [batch, heads, length, head]
     """
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    pairs = x.float().reshape(*x.shape[:-1], -1, 2)
+    even, odd = pairs.unbind(-1)
     turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+    return turned.flatten(-2)
 
 
 class Norm(nn.Module):
@@ -77,7 +78,8 @@ class Block(nn.Module):
         q, k = rotate(q, *rope), rotate(k, *rope)
         group = self.shape.heads // self.shape.kv_heads
         k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        with torch.autocast("cpu", enabled=False):  # on the CPU its bfloat16 is slower than float32
+            y = F.scaled_dot_product_attention(q, k, v.float(), mask, is_causal=mask is None)
         out: Tensor = self.attn_output(y.transpose(1, 2).flatten(-2))
         return out
 

@@ -153,7 +153,10 @@ def count(c: Chat) -> list[Turn]:
         first = 1 if coin(rng, 0.6) else rng.randint(2, 9)
         last = rng.randint(first + 2, 20)
         x, y = show(first, words), show(last, words)
-        span = f"to {y}" if first == 1 and coin(rng, 0.6) else f"from {x} {rng.choice(['to', 'up to'])} {y}"
+        if first == 1 and coin(rng, 0.6):
+            span = f"to {y}"
+        else:
+            span = f"from {x} {rng.choice(['to', 'up to'])} {y}"
         row = ", ".join(show(n, words) for n in range(first, last + 1))
         return [(c.ask(UP, x=span), c.answer(row + "."))]
     if way == 2:
@@ -164,7 +167,8 @@ def count(c: Chat) -> list[Turn]:
     x = show(n, words)
     if way == 3:
         side, ask, other = rng.choice([("after", AFTER, n + 1), ("before", BEFORE, n - 1)])
-        return [(c.ask(ask, kind="number", x=x), c.answer(f"{show(other, words)} comes {side} {x}."))]
+        reply = c.answer(f"{show(other, words)} comes {side} {x}.")
+        return [(c.ask(ask, kind="number", x=x), reply)]
     m = rng.choice([k for k in range(21) if k != n])
     y = show(m, words)
     big = coin(rng, 0.6)

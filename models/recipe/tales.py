@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from random import Random
+from typing import TYPE_CHECKING
 
 from .talk import expand, fill
 from .words import CAPITALS, COLOURS, FACTS, HERS, HIS, NAMES, SOUNDS, a_or_an
 
+if TYPE_CHECKING:
+    from random import Random
+
 HEROES = {
-    "fox": "in the forest", "rabbit": "in a green meadow", "bear": "in the forest", "cat": "in a village",
-    "mouse": "in an old house", "dog": "on a farm", "duck": "by a pond", "owl": "in the forest",
-    "frog": "by a pond", "boy": "in a village", "girl": "in a town", "farmer": "in a valley",
-    "king": "in a castle", "robot": "in a big city", "dragon": "on a mountain", "bird": "in a garden",
-    "horse": "on a farm", "turtle": "on an island", "baker": "in a town", "star": "in the night sky",
-}  # fmt: skip
+    "fox": "in the forest",
+    "rabbit": "in a green meadow",
+    "bear": "in the forest",
+    "cat": "in a village",
+    "mouse": "in an old house",
+    "dog": "on a farm",
+    "duck": "by a pond",
+    "owl": "in the forest",
+    "frog": "by a pond",
+    "boy": "in a village",
+    "girl": "in a town",
+    "farmer": "in a valley",
+    "king": "in a castle",
+    "robot": "in a big city",
+    "dragon": "on a mountain",
+    "bird": "in a garden",
+    "horse": "on a farm",
+    "turtle": "on an island",
+    "baker": "in a town",
+    "star": "in the night sky",
+}
 FRIENDS = [
     "bee", "squirrel", "wise old owl", "little bird", "kind old woman", "friendly wolf", "goat",
 ]  # fmt: skip
-MOODS = "little young old brave shy kind clever hungry quiet".split()
+MOODS = ["little", "young", "old", "brave", "shy", "kind", "clever", "hungry", "quiet"]
 
 PLOTS: list[tuple[str, str, str]] = [
     (
@@ -91,7 +109,8 @@ def story(rng: Random, about: str | None = None) -> str:
     ]
     text = rng.choice(start) + (
         " One [day|morning|evening], {hero} " + want + ". {He} " + attempt + ". "
-        "Then {he} met a {friend}. [\"Can you help me?\" asked {hero}. \"Of course,\" said the {friend}."
+        "Then {he} met a {friend}. "
+        "[\"Can you help me?\" asked {hero}. \"Of course,\" said the {friend}."
         "|\"What is wrong?\" asked the {friend}. {hero} told the whole story.] " + help_ + ". "
     )  # fmt: skip
     text += rng.choice(ENDS)
@@ -127,13 +146,16 @@ def notes(rng: Random) -> str:
 def scene(rng: Random) -> str:
     """A quiet moment, for prose that does not begin with 'once'."""
     text = (
-        "[It was a|It was a very] [sunny|cold|rainy|quiet|warm|windy] [day|morning|evening]. {hero} "
+        "[It was a|It was a very] [sunny|cold|rainy|quiet|warm|windy] [day|morning|evening]. "
+        "{hero} "
         "[went to the [market|park|garden|river|forest]|sat by the window|walked down the road]. "
-        "[The sky was [blue|grey|dark].|The birds were singing.|The wind was cold.|The sun was warm.] "
+        "[The sky was [blue|grey|dark].|The birds were singing."
+        "|The wind was cold.|The sun was warm.] "
         "{hero} [saw|met|heard] a [dog|cat|bird|horse|duck] and "
         "[smiled|laughed|stopped|said hello]. "
         "[\"What a [nice|fine|lovely] day,\" said {hero}.|\"Are you hungry?\" asked {hero}.] "
-        "[Then it was time to go home.|In the evening {hero} drank some tea and read a book.|Soon it "
+        "[Then it was time to go home.|In the evening {hero} drank some tea and read a book."
+        "|Soon it "
         "began to [rain|snow], and {hero} ran home.]"
     )  # fmt: skip
     return fill(expand(rng, text), hero=rng.choice(NAMES))

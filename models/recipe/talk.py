@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from random import Random
+from typing import TYPE_CHECKING
+
+from .words import row
+
+if TYPE_CHECKING:
+    from random import Random
 
 Turn = tuple[str, str]  # what the user says, what the model answers
 
@@ -41,8 +46,8 @@ def coin(rng: Random, chance: float) -> bool:
 def made_up(rng: Random) -> str:
     """A word that nobody knows, so that copying is learnt and not a list of words."""
     ends = ["", "", "n", "r", "s", "l", "t", "k", "m", "x"]
-    starts = "b c d f g h j k l m n p r s t v w z br cl dr fl gr pl st tr sh th".split()
-    vowels = "a e i o u ee oo ai".split()
+    starts = row("b c d f g h j k l m n p r s t v w z br cl dr fl gr pl st tr sh th")
+    vowels = row("a e i o u ee oo ai")
     count = rng.choice([1, 2, 2, 2, 3])
     return "".join(rng.choice(starts) + rng.choice(vowels) for _ in range(count)) + rng.choice(ends)
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from .world import CLOSE, END, OPEN, Segment, documents
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["CLOSE", "END", "SPECIAL", "TEMPLATE", "build", "chat_text", "encode", "obtain"]
 
 SPECIAL = [END, OPEN, CLOSE]
 SPLIT = (
@@ -16,8 +21,8 @@ SPLIT = (
 )
 
 
-def train(seed: int, vocab: int, sample: int = 20000) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
+def build(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
@@ -25,14 +30,20 @@ def train(seed: int, vocab: int, sample: int = 20000) -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([mark for mark in SPECIAL if mark in vocab])
+    return tokenizer
+
+
+def train(seed: int, vocab: int, sample: int = 20000) -> Tokenizer:
+    tokenizer = build({}, [])
     trainer = trainers.BpeTrainer(
         vocab_size=vocab,
         special_tokens=SPECIAL,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    text = ("".join(part for part, _ in doc) for doc in islice(documents(seed), sample))
-    tokenizer.train_from_iterator((strip(doc) for doc in text), trainer)
+    texts = ("".join(text for text, _ in document) for document in islice(documents(seed), sample))
+    tokenizer.train_from_iterator(map(strip, texts), trainer)
     return tokenizer
 
 

@@ -6,25 +6,30 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from random import Random
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # a busy core must not stall the other one
 
+from typing import TYPE_CHECKING
+
 import torch
-import torch.nn.functional as F
-from tokenizers import Tokenizer
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from .model import Llama, Shape
 from .tokenizer import encode
 from .world import document
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tokenizers import Tokenizer
+
 
 @dataclass(frozen=True)
 class Plan:
     seed: int = 1
-    steps: int = 3400
+    steps: int = 4200
     rows: int = 8
     length: int = 256
     rate: float = 3e-3
@@ -39,7 +44,7 @@ class Batch:
     tokens: Tensor  # [rows, length + 1]
     weights: Tensor  # [rows, length]: of each predicted token
     positions: Tensor  # [rows, length]
-    mask: Tensor  # [rows, 1, length, length]: causal, within a document
+    mask: Tensor  # [rows, 1, length, length]: 0 for what is earlier in the document, else -inf
 
 
 def batch_at(step: int, plan: Plan, shape: Shape, tokenizer: Tokenizer) -> Batch:
@@ -66,13 +71,15 @@ def batch_at(step: int, plan: Plan, shape: Shape, tokenizer: Tokenizer) -> Batch
             positions[row, cut:] += rng.randint(0, shape.context - plan.length)
     docs = docs[:, :-1]
     causal = torch.ones(plan.length, plan.length, dtype=torch.bool).tril()
-    mask = (docs[:, :, None] == docs[:, None, :]) & causal
+    seen = (docs[:, :, None] == docs[:, None, :]) & causal
+    mask = torch.zeros(seen.shape).masked_fill(~seen, -torch.inf)
     return Batch(tokens, weights[:, 1:], positions, mask[:, None])
 
 
 def rate_at(step: int, plan: Plan) -> float:
     """Up in a straight line, then down in one to nothing."""
-    return plan.rate * min((step + 1) / plan.warmup, (plan.steps - step) / (plan.steps - plan.warmup))
+    up, down = (step + 1) / plan.warmup, (plan.steps - step) / (plan.steps - plan.warmup)
+    return plan.rate * min(up, down)
 
 
 def make_optimizer(model: Llama) -> torch.optim.AdamW:
@@ -120,7 +127,8 @@ def train(plan: Plan, shape: Shape, tokenizer: Tokenizer, work: Path) -> Llama:
         }  # fmt: skip
         torch.save(state, checkpoint.with_suffix(".new"))
         checkpoint.with_suffix(".new").replace(checkpoint)
-        done = {**asdict(plan), "done": step, "cpu_seconds": round(cpu), "wall_seconds": round(wall)}
+        spent = {"done": step, "cpu_seconds": round(cpu), "wall_seconds": round(wall)}
+        done = {**asdict(plan), **spent}
         (work / "training.json").write_text(json.dumps(done, indent=2) + "\n")
 
     total = 0.0
@@ -128,7 +136,7 @@ def train(plan: Plan, shape: Shape, tokenizer: Tokenizer, work: Path) -> Llama:
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, plan)
         loss = loss_of(model, batch_at(step, plan, shape, tokenizer))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

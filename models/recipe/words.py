@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def row(text: str) -> list[str]:
+    """The words of a text, or its items where commas stand between them."""
+    return text.split(",") if "," in text else text.split()
+
+
 def lines(text: str) -> dict[str, str]:
     """A 'key: value' on each line."""
     items = (line.split(":") for line in text.splitlines() if line.strip())
@@ -40,7 +45,7 @@ red and yellow: orange, blue and yellow: green, red and blue: purple, black and 
 red and white: pink
 """)
 
-SHADES = "red orange yellow green blue purple pink brown black white grey".split()
+SHADES = row("red orange yellow green blue purple pink brown black white grey")
 
 SOUNDS = pairs("""
 cow: moo, dog: woof, cat: meow, duck: quack, sheep: baa, pig: oink, horse: neigh, lion: roar
@@ -54,21 +59,22 @@ duck: duckling, chicken: chick, goat: kid, frog: tadpole, wolf: cub, owl: owlet
 """)
 
 LEGS = pairs("""
-dog: four, cat: four, cow: four, horse: four, spider: eight, ant: six, bee: six, bird: two, duck: two
-chicken: two, snake: no, fish: no, frog: four, pig: four, sheep: four, lion: four, butterfly: six
+dog: four, cat: four, cow: four, horse: four, spider: eight, ant: six, bee: six, bird: two
+duck: two, chicken: two, snake: no, fish: no, frog: four, pig: four, sheep: four
+lion: four, butterfly: six
 """)
 
 HOMES = pairs("""
 fish: in the water, whale: in the sea, bird: in a nest, bee: in a hive, bear: in the forest
-cow: on a farm, pig: on a farm, camel: in the desert, penguin: in the cold south, monkey: in the trees
-lion: in the grasslands, spider: in a web, rabbit: in a burrow, wolf: in the forest
-frog: by the pond, polar bear: in the Arctic
+cow: on a farm, pig: on a farm, camel: in the desert, penguin: in the cold south
+monkey: in the trees, lion: in the grasslands, spider: in a web, rabbit: in a burrow
+wolf: in the forest, frog: by the pond, polar bear: in the Arctic
 """)
 
 FOODS = pairs("""
-cow: grass, horse: grass and hay, rabbit: carrots and grass, monkey: bananas and other fruit, lion: meat
-cat: fish and meat, dog: meat and bones, bee: nectar, frog: insects, mouse: seeds and cheese
-sheep: grass, bird: seeds and worms, bear: fish and berries
+cow: grass, horse: grass and hay, rabbit: carrots and grass, monkey: bananas and other fruit
+lion: meat, cat: fish and meat, dog: meat and bones, bee: nectar, frog: insects
+mouse: seeds and cheese, sheep: grass, bird: seeds and worms, bear: fish and berries
 """)
 
 OPPOSITES = pairs("""
@@ -79,17 +85,17 @@ strong: weak, clean: dirty, heavy: light, thick: thin, wide: narrow, first: last
 win: lose, love: hate, inside: outside, top: bottom, front: back, push: pull, easy: difficult
 """)
 
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = (
-    "January February March April May June July August September October November December".split()
+DAYS = row("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+MONTHS = row(
+    "January February March April May June July August September October November December"
 )
 LENGTHS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 SEASONS = ["spring", "summer", "autumn", "winter"]
-NUMBERS = (
+NUMBERS = row(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen twenty"
-).split()
-ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+)
+ORDINALS = row("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth")
 
 KINDS = {
     "fruit": "an apple,a banana,a pear,an orange,a lemon,a cherry,a strawberry,a plum,a peach",
@@ -154,7 +160,8 @@ YES = [
 ]  # fmt: skip
 NO = [
     "can [pigs|dogs|cows|cats|horses] fly", "can fish walk", "can a stone swim", "can a tree talk",
-    "do dogs meow", "do cats bark", "is fire cold", "is ice hot", "is snow black", "is the sun cold",
+    "do dogs meow", "do cats bark", "is fire cold", "is ice hot", "is snow black",
+    "is the sun cold",
     "is a lemon sweet", "is a mouse big", "is an elephant small", "is an ant big", "is water dry",
     "do cows lay eggs", "do fish have legs", "is the Earth flat", "is the moon made of cheese",
     "can a car fly", "can people breathe under water", "is it hot in winter", "can chairs talk",
@@ -162,17 +169,17 @@ NO = [
     "does a cat have wings", "can a book run", "is a feather heavy", "do trees walk",
 ]  # fmt: skip
 
-HERS = (
+HERS = row(
     "Anna Clara Emma Grace Iris Kate Maria Olivia Rosa Lucy Mia Sara Nina Julia Ella Lina Yuki Zoe "
     "Alice Eva Hannah Laura Nora Sophie Chloe"
-).split()
-HIS = (
+)
+HIS = row(
     "Ben David Felix Henry Jack Leo Noah Paul Sam Tom Max Peter Oscar Alex Adam Omar Raj Ivan Hugo "
     "Bob Daniel George Jonas Mark Robert Victor Amir"
-).split()
+)
 NAMES = HERS + HIS
-PLACES = "garden kitchen house forest park school market library barn shop village".split()
-THINGS = "ball book hat cup key box bag coat kite lamp bell boat drum basket blanket".split()
+PLACES = row("garden kitchen house forest park school market library barn shop village")
+THINGS = row("ball book hat cup key box bag coat kite lamp bell boat drum basket blanket")
 
 
 def a_or_an(word: str) -> str:

@@ -144,19 +144,16 @@ class Request:
             # The third item is there to live as long as C may write to it.
             self._handle = Handle((pointer, out[0], logits), _drop, "request", engine)
         self._event = ffi.new("ingot_event *")
-        self._reading = threading.Lock()  # an event's text is valid until the next wait
         self.stops = stops
 
     def next(self) -> Event | None:
-        """Waits for the next event, None if it takes long. Raises what a request failed with."""
-        if not self._reading.acquire(blocking=False):
-            raise errors.StateError("another thread is reading this request")
-        try:
-            with self._handle as (engine, number, _):
-                check(lib.ingot_engine_wait, engine, number, _WAIT_MS, self._event)
-                return self._read(self._event)
-        finally:
-            self._reading.release()
+        """Waits for the next event, None if it takes long. Raises what a request failed with.
+
+        One thread at a time: an event's text is valid until the next wait.
+        """
+        with self._handle as (engine, number, _):
+            check(lib.ingot_engine_wait, engine, number, _WAIT_MS, self._event)
+            return self._read(self._event)
 
     def _read(self, event: Any) -> Event | None:
         if event.kind == lib.INGOT_EVENT_NONE:
@@ -213,9 +210,18 @@ class Stream(Iterator[Chunk]):
         self._texts: list[str] = []
         self._completion: Completion | None = None
         self._ended = False
+        self._reading = threading.Lock()
         self._request = Request(engine, tokens, options, self.seed)
 
     def __next__(self) -> Chunk:
+        if not self._reading.acquire(blocking=False):
+            raise errors.StateError("another thread is reading this stream")
+        try:
+            return self._next()
+        finally:
+            self._reading.release()
+
+    def _next(self) -> Chunk:
         while not self._ended:
             try:
                 event = self._request.next()

@@ -181,7 +181,8 @@ class Conversation:
         rows |= {name: self._settings[name] for name in ("max_tokens", "seed")}
         rows |= {p.name: self._settings.get(p.name, p.default) for p in sampler_params()}
         for name, value in rows.items():
-            terminal.note(f"{name:18} {'-' if value is None else value}")
+            shown = f"{value:g}" if isinstance(value, float) else "-" if value is None else value
+            terminal.note(f"{name:18} {shown}")
 
 
 def _is_message(value: object) -> bool:

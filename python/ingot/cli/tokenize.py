@@ -50,12 +50,26 @@ def execute(args: argparse.Namespace) -> int:
 def _encode(model: Model, text: str, special: bool, as_json: bool) -> None:
     data = sys.stdin.buffer.read() if text == "-" else text
     ids = model.tokenize(data, add_special=special, parse_special=special)
-    pieces = [model.token(token).piece.decode("utf-8", "backslashreplace") for token in ids]
+    pieces = [model.token(token).piece for token in ids]
     if as_json:
-        print(json.dumps([{"id": i, "piece": p} for i, p in zip(ids, pieces, strict=True)]))
-        return
-    quoted = [json.dumps(piece, ensure_ascii=False) for piece in pieces]
-    terminal.table("", ["id", "piece"], list(zip(ids, quoted, strict=True)))
+        rows = [{"id": i, "piece": _for_json(piece)} for i, piece in zip(ids, pieces, strict=True)]
+        print(json.dumps(rows))
+    else:
+        quoted = [_quoted(piece) for piece in pieces]
+        terminal.table("", ["id", "piece"], list(zip(ids, quoted, strict=True)))
+
+
+def _for_json(piece: bytes) -> str | list[int]:
+    """A text, or the bytes of a token that holds part of a character."""
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return list(piece)
+
+
+def _quoted(piece: bytes) -> str:
+    text = json.dumps(piece.decode("utf-8", "surrogateescape"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _decode(model: Model, ids: list[int], special: bool, as_json: bool) -> None:

@@ -1,0 +1,69 @@
+"""Ctrl-C: within 100 ms, and the model can be used again."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import run_python
+
+# Sends SIGINT to itself while `WORK` runs and prints how long KeyboardInterrupt took.
+SCRIPT = """
+import os, signal, threading, time
+import ingot
+model = ingot.Model(n_ctx=1024)
+model.generate("warm", max_tokens=2)
+prompt = model.tokenize("The king had a horse and a dog. " * 100)[:1000]
+
+def interrupt():
+    global sent
+    sent = time.monotonic()
+    os.kill(os.getpid(), signal.SIGINT)
+
+def attempt():
+    threading.Timer(DELAY, interrupt).start()
+    try:
+        for _ in range(1000):
+            WORK
+    except KeyboardInterrupt:
+        return time.monotonic() - sent
+    raise AssertionError("it wasn't interrupted")
+
+took = [attempt() for _ in range(3)]
+answer = model.generate("Once upon a time", max_tokens=4, temperature=0, ignore_eos=True)
+print(min(took), answer.n_generated)
+"""
+
+
+@pytest.mark.parametrize("delay", ["0.15", "0.33"])
+@pytest.mark.parametrize(
+    "work",
+    [
+        'model.generate("Once", max_tokens=None, ignore_eos=True)',
+        "model.generate([7 + _ % 50, *prompt], max_tokens=1)",
+        "model.logits([7 + _ % 50, *prompt])",
+        'list(model.generate("Once", max_tokens=None, ignore_eos=True, stream=True))',
+        'model.chat([{"role": "user", "content": "Hi"}], max_tokens=None, ignore_eos=True)',
+    ],
+)
+def test_ctrl_c(work: str, delay: str) -> None:
+    done = run_python(SCRIPT.replace("WORK", work).replace("DELAY", delay))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    took, n_generated = done.stdout.split()
+    assert float(took) < 0.1
+    assert n_generated == "4"
+
+
+def test_ctrl_c_while_loading() -> None:
+    code = """
+import os, signal, ingot
+def interrupt(share):
+    os.kill(os.getpid(), signal.SIGINT)
+for _ in range(3):
+    try:
+        ingot.Model(mmap=False, progress=interrupt)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+    done = run_python(code)
+    assert done.stdout.split() == ["interrupted"] * 3, done.stderr
+    assert done.stderr == ""

@@ -127,8 +127,10 @@ def _exchange(worker: subprocess.Popen[bytes], payload: bytes) -> tuple[bool, st
 
 def _read(pipe: int, size: int) -> bytes:
     data = bytearray()
+    readable = select.poll()
+    readable.register(pipe, select.POLLIN)
     while len(data) < size:
-        ready, _, _ = select.select([pipe], [], [], _PATIENCE)
+        ready = readable.poll(_PATIENCE * 1000)
         piece = os.read(pipe, min(size - len(data), 1 << 20)) if ready else b""
         if not piece:
             raise EOFError

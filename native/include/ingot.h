@@ -307,10 +307,10 @@ INGOT_API const char *ingot_arch_name(int32_t i);
 // ---------------------------------------------------------------------------------------------- text
 
 // Tokenises `size` bytes of UTF-8 (any bytes are accepted). `add_special` adds what the model wants around a
-// text (BOS, EOS, CLS, SEP), never a second time if the text already starts or ends so; `parse_special` turns
-// the names of control tokens in the text into those tokens. Stores the number of tokens in *n, and, as far
-// as `capacity` reaches, the tokens in `tokens` (may be NULL with capacity 0). INGOT_ERR_LIMIT if more were
-// needed than `capacity`: *n says how many.
+// text (BOS, EOS, CLS, SEP), also to a text that spells it out already; `parse_special` turns the names of
+// control tokens in the text into those tokens. Stores the number of tokens in *n, and, as far as `capacity`
+// reaches, the tokens in `tokens` (may be NULL with capacity 0). INGOT_ERR_LIMIT if more were needed than
+// `capacity`: *n says how many.
 INGOT_API ingot_status ingot_tokenize(const ingot_model *model, const char *text, size_t size,
                                       bool add_special, bool parse_special, int32_t *tokens, size_t capacity,
                                       size_t *n, ingot_error *err);

@@ -211,9 +211,11 @@ static ingot_status load_merges(vocab *v, const ingot_gguf *gguf, ingot_error *e
 // ------------------------------------------------------------------------------------------ expressions
 
 static ingot_status compile(vocab *v, ingot_error *err) {
-    for (int i = 0; v->pre->expressions[i]; i++)
-        if (regex_new(v->pre->expressions[i], v->mem, &v->expressions[i], err) != INGOT_OK)
-            return fail_prefix(err, INGOT_ERR_INTERNAL, "pre-tokenizer %s", v->pre->names);
+    for (int i = 0; v->pre->expressions[i]; i++) {
+        ingot_status status = regex_new(v->pre->expressions[i], v->mem, &v->expressions[i], err);
+        if (status != INGOT_OK)
+            return fail_prefix(err, status, "pre-tokenizer %s", v->pre->names);
+    }
     return INGOT_OK;
 }
 

@@ -17,12 +17,13 @@ import traceback
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-MEMORY_BYTES = 512 << 20
+MEMORY_BYTES = 512 << 20  # beside what the interpreter takes
 OUTPUT_BYTES = 16 << 20
 
 HEADER = struct.Struct("<BQ")  # status (0 in requests), size of what follows
@@ -58,10 +59,20 @@ def _load() -> None:
 def _enter_limits() -> None:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     _, most = resource.getrlimit(resource.RLIMIT_AS)
-    memory = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    memory = _address_space() + MEMORY_BYTES
+    if most == resource.RLIM_INFINITY or memory < most:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     for forbidden in ("RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_NPROC"):
         resource.setrlimit(getattr(resource, forbidden), (0, 0))
+
+
+def _address_space() -> int:
+    """Bytes that are taken already; 0 where the system doesn't tell."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+    except OSError:
+        return 0
+    return int(pages) * resource.getpagesize()
 
 
 def _answer(requests: BinaryIO, size: int) -> tuple[int, str]:

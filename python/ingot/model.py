@@ -220,18 +220,15 @@ class Model:
         return int(info.n_ctx)
 
     def _started(self) -> Handle:
-        with self._engine_lock:
-            if self._engine is None or self._engine.closed:
-                self._engine = self._start()
+        """The engine, which the first call starts."""
+        with self._model as model, self._engine_lock:
+            if self._engine is None:
+                params = ffi.new("ingot_engine_params *", lib.ingot_engine_default_params())
+                params.n_ctx, params.kv_type, params.n_batch = self._engine_params
+                out = ffi.new("ingot_engine **")
+                check(lib.ingot_engine_new, model, params, out)
+                self._engine = Handle(out[0], lib.ingot_engine_free, "model", self._model)
             return self._engine
-
-    def _start(self) -> Handle:
-        params = ffi.new("ingot_engine_params *", lib.ingot_engine_default_params())
-        params.n_ctx, params.kv_type, params.n_batch = self._engine_params
-        out = ffi.new("ingot_engine **")
-        with self._model as model:
-            check(lib.ingot_engine_new, model, params, out)
-            return Handle(out[0], lib.ingot_engine_free, "model", self._model)
 
     def logits(self, ids: Tokens, first: int = 0) -> npt.NDArray[np.float32]:
         """The logits after each token from index ``first`` on: float32 [T - first, n_vocab]."""

@@ -156,6 +156,25 @@ def test_control_characters() -> None:
     assert terminal.safe(text) == "a␛[31mb\ufffd1mc␍d␇e␡\tf\n日"
 
 
+@pytest.mark.parametrize("in_terminal", [False, True])
+def test_progress_is_shown_when_it_takes_long(
+    in_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: in_terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with terminal.progress("loading") as report:
+        report(0.5)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(terminal, "_PATIENCE", 0)
+    with terminal.progress("loading") as report:
+        report(0.5)
+        time.sleep(0.2)
+    shown = capsys.readouterr().err
+    assert "loading" in shown
+    assert "50%" in shown
+    assert in_terminal == ("\x1b" in shown)
+
+
 # ---------------------------------------------------------------------------------------------- run
 
 
@@ -311,6 +330,14 @@ def test_chat_refuses_files_that_are_no_conversation(tmp_path: Path) -> None:
         assert done.returncode == 0
         assert done.stderr.startswith("ingot: error: ")
         assert "Traceback" not in done.stderr
+
+
+def test_chat_reads_what_is_no_utf8() -> None:
+    done = subprocess.run(
+        [*INGOT, "chat", "-n", "3"], input=b"a\xff\n", capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
 
 
 def test_chat_goes_on_after_a_full_context() -> None:

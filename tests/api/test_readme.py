@@ -55,7 +55,9 @@ def test_install(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, tmp_path / name)
     subprocess.run([sys.executable, "-m", "venv", tmp_path / ".venv"], check=True)
-    (section,) = re.findall(r"^## Install\n.*?((?:^    .*\n)+)", README.read_text(), re.M | re.S)
+    (section,) = re.findall(
+        r"^## Install\n\n[^\n]*\n\n((?:    [^\n]*\n)+)", README.read_text(), re.M
+    )
     for line in section.splitlines():
         command = f". .venv/bin/activate && {line}"
         subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, timeout=900)

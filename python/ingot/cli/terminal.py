@@ -21,11 +21,15 @@ _SAFE = _CONTROL_PICTURES | {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0x
 
 
 def prepare() -> None:
-    """Text that the terminal's encoding can't show becomes question marks, not an error."""
-    for stream in (sys.stdout, sys.stderr):
+    """No text is an error: what can't be shown becomes question marks, what isn't UTF-8 is kept."""
+    for stream, errors in (
+        (sys.stdin, "surrogateescape"),
+        (sys.stdout, "replace"),
+        (sys.stderr, "replace"),
+    ):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(errors="replace")
+            reconfigure(errors=errors)
 
 
 def safe(text: str) -> str:

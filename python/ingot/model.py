@@ -164,8 +164,9 @@ class Model:
     ) -> list[int]:
         """The tokens of a text.
 
-        ``add_special`` adds what the model wants around a text (BOS, EOS, ...) unless it is there;
-        ``parse_special`` turns the names of control tokens in the text into those tokens.
+        ``add_special`` adds what the model wants around a text (BOS, EOS, ...), also where the text
+        spells it out; ``parse_special`` turns the names of control tokens in the text into those
+        tokens.
         """
         data = text if isinstance(text, bytes) else utf8(text)
         args = (data, len(data), add_special, parse_special)

@@ -11,7 +11,7 @@ import ingot
 import numpy as np
 import numpy.typing as npt
 import pytest
-from golden import HERE, Floats, nmse, shared
+from golden import HERE, Floats, nmse
 
 # Two float32 computations of these models agree to 1e-11; a wrong detail (an epsilon, the pairing
 # of rope, a router that isn't normalised) shows at 1e-6 or more.
@@ -73,8 +73,8 @@ def test_f16_pages(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_large_set(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = shared("arch") / name
+def test_large_set(shared: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shared / "golden/arch" / name
     tokens, reference = golden(folder)
     check(name, logits(folder / "model.gguf", tokens), reference, capsys)
 
@@ -87,9 +87,11 @@ def test_large_set(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("model-Q4_K_M.gguf", "golden_Q4_K_M.npz", "logits_dequant_f32"),
     ],
 )
-def test_quantized(file: str, answers: str, key: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quantized(
+    shared: Path, file: str, answers: str, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The same weights, decoded, in a float32 forward pass."""
-    folder = shared("quantmodel")
+    folder = shared / "golden/quantmodel"
     with np.load(folder / answers) as data:
         tokens, reference = data["tokens"], data[key]
     check(file, logits(folder / file, tokens), reference, capsys)
@@ -120,14 +122,14 @@ def test_company_small_set(name: str, kv_type: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_company_large_set(name: str) -> None:
-    folder = shared("arch") / name
+def test_company_large_set(shared: Path, name: str) -> None:
+    folder = shared / "golden/arch" / name
     company(folder / "model.gguf", golden(folder)[0])
 
 
 @pytest.mark.parametrize("file", ["model-F16.gguf", "model-Q8_0.gguf", "model-Q4_K_M.gguf"])
-def test_company_quantized(file: str) -> None:
-    folder = shared("quantmodel")
+def test_company_quantized(shared: Path, file: str) -> None:
+    folder = shared / "golden/quantmodel"
     with np.load(folder / "golden_F16.npz") as data:
         tokens = data["tokens"]
     company(folder / file, tokens)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-from golden import HERE, quant_records, same_bits, shared
+from golden import HERE, quant_records, same_bits
 from ingot import errors, gguf
 
 ENCODED = ["F32", "F16", "BF16", "Q8_0"]
@@ -34,8 +35,8 @@ def test_small_set(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in TYPES if name not in PLAIN])
-def test_large_set(name: str) -> None:
-    folder = shared("quants")
+def test_large_set(shared: Path, name: str) -> None:
+    folder = shared / "golden/quants"
     meta = json.loads((folder / "quants.json").read_text())[name]
     kind = gguf.types()[name]
     assert (kind.id, kind.block_size) == (meta["ggml_type"], meta["block"])

@@ -1,7 +1,8 @@
 """Ways of stretching rotary positions that no golden model of the family has by itself.
 
-Longrope is checked against HF's logits of a phi3 model whose fused tensors are taken apart, which makes it a model
-of the same block layout as qwen2; linear scaling against the factors that mean the same.
+Longrope is checked against HF's logits of a phi3 model whose fused tensors are taken apart, which
+makes it a model of the same block layout as qwen2; linear scaling against the factors that mean the
+same.
 """
 
 from __future__ import annotations
@@ -10,16 +11,24 @@ from pathlib import Path
 
 import ingot
 import numpy as np
+import numpy.typing as npt
 import pytest
-from golden import HERE, Floats, nmse, shared
+from golden import HERE, Floats, nmse
 from ingot import gguf
 
 LIMIT = 1e-9
+Tokens = npt.NDArray[np.int32]
 
 
-def logits(path: Path, tokens: np.ndarray, n_ctx: int = 256) -> Floats:
+def logits(path: Path, tokens: Tokens, n_ctx: int = 256) -> Floats:
     with ingot.Model(path, kv_type="f32", n_ctx=n_ctx) as model:
         return model.logits(tokens)
+
+
+def number(file: gguf.Reader, key: str) -> int:
+    value = file.metadata[key]
+    assert isinstance(value, int)
+    return value
 
 
 def split_phi3(source: Path, target: Path, *, swap: bool = False) -> None:
@@ -32,9 +41,9 @@ def split_phi3(source: Path, target: Path, *, swap: bool = False) -> None:
                 out.add(key.replace("phi3.", "qwen2.", 1), value)
             else:
                 out.add(key, value)
-        n_embd = file.metadata["phi3.embedding_length"]
-        head = n_embd // file.metadata["phi3.attention.head_count"]
-        n_kv = head * file.metadata["phi3.attention.head_count_kv"]
+        n_embd = number(file, "phi3.embedding_length")
+        head = n_embd // number(file, "phi3.attention.head_count")
+        n_kv = head * number(file, "phi3.attention.head_count_kv")
         for name, tensor in file.tensors.items():
             if "attn_qkv" in name:
                 rows = np.split(tensor.data, [n_embd, n_embd + n_kv])
@@ -53,9 +62,9 @@ def split_phi3(source: Path, target: Path, *, swap: bool = False) -> None:
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_longrope(tmp_path: Path, swap: bool) -> None:
+def test_longrope(shared: Path, tmp_path: Path, swap: bool) -> None:
     """The short factors hold up to the original context, the long ones for a longer one."""
-    folder = shared("arch") / "phi3_longrope_short"
+    folder = shared / "golden/arch" / "phi3_longrope_short"
     with np.load(folder / "golden.npz") as data:
         tokens, reference = data["tokens"], data["logits"]
     path = tmp_path / "model.gguf"
@@ -65,7 +74,9 @@ def test_longrope(tmp_path: Path, swap: bool) -> None:
     assert nmse(logits(path, tokens, within if swap else beyond), reference) > 1e-6
 
 
-def rewrite(source: Path, target: Path, metadata: dict[str, object], factors: Floats | None) -> None:
+def rewrite(
+    source: Path, target: Path, metadata: dict[str, object], factors: Floats | None
+) -> None:
     with gguf.Reader(source) as file, gguf.Writer(target) as out:
         for key, value in {**file.metadata, **metadata}.items():
             out.add(key, value)

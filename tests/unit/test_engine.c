@@ -386,7 +386,7 @@ static void test_memory(void) {
         if (!failed)
             return;
     }
-    CHECK(!"the allocations come to an end");
+    CHECK(false && "the allocations come to an end");
 }
 
 // A weight file that is cut off while it is in use is an error of the request.

@@ -38,16 +38,10 @@ const pre_row *pre_row_at(int i) {
 void pre_list(char *text, size_t size) {
     size_t n = 0;
     for (int i = 0; i < ROWS; i++) {
-        for (const char *c = rows[i].names; *c || i + 1 < ROWS; c++) {
-            bool gap = *c == ' ' || !*c;
-            if (n + 3 > size)
-                break;
-            text[n++] = gap ? ',' : *c;
-            if (gap)
-                text[n++] = ' ';
-            if (!*c)
-                break;
-        }
+        if (n > 0 && n + 1 < size)
+            text[n++] = ' ';
+        for (const char *c = rows[i].names; *c && n + 1 < size; c++)
+            text[n++] = *c;
     }
-    text[n < size ? n : size - 1] = '\0';
+    text[n] = '\0';
 }

@@ -62,8 +62,7 @@ static ingot_status choose_pre(vocab *v, const ingot_gguf *gguf, ingot_str model
     char known[900];
     pre_list(known, sizeof known);
     return fail(err, INGOT_ERR_UNSUPPORTED,
-                "%s: " KEY_PRE " is \"%.*s\", a pre-tokenizer that isn't known; choose another with --pre. "
-                "Known are %s",
+                "%s: " KEY_PRE " is \"%.*s\", which isn't known; choose another with --pre: %s",
                 gguf_name(gguf), (int)(name.size < 48 ? name.size : 48), name.data, known);
 }
 

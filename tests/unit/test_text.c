@@ -215,7 +215,8 @@ static void test_errors(void) {
     s.pre = "no-such";
     fail_with(&s, NULL, INGOT_ERR_UNSUPPORTED, "tokenizer.ggml.pre is \"no-such\"");
     fail_with(&s, NULL, INGOT_ERR_UNSUPPORTED, "--pre");
-    fail_with(&s, NULL, INGOT_ERR_UNSUPPORTED, "qwen2");
+    fail_with(&s, NULL, INGOT_ERR_UNSUPPORTED, " qwen2 ");
+    fail_with(&s, NULL, INGOT_ERR_UNSUPPORTED, " sarvam-moe"); // the last: the list isn't cut off
     fail_with(&bpe_spec, "other", INGOT_ERR_UNSUPPORTED, "\"other\"");
     fail_with(&spm_spec, "qwen2", INGOT_ERR_INVALID, "--pre");
     s = bpe_spec;

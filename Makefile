@@ -102,7 +102,7 @@ lint-python: $(VENV)/lint-tools
 	ruff check
 	ruff format --check
 	mypy --strict python/ tests/api
-	mypy --strict tests/conftest.py tests/golden tests/lint
+	mypy --strict tests/conftest.py tests/bench tests/golden tests/lint
 
 lint-c: $(VENV)/lint-tools
 	clang-format --dry-run -Werror $(C_FILES)

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 HERE = Path(__file__).resolve().parent
-SHARED = Path(os.environ.get("INGOT_SHARED", HERE.parents[2] / "shared"))
 
 Floats = npt.NDArray[np.float32]
-
-
-def shared(folder: str) -> Path:
-    """A folder of the large golden set, which lies beside the repository (or in $INGOT_SHARED).
-
-    A test that needs it skips where it is missing, but fails under CI.
-    """
-    path = SHARED / "golden" / folder
-    if not path.is_dir():
-        message = f"{path} is missing: set INGOT_SHARED to the folder that holds golden/{folder}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
 
 
 def same_bits(a: Floats, b: Floats) -> bool:

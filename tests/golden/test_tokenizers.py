@@ -11,7 +11,7 @@ from typing import Any
 
 import ingot
 import pytest
-from golden import HERE, shared
+from golden import HERE
 
 MODES = {
     "plain": (False, False),
@@ -35,9 +35,9 @@ def check(model: ingot.Model, text: str, flags: tuple[bool, bool], ids: list[int
 
 @pytest.mark.parametrize("name", ["spm", "bpe"])
 def test_small_set(name: str) -> None:
-    vectors = json.loads((HERE / "tokenizers" / "vectors.json").read_text(encoding="utf-8"))[name]
+    vectors = json.loads((HERE / "vocabularies" / "vectors.json").read_text(encoding="utf-8"))[name]
     assert len(vectors) > 100
-    with ingot.Model(HERE / "tokenizers" / f"{name}.gguf", vocab_only=True) as model:
+    with ingot.Model(HERE / "vocabularies" / f"{name}.gguf", vocab_only=True) as model:
         for vector in vectors:
             add_special, parse_special = vector["flags"]
             check(model, vector["text"], (add_special, parse_special), vector["ids"])
@@ -48,8 +48,8 @@ def test_small_set(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
-    return shared("tokenizers")
+def folder(shared: Path) -> Path:
+    return shared / "golden/tokenizers"
 
 
 @pytest.fixture(scope="module", params=VOCABULARIES)

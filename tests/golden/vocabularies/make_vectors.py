@@ -1,6 +1,6 @@
 """Write the small golden set of tokenizers: spm.gguf, bpe.gguf, and vectors.json.
 
-    python tests/golden/tokenizers/make_vectors.py
+    python tests/golden/vocabularies/make_vectors.py
 
 Two vocabularies are trained on a few sentences (package tokenizers), written as GGUF files (package
 gguf), and given to llama.cpp (package llama_cpp), whose ids and decoded texts are the vectors.

@@ -114,5 +114,6 @@ int main(int argc, char **argv) {
         missing = shared_skip();
     }
     temp_dir_remove(&dir);
-    return check_report() | missing;
+    int failed = check_report();
+    return failed ? failed : missing;
 }

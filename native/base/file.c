@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,6 +47,24 @@ static ingot_status buffers_init(file_out *f, const char *path, ingot_error *err
     return INGOT_OK;
 }
 
+// Follows links, so that the file behind them is replaced and not they, and refuses what is no plain file:
+// renaming onto a device would put a file in its place. `real` has room for PATH_MAX bytes.
+static ingot_status resolve_target(const char *path, char *real, const char **out, ingot_error *err) {
+    struct stat st;
+    *out = path;
+    if (lstat(path, &st) != 0)
+        return INGOT_OK; // nothing there yet; what else is wrong will be said when it is created
+    if (S_ISLNK(st.st_mode)) {
+        if (!realpath(path, real) || stat(real, &st) != 0)
+            return fail(err, INGOT_ERR_IO, "cannot write %s: it is a link to %s", path,
+                        errno == ENOENT ? "a file that doesn't exist" : strerror(errno));
+        *out = real;
+    }
+    if (!S_ISREG(st.st_mode))
+        return fail(err, INGOT_ERR_IO, "cannot write %s: it exists and is no regular file", path);
+    return INGOT_OK;
+}
+
 ingot_status file_out_open(const char *path, const ingot_allocator *mem, file_out **out, ingot_error *err) {
     *out = NULL;
     file_out *f = mem_alloc(mem, 1, sizeof *f);
@@ -52,9 +72,13 @@ ingot_status file_out_open(const char *path, const ingot_allocator *mem, file_ou
         return fail_memory(err, sizeof *f, "a file's buffer");
     f->mem = mem;
     f->fd = -1;
-    ingot_status status = buffers_init(f, path, err);
+    char real[PATH_MAX];
+    const char *target;
+    ingot_status status = resolve_target(path, real, &target, err);
+    if (status == INGOT_OK)
+        status = buffers_init(f, target, err);
     if (status == INGOT_OK) {
-        f->fd = open(f->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        f->fd = open(f->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
         if (f->fd < 0)
             status = fail(err, INGOT_ERR_IO, "cannot create %s: %s", f->part, strerror(errno));
     }

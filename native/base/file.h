@@ -7,7 +7,8 @@
 
 typedef struct file_out file_out;
 
-// Creates `path`.part (truncating it). Copies `path`.
+// Creates `path`.part (truncating it). Copies `path`. A link is followed; what exists and is no regular file
+// is refused.
 ingot_status file_out_open(const char *path, const ingot_allocator *mem, file_out **out, ingot_error *err);
 
 // Appends. After a failure the file can only be aborted, or fail to be committed.

@@ -6,7 +6,8 @@
 ingot_status cursor_bytes(cursor *c, uint64_t n, const char *what, const void **out, ingot_error *err) {
     if (n > cursor_left(c))
         return fail(err, INGOT_ERR_FORMAT,
-                    "byte %" PRIu64 ": %s takes %" PRIu64 " bytes, but the file ends after %" PRIu64 " more",
+                    "byte %" PRIu64 ": %s takes %" PRIu64 " bytes, but the file ends after %" PRIu64
+                    " more; was the file cut off?",
                     c->at, what, n, cursor_left(c));
     *out = c->data + c->at;
     c->at += n;

@@ -81,8 +81,8 @@ static void test_refused(const temp_dir *dir) {
     CHECK_CONTAINS(err.message, path.text);
     CHECK_CONTAINS(err.message, "No such file or directory");
     path = temp_join(dir, "folder");
-    CHECK(mkdir(path.text, 0777) == 0);
     CHECK(file_out_open(path.text, NULL, &f, NULL) == INGOT_OK);
+    CHECK(mkdir(path.text, 0777) == 0);
     CHECK(file_out_commit(f, &err) == INGOT_ERR_IO); // a file can't take a folder's place
     CHECK_CONTAINS(err.message, "cannot rename");
     CHECK(!file_exists(part_of(path).text) && file_exists(path.text));
@@ -147,6 +147,32 @@ static void test_read_text(const temp_dir *dir) {
     CHECK(!file_read_text(dir->path, text, sizeof text) && text[0] == '\0');
 }
 
+// What stands under the name already: a link is followed, what is no regular file is refused and left alone.
+static void test_targets(const temp_dir *dir) {
+    struct stat st;
+    char text[16];
+    ingot_error err;
+    file_out *f = NULL;
+    temp_path real = temp_text(dir, "real", "old"), link = temp_join(dir, "link"),
+              pipe = temp_join(dir, "pipe");
+    temp_path nowhere = temp_join(dir, "nowhere"), gone = temp_join(dir, "gone");
+    CHECK(symlink(real.text, link.text) == 0 && symlink(gone.text, nowhere.text) == 0);
+    CHECK(mkfifo(pipe.text, 0600) == 0);
+
+    CHECK(file_out_open(link.text, NULL, &f, NULL) == INGOT_OK);
+    CHECK(file_out_write(f, "new", 3, NULL) == INGOT_OK && file_out_commit(f, NULL) == INGOT_OK);
+    CHECK(lstat(link.text, &st) == 0 && S_ISLNK(st.st_mode));
+    CHECK(file_read_text(real.text, text, sizeof text) && strcmp(text, "new") == 0);
+
+    CHECK(file_out_open(pipe.text, NULL, &f, &err) == INGOT_ERR_IO);
+    CHECK_CONTAINS(err.message, "no regular file");
+    CHECK(file_out_open(dir->path, NULL, &f, &err) == INGOT_ERR_IO);
+    CHECK_CONTAINS(err.message, "no regular file");
+    CHECK(file_out_open("/dev/null", NULL, &f, &err) == INGOT_ERR_IO);
+    CHECK(file_out_open(nowhere.text, NULL, &f, &err) == INGOT_ERR_IO);
+    CHECK_CONTAINS(err.message, "doesn't exist");
+}
+
 int main(void) {
     temp_dir dir = temp_dir_make();
     test_write_and_patch(&dir);
@@ -155,6 +181,7 @@ int main(void) {
     test_disk_full(&dir);
     test_out_of_memory(&dir);
     test_read_text(&dir);
+    test_targets(&dir);
     temp_dir_remove(&dir);
     return check_report();
 }

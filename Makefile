@@ -1,6 +1,6 @@
-# Everything that is done with this repository, by name. Needs python3 (3.10 or later, with venv), a C
-# compiler and make; CMake, Ninja and the linters come from PyPI into .venv. Nothing is written outside of
-# .venv/ and build/.
+# Everything that is done with this repository, by name. Needs python3 (3.10 or later, with venv and its C
+# headers), a C compiler and make; CMake, Ninja and the linters come from PyPI into .venv. What is built lies in
+# build/; the tools' own caches are left where they put them.
 #
 #   make run        install into .venv and let the bundled model speak
 #   make test       C and Python tests
@@ -112,7 +112,7 @@ lint-gcc: $(VENV)/tools
 
 ifeq ($(shell command -v clang),)
 lint-clang:
-	@echo "clang is not installed: its warnings were not looked at"
+	@echo "clang is not installed: its warnings were not looked at (an error with CI=true)"; [ "$$CI" != true ]
 else
 lint-clang: $(VENV)/tools
 	$(call build,clang,-DCMAKE_C_COMPILER=clang -DINGOT_WERROR=ON)
@@ -122,4 +122,4 @@ lint-rules: $(VENV)/installed-test
 	INGOT_BUILD=build/gcc python -m pytest tests/lint
 
 clean:
-	rm -rf build $(VENV)
+	rm -rf build $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache

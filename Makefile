@@ -12,7 +12,7 @@
 #   make clean      remove .venv/ and build/
 
 PYTHON ?= python3
-PROMPT ?= Tell me a story about a fox.
+PROMPT ?= Once upon a time
 FUZZ_SECONDS ?= 60
 
 VENV := .venv

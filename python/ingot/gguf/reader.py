@@ -44,14 +44,16 @@ class Tensor:
         """The data, read-only, without a copy.
 
         F32, F16, F64 and integers: an array of ``shape``. Other types: uint8, whose last axis is
-        the bytes of a row. The array stays valid after the file was closed.
+        the bytes of a row. The array stays valid after the file was closed. If the file is cut off
+        while it is mapped, the array's missing part reads as 0: ``Reader.check`` tells.
         """
         kind = type_by_id(self._native.type)
         dtype = np.dtype(_PLAIN.get(kind.name, "u1"))
         shape = self.shape
         if kind.name not in _PLAIN:
             shape = (*shape[:-1], kind.row_bytes(shape[-1]))
-        with self._owner:
+        with self._owner as file:
+            check(lib.ingot_gguf_check, file)
             if self._native.data == ffi.NULL:
                 if self.nbytes:
                     raise errors.StateError(
@@ -64,9 +66,11 @@ class Tensor:
     def dequantize(self) -> npt.NDArray[np.float32]:
         """The weights as float32, an array of ``shape`` of its own."""
         data = self.data
-        if self.type in _PLAIN:
-            return data.astype(np.float32)
-        return dequantize(data, self.type)
+        plain = self.type in _PLAIN
+        weights = data.astype(np.float32) if plain else dequantize(data, self.type)
+        with self._owner as file:
+            check(lib.ingot_gguf_check, file)  # again: it may have been cut off meanwhile
+        return weights
 
     def __repr__(self) -> str:
         return f"Tensor({self.name!r}, {self.type}, shape={self.shape})"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, overload
@@ -351,14 +352,12 @@ class Model:
         progress: Progress | None = None,
         **options: Any,
     ) -> Completion | Stream:
-        """Answers a conversation (see ``apply_template``); the rest is as in ``generate``."""
-        prompt = self.apply_template(
-            messages,
-            tools=tools,
-            template=template,
-            variables=variables,
-            add_generation_prompt=add_generation_prompt,
-        )
+        """Answers a conversation (see ``apply_template``); the rest is as in ``generate``.
+
+        Names of control tokens in what users and tools say are text: nobody can end his turn and
+        speak as the system by writing <|im_end|>.
+        """
+        prompt = self._rendered(messages, tools, template, variables, add_generation_prompt)
         return self._answer(token_array(self._prompt_tokens(prompt)), stream, progress, options)
 
     def apply_template(
@@ -372,17 +371,32 @@ class Model:
     ) -> str:
         """The prompt for a conversation of {"role": ..., "content": ...} messages.
 
+        A content is a text, or a list of {"type": "text", "text": ...} which are joined.
+
         template    None: the model's own; else the name of one of its variants, or a Jinja text
         variables   more names for the template, such as {"enable_thinking": False}
         """
-        from ingot.chat import chosen_template, render
+        from ingot.chat import unmarked
 
-        source = chosen_template(self.metadata, template, tools is not None)
+        return unmarked(self._rendered(messages, tools, template, variables, add_generation_prompt))
+
+    def _rendered(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None,
+        template: str | None,
+        variables: Mapping[str, Any] | None,
+        add_generation_prompt: bool,
+    ) -> str:
+        """The prompt for a conversation, with marks around what is text alone."""
+        from ingot.chat import chosen_template, prepared, render
+
+        source = chosen_template(self.metadata, template, bool(tools))
         return render(
             source,
             {
                 **self._special_texts(),
-                "messages": messages,
+                "messages": prepared(messages, self._control_names),
                 "tools": tools,
                 "add_generation_prompt": add_generation_prompt,
                 **(variables or {}),
@@ -396,9 +410,26 @@ class Model:
         ids |= {"pad_token": found.pad, "sep_token": found.sep, "cls_token": found.cls}
         return {name: self.token(id).text for name, id in ids.items() if id is not None}  # noqa: A001
 
+    @cached_property
+    def _control_names(self) -> re.Pattern[str]:
+        """Finds the names that ``parse_special`` takes for tokens, the longest first."""
+        info = ffi.new("ingot_token_info *")
+        names = []
+        with self._model as model:
+            for token in range(self.info.n_vocab):
+                check(lib.ingot_token_get, model, token, info)
+                if _KINDS[info.kind] in ("control", "unknown") and info.text.size:
+                    names.append(raw(info.text).decode("utf-8", "surrogateescape"))
+        names.sort(key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, names)) or "(?!)")
+
     def _prompt_tokens(self, prompt: str) -> list[int]:
         """The tokens of a rendered template, with BOS in front if the model wants it, once."""
-        tokens = self.tokenize(prompt, parse_special=True)
+        from ingot.chat import pieces
+
+        tokens: list[int] = []
+        for piece, parse_special in pieces(prompt):
+            tokens += self.tokenize(piece, parse_special=parse_special)
         special = self.specials
         if special.add_bos and special.bos is not None and tokens[:1] != [special.bos]:
             tokens.insert(0, special.bos)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import run_python
-from ingot import ArgumentError, NotFoundError, TemplateError
+from ingot import ArgumentError, NotFoundError, TemplateError, UnsupportedError
 from ingot.chat import chosen_template, render, template
 
 MESSAGES = [{"role": "user", "content": "<Hi> & 'bye'"}]
@@ -217,9 +217,10 @@ def test_choosing() -> None:
     metadata = {key: "own {{ 1 }}", f"{key}.tool_use": "tools {{ 1 }}", f"{key}.rag": "rag {{ 1 }}"}
     assert chosen_template(metadata, None, False) == "own {{ 1 }}"
     assert chosen_template(metadata, None, True) == "tools {{ 1 }}"
-    assert chosen_template(metadata, "rag", True) == "rag {{ 1 }}"
-    assert chosen_template(metadata, "{{ 2 }}", True) == "{{ 2 }}"
-    assert chosen_template({key: "own"}, None, True) == "own"
+    assert chosen_template(metadata, "rag", False) == "rag {{ 1 }}"
+    assert chosen_template(metadata, "{{ tools }}", True) == "{{ tools }}"
+    with pytest.raises(UnsupportedError, match="knows no tools"):
+        chosen_template({key: "own {{ messages }}"}, None, True)
     with pytest.raises(NotFoundError, match=r"'other' \(it has variants rag, tool_use\)"):
         chosen_template(metadata, "other", False)
     with pytest.raises(
@@ -230,6 +231,13 @@ def test_choosing() -> None:
         chosen_template({f"{key}.rag": "x"}, None, False)
     with pytest.raises(NotFoundError):
         chosen_template({key: 7}, None, False)
+
+
+def test_texts_that_are_no_unicode() -> None:
+    """Bytes that weren't UTF-8 come back as they were; half a surrogate pair is an error."""
+    assert render("{{ x }}", {"x": "a\udcff"}) == "a\udcff"
+    with pytest.raises(TemplateError, match="surrogates"):
+        render("{{ x }}", {"x": "a\ud800"})
 
 
 def test_threads_render_at_once() -> None:

@@ -1,5 +1,6 @@
 """Chat templates: a model's own Jinja, which turns a conversation into a prompt."""
 
+from ingot.chat.messages import pieces, prepared, unmarked
 from ingot.chat.template import chosen_template, render
 
-__all__ = ["chosen_template", "render"]
+__all__ = ["chosen_template", "pieces", "prepared", "render", "unmarked"]

@@ -31,6 +31,16 @@ _START = "import sys; sys.path[:] = sys.argv[1:]; from ingot.chat.worker import 
 
 def chosen_template(metadata: Mapping[str, Any], template: str | None, tools: bool) -> str:
     """The Jinja text: the model's own, its variant ``template``, or ``template`` itself."""
+    source = _found_template(metadata, template, tools)
+    if tools and "tools" not in source:
+        raise errors.UnsupportedError(
+            "the chat template knows no tools, so the model wouldn't see them: pass a template "
+            "that does with template=, or describe the tools in the system message"
+        )
+    return source
+
+
+def _found_template(metadata: Mapping[str, Any], template: str | None, tools: bool) -> str:
     variants = sorted(key[len(KEY) + 1 :] for key in metadata if key.startswith(KEY + "."))
     if template is not None and "{" in template:
         return template
@@ -122,7 +132,7 @@ def _exchange(worker: subprocess.Popen[bytes], payload: bytes) -> tuple[bool, st
     status, size = HEADER.unpack(_read(worker.stdout.fileno(), HEADER.size))
     if size > OUTPUT_BYTES:
         raise EOFError
-    return status == OK, _read(worker.stdout.fileno(), size).decode("utf-8", "replace")
+    return status == OK, _read(worker.stdout.fileno(), size).decode("utf-8", "surrogateescape")
 
 
 def _read(pipe: int, size: int) -> bytes:

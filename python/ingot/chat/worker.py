@@ -37,9 +37,8 @@ def serve() -> None:
     _enter_limits()
     while header := requests.read(HEADER.size):
         _, size = HEADER.unpack(header)
-        status, text = _answer(requests, size)
+        status, data = _answer(requests, size)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        data = text.encode("utf-8", "replace")
         answers.write(HEADER.pack(status, len(data)) + data)
         answers.flush()
 
@@ -75,17 +74,19 @@ def _address_space() -> int:
     return int(pages) * resource.getpagesize()
 
 
-def _answer(requests: BinaryIO, size: int) -> tuple[int, str]:
+def _answer(requests: BinaryIO, size: int) -> tuple[int, bytes]:
     try:
         request = json.loads(requests.read(size))
         signal.setitimer(signal.ITIMER_PROF, request["seconds"])  # its signal ends the process
-        return OK, rendered(request["source"], request["variables"])
+        text = rendered(request["source"], request["variables"])
+        return OK, text.encode("utf-8", "surrogateescape")
     except MemoryError:
-        return FAILED, f"needs more than {MEMORY_BYTES >> 20} MiB of memory"
+        problem = f"needs more than {MEMORY_BYTES >> 20} MiB of memory"
     except RecursionError:
-        return FAILED, "recurses too deep"
+        problem = "recurses too deep"
     except Exception as e:
-        return FAILED, _message(e)
+        problem = _message(e)
+    return FAILED, problem.encode("utf-8", "replace")
 
 
 def rendered(source: str, variables: dict[str, Any]) -> str:

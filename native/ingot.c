@@ -128,14 +128,16 @@ ingot_status ingot_tokenize(const ingot_model *model, const char *text, size_t s
                             ingot_error *err) {
     const vocab *v;
     TRY(model_vocab(model, &v, err));
-    return vocab_tokenize(v, text, size, add_special, parse_special, tokens, capacity, n, err);
+    TRY(vocab_tokenize(v, text, size, add_special, parse_special, tokens, capacity, n, err));
+    return ingot_gguf_check(model->file, err); // the vocabulary's strings lie in the file
 }
 
 ingot_status ingot_detokenize(const ingot_model *model, const int32_t *tokens, size_t n, bool special,
                               char *text, size_t capacity, size_t *size, ingot_error *err) {
     const vocab *v;
     TRY(model_vocab(model, &v, err));
-    return vocab_detokenize(v, tokens, n, special, text, capacity, size, err);
+    TRY(vocab_detokenize(v, tokens, n, special, text, capacity, size, err));
+    return ingot_gguf_check(model->file, err);
 }
 
 ingot_status ingot_token_get(const ingot_model *model, int32_t token, ingot_token_info *out,

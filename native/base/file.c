@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,9 +79,13 @@ ingot_status file_out_open(const char *path, const ingot_allocator *mem, file_ou
     if (status == INGOT_OK)
         status = buffers_init(f, target, err);
     if (status == INGOT_OK) {
-        f->fd = open(f->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+        f->fd = open(f->part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
         if (f->fd < 0)
             status = fail(err, INGOT_ERR_IO, "cannot create %s: %s", f->part, strerror(errno));
+        else if (flock(f->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+            status = fail(err, INGOT_ERR_IO, "%s is being written by somebody else", f->part);
+        else if (ftruncate(f->fd, 0) != 0)
+            status = fail(err, INGOT_ERR_IO, "cannot write %s: %s", f->part, strerror(errno));
     }
     if (status != INGOT_OK) {
         file_out_free(f);
@@ -136,16 +141,6 @@ ingot_status file_out_write(file_out *f, const void *data, uint64_t size, ingot_
     }
     f->size = end;
     return INGOT_OK;
-}
-
-ingot_status file_out_patch(file_out *f, uint64_t offset, const void *data, uint64_t size, ingot_error *err) {
-    uint64_t end;
-    if (!checked_add(offset, size, &end) || end > f->size)
-        return fail(err, INGOT_ERR_INVALID,
-                    "%s: %" PRIu64 " bytes at %" PRIu64 " were to be overwritten, but it has %" PRIu64,
-                    f->path, size, offset, f->size);
-    TRY(flush(f, err));
-    return write_at(f, offset, data, size, err);
 }
 
 uint64_t file_out_size(const file_out *f) {

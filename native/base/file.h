@@ -7,17 +7,13 @@
 
 typedef struct file_out file_out;
 
-// Creates `path`.part (truncating it). Copies `path`. A link is followed; what exists and is no regular file
-// is refused.
+// Creates `path`.part (truncating it; one that somebody is writing is INGOT_ERR_IO). Copies `path`. A link is
+// followed; what exists and is no regular file is refused.
 ingot_status file_out_open(const char *path, const ingot_allocator *mem, file_out **out, ingot_error *err);
 
 // Appends. After a failure the file can only be aborted, or fail to be committed.
 ingot_status file_out_write(file_out *f, const void *data, uint64_t size, ingot_error *err);
 
-// Overwrites bytes that were written before, at `offset` from the start; INGOT_ERR_INVALID for others.
-ingot_status file_out_patch(file_out *f, uint64_t offset, const void *data, uint64_t size, ingot_error *err);
-
-// Bytes written so far.
 uint64_t file_out_size(const file_out *f);
 
 // Flushes to disk, renames onto `path` and frees; on failure the .part file is removed and `f` freed too.

@@ -21,9 +21,10 @@ static const uint64_t piece_bytes = 16 << 20; // between two calls of `progress`
 // ------------------------------------------------------------------------------------------------- the guard
 
 typedef struct map_slot {
-    bool used;               // under the lock
-    int fd;                  // of the file, to ask for its size
-    _Atomic uintptr_t begin; // 0: nothing here. Read by the handler
+    bool used;                // under the lock
+    int fd;                   // of the file, to ask for its size and time
+    struct timespec modified; // when it was mapped
+    _Atomic uintptr_t begin;  // 0: nothing here. Read by the handler
     _Atomic uintptr_t end;
     atomic_bool broken; // set by the handler
 } map_slot;
@@ -78,13 +79,24 @@ static void step_aside(bool fault) {
         raise(SIGBUS);
 }
 
+// A signal that somebody sent goes to the action that was there before ours, which stays in place.
+static void forward_sent(int number, siginfo_t *info, void *context) {
+    const struct sigaction *previous = &guard.previous;
+    if (previous->sa_flags & SA_SIGINFO)
+        previous->sa_sigaction(number, info, context);
+    else if (previous->sa_handler == SIG_DFL)
+        step_aside(false);
+    else if (previous->sa_handler != SIG_IGN)
+        previous->sa_handler(number);
+}
+
 static void on_sigbus(int number, siginfo_t *info, void *context) {
-    (void)number;
-    (void)context;
     int saved = errno;
-    bool fault = info->si_code > 0; // raised by the kernel for an access, not sent by somebody
-    if (!fault || !mend((uintptr_t)info->si_addr))
-        step_aside(fault);
+    bool fault = info->si_code > 0; // raised by the kernel for an access
+    if (!fault)
+        forward_sent(number, info, context);
+    else if (!mend((uintptr_t)info->si_addr))
+        step_aside(true);
     errno = saved;
 }
 
@@ -106,7 +118,7 @@ static void guard_install(void) {
 }
 
 // Puts a map under guard; -1 if the table is full. Keeps `fd`.
-static int guard_add(const void *data, uint64_t size, int fd) {
+static int guard_add(const void *data, uint64_t size, int fd, struct timespec modified) {
     int found = -1;
     pthread_mutex_lock(&guard.lock);
     guard_install();
@@ -117,6 +129,7 @@ static int guard_add(const void *data, uint64_t size, int fd) {
         found = i;
         slot->used = true;
         slot->fd = fd;
+        slot->modified = modified;
         atomic_store(&slot->broken, false);
         atomic_store(&slot->end, (uintptr_t)data + (uintptr_t)size);
         atomic_store(&slot->begin, (uintptr_t)data);
@@ -245,10 +258,13 @@ static ingot_status map_file(int fd, const char *path, file_map *map, ingot_erro
     if (!checked_size(map->size, &size))
         return fail(err, INGOT_ERR_LIMIT, "%s has %" PRIu64 " bytes: more than can be addressed", path,
                     map->size);
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return failed(err, "look at", path);
     void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
     if (data == MAP_FAILED)
         return failed(err, "map", path);
-    map->slot = guard_add(data, map->size, fd);
+    map->slot = guard_add(data, map->size, fd, st.st_mtim);
     if (map->slot < 0) {
         munmap(data, size);
         return fail(err, INGOT_ERR_LIMIT, "%s: %d files are mapped already; read it into memory (no_map)",
@@ -297,10 +313,15 @@ void file_map_close(file_map *map, const ingot_allocator *mem) {
     *map = (file_map){.slot = -1};
 }
 
+static bool same_time(struct timespec a, struct timespec b) {
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
 bool file_map_intact(const file_map *map) {
     if (!map->mapped)
         return true;
     map_slot *slot = &guard.slots[map->slot];
     struct stat st;
-    return !atomic_load(&slot->broken) && fstat(slot->fd, &st) == 0 && (uint64_t)st.st_size >= map->size;
+    return !atomic_load(&slot->broken) && fstat(slot->fd, &st) == 0 && (uint64_t)st.st_size >= map->size &&
+           same_time(st.st_mtim, slot->modified);
 }

@@ -23,7 +23,8 @@ ingot_status file_map_open(const char *path, bool no_map, bool lock, const ingot
 // A closed map may be closed again. `mem` as given to open.
 void file_map_close(file_map *map, const ingot_allocator *mem);
 
-// False once a page of the map was found missing, or if the file is now shorter than it was.
+// False once a page of the map was found missing, or if the file is now shorter than it was or was written to
+// (its time of modification differs): then the bytes of the map may be neither the old ones nor the new.
 bool file_map_intact(const file_map *map);
 
 #endif

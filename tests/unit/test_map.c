@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/map.h"
@@ -78,15 +79,15 @@ static void test_refused(const temp_dir *dir) {
     check_refused(fifo, INGOT_ERR_IO, "is not a regular file");
 }
 
-// Longer, unchanged and shorter files; what lay past the new end reads as zeros.
+// A file that gets shorter: what lay past the new end reads as zeros.
 static void test_cut_off(const temp_dir *dir) {
     temp_path path = make_file(dir, "cut", SIZE), other = make_file(dir, "other", SIZE);
     file_map map, whole;
     CHECK(open_map(path, false, &map, NULL) == INGOT_OK && open_map(other, false, &whole, NULL) == INGOT_OK);
-    CHECK(truncate(path.text, SIZE + 1) == 0 && file_map_intact(&map));
+    CHECK(file_map_intact(&map) && right(&map, 0, SIZE));
     const uint64_t end = SIZE / 2;
     CHECK(truncate(path.text, end) == 0);
-    CHECK(!file_map_intact(&map)); // seen by its size, before any access
+    CHECK(!file_map_intact(&map)); // seen before any access
     CHECK(right(&map, 0, end));
     CHECK(zeros(&map, end, SIZE));
     CHECK(truncate(path.text, SIZE) == 0);
@@ -146,7 +147,7 @@ static void leave_42(int number) {
 
 // Runs `what` in a child with one of our maps open; its wait status. `before` is the host's own handler,
 // `after` one that the host installs later.
-typedef enum deed { TOUCH_FOREIGN, SEND_SIGNAL, TOUCH_OURS } deed;
+typedef enum deed { TOUCH_FOREIGN, SEND_SIGNAL, TOUCH_OURS, SEND_THEN_TOUCH_OURS } deed;
 
 static int child(const temp_dir *dir, void (*before)(int), void (*after)(int), deed what) {
     pid_t pid = fork();
@@ -166,9 +167,9 @@ static int child(const temp_dir *dir, void (*before)(int), void (*after)(int), d
         }
         if (what == TOUCH_FOREIGN)
             _exit(*foreign_page(dir));
-        if (what == SEND_SIGNAL)
+        if (what == SEND_SIGNAL || what == SEND_THEN_TOUCH_OURS)
             raise(SIGBUS);
-        if (what == TOUCH_OURS)
+        if (what == TOUCH_OURS || what == SEND_THEN_TOUCH_OURS)
             _exit(truncate(path.text, 0) == 0 && zeros(&map, 0, SIZE) && !file_map_intact(&map) ? 7 : 1);
         _exit(0);
     }
@@ -177,8 +178,23 @@ static int child(const temp_dir *dir, void (*before)(int), void (*after)(int), d
     return status;
 }
 
+// A file that was overwritten in place has its old size, but not its old time.
+static void test_rewritten(const temp_dir *dir) {
+    file_map map;
+    temp_path path = make_file(dir, "rewritten", SIZE);
+    CHECK(open_map(path, false, &map, NULL) == INGOT_OK);
+    CHECK(file_map_intact(&map));
+    struct timespec pause = {0, 20000000}; // more than a tick of the file system's clock
+    nanosleep(&pause, NULL);
+    make_file(dir, "rewritten", SIZE);
+    CHECK(!file_map_intact(&map));
+    file_map_close(&map, NULL);
+}
+
 static void test_other_faults(const temp_dir *dir) {
-    int status = child(dir, SIG_DFL, SIG_DFL, TOUCH_FOREIGN);
+    int status = child(dir, SIG_IGN, SIG_DFL, SEND_THEN_TOUCH_OURS);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    status = child(dir, SIG_DFL, SIG_DFL, TOUCH_FOREIGN);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
     status = child(dir, SIG_DFL, SIG_DFL, SEND_SIGNAL);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
@@ -317,6 +333,7 @@ int main(void) {
     test_refused(&dir);
     test_cut_off(&dir);
     test_cut_off_in_threads(&dir);
+    test_rewritten(&dir);
     test_other_faults(&dir);
     test_progress(&dir);
     test_cut_while_read(&dir);

@@ -177,6 +177,16 @@ static void test_more_threads_than_cores(void) {
     CHECK(many < one * 10 + 1);
 }
 
+// A piece that waits until all four are being worked on, for ten seconds at most.
+static void meet(void *job, int64_t begin, int64_t end, int worker) {
+    (void)begin, (void)end, (void)worker;
+    atomic_int *inside = job;
+    double until = clock_seconds() + 10.0;
+    atomic_fetch_add(inside, 1);
+    while (atomic_load(inside) < 4 && clock_seconds() < until)
+        thread_yield();
+}
+
 static void test_sleeping_workers_wake(void) {
     pool *p = NULL;
     CHECK(pool_new(4, NULL, NULL, &p, NULL) == INGOT_OK);
@@ -191,7 +201,10 @@ static void test_sleeping_workers_wake(void) {
         mutex_unlock(&lock);
         condition_free(&never);
         mutex_free(&lock);
-        check_range(p, 64, 1);
+        atomic_int inside = 0;
+        double start = clock_seconds();
+        pool_run(p, 4, 1, meet, &inside);
+        CHECK(atomic_load(&inside) == 4 && clock_seconds() - start < 9.0);
     }
     pool_free(p);
 }

@@ -19,9 +19,9 @@ OPEN, CLOSE = "<|im_start|>", "<|im_end|>"
 
 Topic = Callable[[Chat], list[Turn]]
 TOPICS: list[tuple[Topic, float]] = [
-    (s.chat, 5), (s.unknown, 3), (m.tell_story, 0.6), (m.tell, 2), (m.recall, 1.4), (m.echo, 2.5),
+    (s.chat, 5), (s.unknown, 3), (m.tell_story, 0.6), (m.tell, 2), (m.recall, 1.4), (m.echo, 3),
     (m.read, 2), (k.capital, 3), (k.city, 1.5), (k.colour, 1.8), (k.mix, 0.5), (n.calendar, 2.5),
-    (n.sums, 3.2), (n.count, 3), (k.opposite, 1.6), (k.sound, 1.3), (k.animal, 1.6),
+    (n.sums, 3.2), (n.count, 4), (k.opposite, 1.6), (k.sound, 1.3), (k.animal, 1.6),
     (k.kind, 1.8), (k.fact, 1.2), (k.yes_no, 1.5),
 ]  # fmt: skip
 

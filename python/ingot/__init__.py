@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ingot.errors import (
     ArgumentError,
@@ -19,6 +19,7 @@ from ingot.errors import (
     IngotError,
     InternalError,
     LimitError,
+    MissingFileError,
     NotFoundError,
     OutOfMemoryError,
     StateError,
@@ -64,6 +65,7 @@ __all__ = [
     "InstructionSet",
     "InternalError",
     "LimitError",
+    "MissingFileError",
     "Model",
     "ModelInfo",
     "NotFoundError",
@@ -81,15 +83,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "gguf":
-        return importlib.import_module("ingot.gguf")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ingot' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"ingot.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # which would take any name for known
+
+    def __getattr__(name: str) -> object:
+        if name == "gguf":
+            return importlib.import_module("ingot.gguf")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'ingot' has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"ingot.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES, "gguf"])
+    return [*__all__, "__version__"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import operator
 import os
 import threading
 import weakref
@@ -17,6 +18,8 @@ from typing import Any
 
 from ingot import errors
 from ingot._native import ffi, lib
+
+INT32_MAX = 2**31 - 1
 
 Progress = Callable[[float], object]
 """Called now and then with the share done, 0 to 1; an exception that it raises cancels the work."""
@@ -50,6 +53,20 @@ def check(function: Callable[..., int], *args: Any) -> None:
         raise error_of(err)
 
 
+def check_opening(path: bytes, function: Callable[..., int], *args: Any) -> None:
+    """``check`` for a function that opens ``path``: the exception has the system's errno too."""
+    try:
+        check(function, *args)
+    except errors.FileError as e:
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError as why:
+            missing = isinstance(why, FileNotFoundError)
+            kind = errors.MissingFileError if missing else errors.FileError
+            raise kind.of(str(e), why) from None
+        raise
+
+
 def text(pointer: Any) -> str:
     """A NUL-terminated string."""
     return str(ffi.string(pointer).decode("utf-8", "replace"))
@@ -72,10 +89,24 @@ def utf8(value: str) -> bytes:
 
 def path_bytes(path: str | os.PathLike[str]) -> bytes:
     """A path as C takes it."""
-    name = os.fsencode(path)
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError as e:
+        raise errors.ArgumentError(f"the path {path!r} holds half a surrogate pair") from e
     if b"\0" in name:
         raise errors.ArgumentError(f"the path {os.fspath(path)!r} holds a NUL byte")
     return name
+
+
+def integer(name: str, value: object, low: int, high: int) -> int:
+    """An argument that must be an integer from ``low`` to ``high``."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or not low <= number <= high:
+        raise errors.ArgumentError(f"{name} is {value!r}; expected an integer from {low} to {high}")
+    return int(number)
 
 
 def filled(ctype: str, guess: int, call: Callable[[Any, int, Any], None]) -> tuple[Any, int]:
@@ -210,9 +241,8 @@ def runtime(threads: int | None = None) -> Handle:
 
     The environment variable INGOT_ISA forces an instruction set.
     """
-    if threads is not None and threads < 1:
-        raise errors.ArgumentError(f"threads is {threads}; expected at least 1")
-    key = (threads or 0, os.environ.get("INGOT_ISA") or None)
+    number = 0 if threads is None else integer("threads", threads, 1, INT32_MAX)
+    key = (number, os.environ.get("INGOT_ISA") or None)
     with _runtimes_lock:
         if key not in _runtimes:
             _runtimes[key] = _new_runtime(*key)

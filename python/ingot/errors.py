@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class IngotError(Exception):
     """The root of all errors that this package raises for reasons of its own."""
@@ -16,7 +22,25 @@ class OutOfMemoryError(IngotError, MemoryError):
 
 
 class FileError(IngotError, OSError):
-    """The operating system refused: no such file, disk full, a file that was cut off."""
+    """The operating system refused: no permission, disk full, a file that was cut off.
+
+    ``errno`` and ``filename`` are set where a file can't be opened.
+    """
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # OSError's own is made of errno and filename
+
+    @classmethod
+    def of(cls, message: str, why: OSError) -> Self:
+        """An error with what the system said."""
+        error = cls(message)
+        error.errno, error.strerror = why.errno, why.strerror
+        error.filename = os.fsdecode(why.filename)
+        return error
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """There is no such file."""
 
 
 class FormatError(IngotError, ValueError):

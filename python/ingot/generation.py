@@ -6,19 +6,21 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
-from ingot._lib import Handle, Progress, check, error_of, raw, utf8
+from ingot._lib import INT32_MAX, Handle, Progress, check, error_of, integer, raw, utf8
 from ingot._native import ffi, lib
 from ingot.sampling import sampling_values
 
 _WAIT_MS = 50  # longest native wait: what Ctrl-C, or close() in another thread, has to wait for
-_INT32_MAX = 2**31 - 1
+
+LogitBias: TypeAlias = Mapping[int, float] | Mapping[str, float]  # str: digits, as in JSON
 
 _FINISH = {
     lib.INGOT_FINISH_EOS: "eos",
@@ -28,6 +30,27 @@ _FINISH = {
 }
 
 
+class Keywords(TypedDict, total=False):
+    """What ``Model.generate`` and ``Model.chat`` take; the second half is the samplers' table."""
+
+    max_tokens: int | None
+    stop: str | Sequence[str]
+    seed: int | None
+    logit_bias: LogitBias | None
+    ignore_eos: bool
+    special: bool
+    progress: Progress | None
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    repeat_last_n: int
+    frequency_penalty: float
+    presence_penalty: float
+
+
 @dataclass(frozen=True)
 class Options:
     """What a request asks for beside its prompt; as ``Model.generate`` documents it."""
@@ -35,9 +58,10 @@ class Options:
     max_tokens: int | None = 256
     stop: str | Sequence[str] = ()
     seed: int | None = None
-    logit_bias: Mapping[int, float] | None = None
+    logit_bias: LogitBias | None = None
     ignore_eos: bool = False
     special: bool = False
+    progress: Progress | None = None
     sampling: Mapping[str, object] | None = None
 
     @classmethod
@@ -101,7 +125,7 @@ def token_array(ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArra
         raise errors.ArgumentError(
             f"expected a sequence of token ids (integers), got {array.dtype} of shape {array.shape}"
         )
-    if array.min() < -_INT32_MAX or array.max() > _INT32_MAX:
+    if array.min() < -INT32_MAX or array.max() > INT32_MAX:
         raise errors.ArgumentError("a token id doesn't fit into 32 bits")
     return np.ascontiguousarray(array, np.int32)
 
@@ -117,15 +141,15 @@ class Request:
         seed: int,
         logits: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        stops = [options.stop] if isinstance(options.stop, str) else list(options.stop)
+        stops = _stops(options.stop)
         texts = [ffi.from_buffer(utf8(text)) for text in stops]
-        bias = list((options.logit_bias or {}).items())
+        bias = _bias(options.logit_bias or {})
         values = sampling_values(options.sampling or {})
         native = ffi.new("ingot_request *", lib.ingot_request_default())
         memory = {
             "tokens": ffi.from_buffer("int32_t[]", tokens),
             "sampling": ffi.new("double[]", values),
-            "bias": ffi.new("ingot_logit_bias[]", [_bias(*pair) for pair in bias]),
+            "bias": ffi.new("ingot_logit_bias[]", bias),
             "stop": ffi.new("ingot_str[]", [(text, len(text)) for text in texts]),
         }
         for name, data in memory.items():
@@ -201,11 +225,14 @@ class Stream(Iterator[Chunk]):
         engine: Handle,
         tokens: npt.NDArray[np.int32],
         options: Options,
-        progress: Progress | None = None,
     ) -> None:
-        self.seed = secrets.randbits(32) if options.seed is None else _seed(options.seed)
+        self.seed = (
+            secrets.randbits(32)
+            if options.seed is None
+            else integer("seed", options.seed, 0, 2**64 - 1)
+        )
         self.n_prompt = len(tokens)
-        self._progress = progress
+        self._progress = options.progress
         self._tokens: list[int] = []
         self._texts: list[str] = []
         self._completion: Completion | None = None
@@ -296,21 +323,32 @@ def _drop(request: tuple[Any, int, object]) -> None:
     lib.ingot_engine_drop(engine, number)
 
 
+def _stops(stop: str | Sequence[str]) -> list[str]:
+    stops = [stop] if isinstance(stop, str) else list(stop)
+    if isinstance(stop, bytes) or not all(isinstance(text, str) for text in stops):
+        raise errors.ArgumentError(f"stop is {stop!r}; expected a text or texts")
+    return stops
+
+
 def _max_tokens(value: int | None) -> int:
     if value is None:
         return -1
-    if value < 0:
-        raise errors.ArgumentError(f"max_tokens is {value}; expected 0 or more, None for no limit")
-    return min(value, _INT32_MAX)
+    return min(integer("max_tokens", value, -1, 2**63 - 1), INT32_MAX)
 
 
-def _seed(value: int) -> int:
-    if not 0 <= value < 1 << 64:
-        raise errors.ArgumentError(f"seed is {value}; expected 0 to 2**64 - 1")
-    return value
+def _bias(given: LogitBias) -> list[tuple[int, float]]:
+    if not isinstance(given, Mapping):
+        raise errors.ArgumentError(f"logit_bias is {given!r}; expected {{token: bias, ...}}")
+    return [(_token(token), _number(bias)) for token, bias in given.items()]
 
 
-def _bias(token: int, bias: float) -> tuple[int, float]:
-    if not -_INT32_MAX <= token <= _INT32_MAX:
-        raise errors.ArgumentError(f"logit_bias: {token} is no token")
-    return token, float(bias)
+def _token(token: int | str) -> int:
+    if isinstance(token, str) and token.isdecimal():
+        token = int(token)
+    return integer("a token of logit_bias", token, 0, INT32_MAX)
+
+
+def _number(bias: float) -> float:
+    if not isinstance(bias, Real):
+        raise errors.ArgumentError(f"a value of logit_bias is {bias!r}; expected a number")
+    return float(bias)

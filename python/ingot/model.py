@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,13 @@ import numpy.typing as npt
 import ingot
 from ingot import errors
 from ingot._lib import (
+    INT32_MAX,
     Handle,
     Progress,
     check,
+    check_opening,
     filled,
+    integer,
     path_bytes,
     raw,
     runtime,
@@ -30,9 +33,12 @@ from ingot._lib import (
     watched,
 )
 from ingot._native import ffi, lib
-from ingot.generation import Completion, Options, Request, Stream, token_array
+from ingot.generation import Completion, Keywords, Options, Request, Stream, token_array
 from ingot.gguf.types import type_by_name
 from ingot.gguf.values import Metadata
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Tokens = Sequence[int] | npt.NDArray[np.integer[Any]]
 
@@ -130,9 +136,9 @@ class Model:
     ) -> None:
         self.path = os.fspath(bundled_model() if path is None else path)
         self._engine_params = (
-            _positive("n_ctx", n_ctx),
+            0 if n_ctx is None else integer("n_ctx", n_ctx, 1, INT32_MAX),
             type_by_name(kv_type).id,
-            _positive("n_batch", n_batch),
+            0 if n_batch is None else integer("n_batch", n_batch, 1, INT32_MAX),
         )
         self._engine: Handle | None = None
         self._engine_lock = threading.Lock()
@@ -146,7 +152,7 @@ class Model:
         out = ffi.new("ingot_model **")
         with shared as native, watched(progress) as (function, user):
             name = path_bytes(self.path)
-            check(lib.ingot_model_open, native, name, params, function, user, out)
+            check_opening(name, lib.ingot_model_open, native, name, params, function, user, out)
             self._model = Handle(out[0], lib.ingot_model_close, "model", shared)
         self.metadata = Metadata(self._model, lib.ingot_model_gguf)
         self.info = self._read_info()
@@ -169,6 +175,8 @@ class Model:
         spells it out; ``parse_special`` turns the names of control tokens in the text into those
         tokens.
         """
+        if not isinstance(text, (str, bytes)):
+            raise errors.ArgumentError(f"expected a text or bytes, got {type(text).__name__}")
         data = text if isinstance(text, bytes) else utf8(text)
         args = (data, len(data), add_special, parse_special)
         with self._model as model:
@@ -252,14 +260,7 @@ class Model:
         prompt: str | Tokens,
         *,
         stream: Literal[False] = False,
-        max_tokens: int | None = 256,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
-        logit_bias: Mapping[int, float] | None = None,
-        ignore_eos: bool = False,
-        special: bool = False,
-        progress: Progress | None = None,
-        **sampling: float,
+        **options: Unpack[Keywords],
     ) -> Completion: ...
 
     @overload
@@ -268,27 +269,28 @@ class Model:
         prompt: str | Tokens,
         *,
         stream: Literal[True],
-        max_tokens: int | None = 256,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
-        logit_bias: Mapping[int, float] | None = None,
-        ignore_eos: bool = False,
-        special: bool = False,
-        progress: Progress | None = None,
-        **sampling: float,
+        **options: Unpack[Keywords],
     ) -> Stream: ...
+
+    @overload
+    def generate(
+        self,
+        prompt: str | Tokens,
+        *,
+        stream: bool,
+        **options: Unpack[Keywords],
+    ) -> Completion | Stream: ...
 
     def generate(
         self,
         prompt: str | Tokens,
         *,
         stream: bool = False,
-        progress: Progress | None = None,
-        **options: Any,
+        **options: Unpack[Keywords],
     ) -> Completion | Stream:
         """Continues a prompt: tokens, or a text (BOS is added, control tokens' names are text).
 
-        max_tokens   to generate at most; None: as many as the context holds
+        max_tokens   to generate at most, 256 if not given; None or -1: as many as the context holds
         stop         texts that end the answer and aren't part of it
         seed         None: a random one, which the answer reports
         logit_bias   token -> what is added to its logit; -inf bans it
@@ -298,7 +300,7 @@ class Model:
         sampling     temperature=..., top_k=..., ...: see ``ingot.sampler_params()``
         """
         ids = self.tokenize(prompt, add_special=True) if isinstance(prompt, str) else prompt
-        return self._answer(token_array(ids), stream, progress, options)
+        return self._answer(token_array(ids), stream, options)
 
     @overload
     def chat(
@@ -310,14 +312,7 @@ class Model:
         variables: Mapping[str, Any] | None = None,
         add_generation_prompt: bool = True,
         stream: Literal[False] = False,
-        max_tokens: int | None = 256,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
-        logit_bias: Mapping[int, float] | None = None,
-        ignore_eos: bool = False,
-        special: bool = False,
-        progress: Progress | None = None,
-        **sampling: float,
+        **options: Unpack[Keywords],
     ) -> Completion: ...
 
     @overload
@@ -330,15 +325,21 @@ class Model:
         variables: Mapping[str, Any] | None = None,
         add_generation_prompt: bool = True,
         stream: Literal[True],
-        max_tokens: int | None = 256,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
-        logit_bias: Mapping[int, float] | None = None,
-        ignore_eos: bool = False,
-        special: bool = False,
-        progress: Progress | None = None,
-        **sampling: float,
+        **options: Unpack[Keywords],
     ) -> Stream: ...
+
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        add_generation_prompt: bool = True,
+        stream: bool,
+        **options: Unpack[Keywords],
+    ) -> Completion | Stream: ...
 
     def chat(
         self,
@@ -349,8 +350,7 @@ class Model:
         variables: Mapping[str, Any] | None = None,
         add_generation_prompt: bool = True,
         stream: bool = False,
-        progress: Progress | None = None,
-        **options: Any,
+        **options: Unpack[Keywords],
     ) -> Completion | Stream:
         """Answers a conversation (see ``apply_template``); the rest is as in ``generate``.
 
@@ -358,7 +358,7 @@ class Model:
         speak as the system by writing <|im_end|>.
         """
         prompt = self._rendered(messages, tools, template, variables, add_generation_prompt)
-        return self._answer(token_array(self._prompt_tokens(prompt)), stream, progress, options)
+        return self._answer(token_array(self._prompt_tokens(prompt)), stream, options)
 
     def apply_template(
         self,
@@ -439,10 +439,9 @@ class Model:
         self,
         tokens: npt.NDArray[np.int32],
         stream: bool,
-        progress: Progress | None,
-        options: dict[str, Any],
+        options: Keywords,
     ) -> Completion | Stream:
-        chunks = Stream(self._started(), tokens, Options.of(options), progress)
+        chunks = Stream(self._started(), tokens, Options.of(options))
         if stream:
             return chunks
         with chunks:
@@ -470,10 +469,3 @@ class Model:
     def __repr__(self) -> str:
         state = ", closed" if self._model.closed else ""
         return f"<ingot.Model {self.path!r}: {self.info.architecture}{state}>"
-
-
-def _positive(name: str, value: int | None) -> int:
-    """0, which means the default in C, for None."""
-    if value is not None and not 0 < value < 1 << 31:
-        raise errors.ArgumentError(f"{name} is {value}; expected at least 1")
-    return value or 0

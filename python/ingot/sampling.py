@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import functools
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 from ingot import errors
 from ingot._lib import text
@@ -52,13 +54,12 @@ def sampling_values(given: Mapping[str, object]) -> list[float]:
 
 
 def _checked(param: SamplerParam, value: object) -> float:
-    kind = "an integer" if param.integer else "a number"
-    expected = f"{kind} from {param.min:g} to {param.max:g}"
     try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        raise errors.ArgumentError(f"{param.name} is {value!r}; expected {expected}") from None
-    whole = number.is_integer() or not param.integer
-    if not (param.min <= number <= param.max and whole):
-        raise errors.ArgumentError(f"{param.name} is {value!r}; expected {expected}")
-    return number
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        number = math.inf
+    if param.min <= number <= param.max and (number.is_integer() or not param.integer):
+        return number
+    kind = "an integer" if param.integer else "a number"
+    low, high = (f"{end:.9g}" for end in (param.min, param.max))
+    raise errors.ArgumentError(f"{param.name} is {value!r}; expected {kind} from {low} to {high}")

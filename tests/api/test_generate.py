@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import threading
 import time
@@ -11,6 +12,7 @@ import ingot
 import numpy as np
 import pytest
 from ingot import ArgumentError, Completion, IngotError, LimitError, StateError
+from ingot.generation import Keywords, Options
 
 PROMPT = "Once upon a time"
 
@@ -131,7 +133,9 @@ def test_logit_bias(model: ingot.Model) -> None:
     other = model.generate(PROMPT, max_tokens=1, temperature=0, logit_bias={best: -np.inf})
     assert other.tokens[0] != best
     assert model.generate(PROMPT, max_tokens=3, logit_bias={best: 1000}).tokens == [best] * 3
-    for wrong in ({-1: 1.0}, {model.info.n_vocab: 1.0}, {2**40: 1.0}):
+    assert model.generate(PROMPT, max_tokens=2, logit_bias={str(best): 1000}).tokens == [best] * 2
+    odd: list[Any] = [{-1: 1.0}, {model.info.n_vocab: 1.0}, {2**40: 1.0}, {"x": 1}, {1: "1"}]
+    for wrong in [*odd, [(5, 1)], {1.5: 1}, {"-1": 1}]:
         with pytest.raises(ArgumentError):
             model.generate(PROMPT, logit_bias=wrong)
 
@@ -144,8 +148,9 @@ def test_how_many(model: ingot.Model) -> None:
     assert (
         len(model.generate(PROMPT, max_tokens=10**12, ignore_eos=True).tokens) == full.n_generated
     )
-    with pytest.raises(ArgumentError, match="max_tokens is -1"):
-        model.generate(PROMPT, max_tokens=-1)
+    assert len(model.generate(PROMPT, max_tokens=-1, ignore_eos=True).tokens) == full.n_generated
+    with pytest.raises(ArgumentError, match="max_tokens is -2"):
+        model.generate(PROMPT, max_tokens=-2)
     with pytest.raises(LimitError, match="512"):
         model.generate([1] * 513)
     with pytest.raises(ArgumentError):
@@ -165,6 +170,13 @@ def test_how_many(model: ingot.Model) -> None:
         ({"temperature": "hot"}, "temperature is 'hot'"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"temperature": None}, "temperature is None"),
+        ({"temperature": "0.5"}, "temperature is '0.5'; expected a number from 0 to 100"),
+        ({"top_k": -1}, "top_k is -1; expected an integer from 0 to 16777216"),
+        ({"max_tokens": 3.0}, r"max_tokens is 3.0; expected an integer"),
+        ({"max_tokens": "3"}, "max_tokens is '3'; expected an integer"),
+        ({"seed": "1"}, "seed is '1'; expected an integer"),
+        ({"stop": [None]}, "stop is"),
+        ({"stop": b"e"}, "stop is"),
         ({"top_k": 1.5}, "top_k is 1.5; expected an integer"),
         ({"top_p": 2}, "top_p is 2; expected a number from 0 to 1"),
         ({"top_k": 10**400}, "top_k"),
@@ -188,6 +200,29 @@ def test_the_table_of_parameters(model: ingot.Model) -> None:
         assert model.generate(PROMPT, max_tokens=1, **keyword).n_generated == 1
     explicit: dict[str, Any] = {param.name: param.default for param in params}
     assert model.generate(PROMPT, seed=1, **explicit).text == model.generate(PROMPT, seed=1).text
+
+
+def test_keywords_are_the_table() -> None:
+    """What type checkers know is what the library has."""
+    names = list(Keywords.__annotations__)
+    first = names.index("temperature")
+    assert names[first:] == [param.name for param in ingot.sampler_params()]
+    assert {*names[:first], "sampling"} == {field.name for field in dataclasses.fields(Options)}
+
+
+def test_types_of_answers(model: ingot.Model) -> None:
+    """What mypy makes of each way to call."""
+    flag = bool(model)
+    stream: ingot.Stream = model.generate(PROMPT, max_tokens=1, stream=True)
+    whole: Completion = model.generate(PROMPT, max_tokens=1)
+    either: ingot.Stream | Completion = model.generate(PROMPT, max_tokens=1, stream=flag)
+    assert [type(answer) for answer in (stream, whole, either)] == [
+        ingot.Stream,
+        Completion,
+        ingot.Stream,
+    ]
+    with pytest.raises(ArgumentError, match="temprature"):
+        model.generate(PROMPT, temprature=1)  # type: ignore[call-overload]
 
 
 def test_chat(model: ingot.Model) -> None:

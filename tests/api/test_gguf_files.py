@@ -132,6 +132,19 @@ def test_wrong_tensors(tmp_path: Path, array: Any, type: str | None) -> None:  #
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_a_type_cannot_encode(tmp_path: Path, value: float) -> None:
+    data = np.full((1, 32), value, np.float32)
+    with gguf.Writer(tmp_path / "a.gguf") as writer:
+        writer.add_tensor("t", data, "F16")
+    with (
+        pytest.raises(ArgumentError, match="tensor t: Q8_0 has no code for NaN"),
+        gguf.Writer(tmp_path / "b.gguf") as writer,
+    ):
+        writer.add_tensor("t", data, "Q8_0")
+    assert not (tmp_path / "b.gguf").exists()
+
+
 def test_an_exception_leaves_no_file(tmp_path: Path) -> None:
     def write() -> None:
         with writer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,15 @@ from typing import Any
 import ingot
 import numpy as np
 import pytest
-from ingot import ArgumentError, FileError, FormatError, IngotError, NotFoundError, StateError
+from ingot import (
+    ArgumentError,
+    FileError,
+    FormatError,
+    IngotError,
+    MissingFileError,
+    NotFoundError,
+    StateError,
+)
 
 TEXTS = [
     "",
@@ -64,6 +73,8 @@ def test_any_bytes_are_tokenised(model: ingot.Model) -> None:
     assert model.tokenize("a\udcff") == model.tokenize(b"a\xff")
     with pytest.raises(ArgumentError, match=r"U\+D800, at index 1"):
         model.tokenize("a\ud800")
+    with pytest.raises(ArgumentError, match="expected a text or bytes, got NoneType"):
+        model.tokenize(None)  # type: ignore[arg-type]
 
 
 def test_special_tokens(model: ingot.Model) -> None:
@@ -135,7 +146,10 @@ def test_vocab_only(bundled: Path) -> None:
     [
         ({"n_ctx": 0}, "n_ctx is 0"),
         ({"n_ctx": -5}, "n_ctx is -5"),
-        ({"n_ctx": 2**31}, "n_ctx"),
+        ({"n_ctx": 2**40}, "n_ctx is 1099511627776; expected an integer from 1 to 2147483647"),
+        ({"n_ctx": 10.5}, r"n_ctx is 10\.5; expected an integer"),
+        ({"threads": 2.0}, r"threads is 2\.0; expected an integer"),
+        ({"path": "a\ud800"}, "half a surrogate pair"),
         ({"n_batch": 0}, "n_batch is 0"),
         ({"threads": 0}, "threads is 0"),
         ({"kv_type": "q9"}, "q9"),
@@ -163,8 +177,14 @@ def test_options_of_the_engine(bundled: Path) -> None:
 
 
 def test_files_that_are_wrong(tmp_path: Path, bundled: Path) -> None:
-    with pytest.raises(FileError, match=r"none\.gguf"):
+    with pytest.raises(MissingFileError, match=r"none\.gguf") as missing:
         ingot.Model(tmp_path / "none.gguf")
+    assert missing.value.errno == errno.ENOENT
+    assert missing.value.filename == str(tmp_path / "none.gguf")
+    assert not str(missing.value).startswith("[Errno")
+    with pytest.raises(FileError) as folder:
+        ingot.Model(tmp_path)
+    assert not isinstance(folder.value, MissingFileError)
     broken = tmp_path / "broken.gguf"
     whole = bundled.read_bytes()
     for size in (0, 10, 3000, len(whole) // 2):

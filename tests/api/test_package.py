@@ -32,7 +32,7 @@ def test_every_exported_name_is_there() -> None:
         assert getattr(ingot, name) is not None
         assert name in dir(ingot)
     with pytest.raises(AttributeError, match="nothing"):
-        ingot.nothing  # noqa: B018
+        ingot.nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_the_version_is_the_librarys() -> None:
@@ -47,6 +47,7 @@ def test_the_version_is_the_librarys() -> None:
         ("ArgumentError", ValueError),
         ("OutOfMemoryError", MemoryError),
         ("FileError", OSError),
+        ("MissingFileError", FileNotFoundError),
         ("FormatError", ValueError),
         ("NotFoundError", LookupError),
         ("StateError", RuntimeError),

@@ -117,7 +117,10 @@ class Conversation:
         self._messages = [*asked, {"role": "assistant", "content": "".join(said)}]
 
     def _stream(self, messages: list[dict[str, Any]]) -> Stream:
-        return self._model.chat(messages, template=self._template, stream=True, **self._settings)
+        stream: Stream = self._model.chat(
+            messages, template=self._template, stream=True, **self._settings
+        )
+        return stream
 
     # ------------------------------------------------------------------------------------- commands
 

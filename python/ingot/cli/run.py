@@ -82,11 +82,14 @@ def _prompt(given: str | None, usage_error: Callable[[str], None]) -> str:
 def _start(model: Model, prompt: str, args: argparse.Namespace, report: Progress) -> Stream:
     keywords = options.sampling(args) | {"max_tokens": args.max_tokens, "special": args.special}
     keywords["progress"] = report
+    stream: Stream
     if not args.chat:
-        return model.generate(prompt, stream=True, **keywords)
+        stream = model.generate(prompt, stream=True, **keywords)
+        return stream
     system = [] if args.system is None else [{"role": "system", "content": args.system}]
     messages = [*system, {"role": "user", "content": prompt}]
-    return model.chat(messages, template=options.template(args), stream=True, **keywords)
+    stream = model.chat(messages, template=options.template(args), stream=True, **keywords)
+    return stream
 
 
 def speeds(answer: Completion) -> str:

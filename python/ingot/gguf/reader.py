@@ -11,7 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
-from ingot._lib import Handle, Progress, check, path_bytes, raw, runtime, utf8, watched
+from ingot._lib import (
+    Handle,
+    Progress,
+    check,
+    check_opening,
+    path_bytes,
+    raw,
+    runtime,
+    utf8,
+    watched,
+)
 from ingot._native import ffi, lib
 from ingot.gguf.types import dequantize, type_by_id
 from ingot.gguf.values import Metadata, view
@@ -165,5 +175,5 @@ def _open(path: bytes, params: Any, report: Progress | None) -> Handle:
     shared = runtime()
     out = ffi.new("ingot_gguf **")
     with shared as native, watched(report) as (function, user):
-        check(lib.ingot_gguf_open, native, path, params, function, user, out)
+        check_opening(path, lib.ingot_gguf_open, native, path, params, function, user, out)
         return Handle(out[0], lib.ingot_gguf_close, "GGUF file", shared)

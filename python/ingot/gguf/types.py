@@ -99,6 +99,8 @@ def quantize(data: npt.ArrayLike, type: str) -> npt.NDArray[np.uint8]:  # noqa: 
     rows = np.asarray(data, np.float32, order="C")
     if rows.ndim == 0:
         raise errors.ArgumentError("expected an array of rows, got a scalar")
+    if kind.block_size > 1 and not np.isfinite(rows).all():
+        raise errors.ArgumentError(f"{kind.name} has no code for NaN and infinity, which are there")
     out = np.empty((*rows.shape[:-1], kind.row_bytes(rows.shape[-1])), np.uint8)
     check(
         lib.ingot_encode,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
-from ingot._lib import Handle, check, path_bytes, runtime, utf8
+from ingot._lib import Handle, check, integer, path_bytes, runtime, utf8
 from ingot._native import ffi, lib
 from ingot.gguf.types import TensorType, quantize, type_by_name
 from ingot.gguf.values import NativeValue
@@ -39,9 +39,10 @@ class Writer:
         max_split_bytes: int | None = None,
     ) -> None:
         params = ffi.new("ingot_gguf_writer_params *")
-        params.alignment = _unsigned("alignment", alignment)
-        params.max_split_bytes = _unsigned("max_split_bytes", max_split_bytes)
-        self._tensors: list[tuple[npt.NDArray[Any], str | None]] = []
+        for name, value in (("alignment", alignment), ("max_split_bytes", max_split_bytes)):
+            if value is not None:
+                setattr(params, name, integer(name, value, 1, 2**64 - 1))
+        self._tensors: list[tuple[str, npt.NDArray[Any], str | None]] = []
         shared = runtime()
         out = ffi.new("ingot_gguf_writer **")
         with shared as native:
@@ -96,7 +97,7 @@ class Writer:
         native = ffi.new("uint64_t[]", list(reversed(dims)))
         with self._writer as writer:
             check(lib.ingot_gguf_writer_tensor, writer, _name(name), kind.id, len(dims), native)
-        self._tensors.append((data, None if plain else kind.name))
+        self._tensors.append((name, data, None if plain else kind.name))
 
     def close(self) -> None:
         """Writes the tensors and puts the file in its place; closing again does nothing."""
@@ -104,8 +105,8 @@ class Writer:
             return
         try:
             with self._writer as writer:
-                for data, encode_to in self._tensors:
-                    for piece in _pieces(data, encode_to):
+                for name, data, encode_to in self._tensors:
+                    for piece in _pieces(name, data, encode_to):
                         memory = ffi.from_buffer(piece)
                         check(lib.ingot_gguf_writer_data, writer, memory, piece.nbytes)
         except BaseException:
@@ -149,22 +150,19 @@ def _encoded_shape(
     return tuple(shape)
 
 
-def _pieces(data: npt.NDArray[Any], encode_to: str | None) -> Iterator[npt.NDArray[Any]]:
+def _pieces(name: str, data: npt.NDArray[Any], encode_to: str | None) -> Iterator[npt.NDArray[Any]]:
     """The bytes to write, some rows at a time."""
     rows = data.reshape(-1, data.shape[-1])
     step = max(1, _PIECE_WEIGHTS // max(1, data.shape[-1]))
     for begin in range(0, len(rows), step):
         piece = np.ascontiguousarray(rows[begin : begin + step])
-        yield piece if encode_to is None else quantize(piece, encode_to)
+        try:
+            yield piece if encode_to is None else quantize(piece, encode_to)
+        except errors.ArgumentError as e:
+            raise errors.ArgumentError(f"tensor {name}: {e}") from None
 
 
 def _name(name: str) -> bytes:
     if "\0" in name:
         raise errors.ArgumentError(f"the name {name!r} holds a NUL byte")
     return utf8(name)
-
-
-def _unsigned(name: str, value: int | None) -> int:
-    if value is not None and not 0 < value < 1 << 64:
-        raise errors.ArgumentError(f"{name} is {value}; expected a positive number of bytes")
-    return value or 0

@@ -86,6 +86,11 @@ def test_help_and_version() -> None:
         ["run", "--nothing"],
         ["run", "-p", "x", "-n", "-2"],
         ["run", "-p", "x", "--threads", "0"],
+        ["run", "-p", "x", "--ctx-size", "99999999999999"],
+        ["run", "-p", "x", "--ctx-size", "10g"],
+        ["run", "-p", "x", "--seed", "-2"],
+        ["tokenize", "--decode", "abc"],
+        ["tokenize", "--decode", "9999999999999999999"],
         ["run", "-p", "x", "--temperature", "warm"],
         ["run", "-p", "x", "--kv-type", "q4"],
         ["run", "-p", "x", "--system", "s"],
@@ -100,7 +105,7 @@ def test_wrong_usage(args: list[str]) -> None:
     done = run(*args)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "usage: ingot" in done.stderr
+    assert "usage: ingot" + (f" {args[0]}" if args and args[0] in COMMANDS else "") in done.stderr
     assert ": error: " in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
@@ -139,8 +144,64 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 def test_a_wrong_parameter_is_one_line() -> None:
     done = run("run", "-p", "x", "--temperature", "-3")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("ingot: error: temperature is -3.0; expected a number from 0 to")
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        (["--temperature", "nan"], "temperature is nan"),
+        (["--top-k", "-1"], "top_k is -1; expected an integer from 0 to 16777216"),
+        (["--threads", "100000"], "threads is 100000"),
+        (["--stop", ""], "stop"),
+        (["--ctx-size", "2000000000"], "--ctx-size is 2000000000"),
+        (["--batch-size", "2000000000"], "--batch-size is 2000000000"),
+    ],
+)
+def test_values_out_of_range_are_wrong_usage(args: list[str], problem: str) -> None:
+    done = run("run", "-p", "x", *args)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ingot: error: ")
+    assert problem in line
+
+
+def test_options_by_the_names_of_llama_cpp(bundled: Path) -> None:
+    plain = run("run", bundled, "-p", "Once", "--seed", "3", "--temperature", "1", "-n", "9", "-q")
+    short = ["-m", bundled, "-c", "64", "-t", "1", "-b", "8", "-s", "3", "--temp", "1"]
+    done = run("run", "-p", "Once", *short, "--n-predict", "9", "-q")
+    assert (done.returncode, done.stdout) == (0, plain.stdout)
+    for args in (["-m", "none.gguf"], ["none.gguf"]):
+        assert "none.gguf" in run("inspect", *args).stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("chat <&-", 0),
+        ("chat <&- >&- 2>&-", 0),
+        ("run -p Once -n 5 >&-", 0),
+        ("run -p Once -n 5 2>&-", 0),
+        ("inspect >&-", 0),
+        ("run <&-", 2),
+        ("--help >/dev/full", 1),
+        ("run -p Once -n 5 >/dev/full", 1),
+    ],
+)
+def test_streams_that_are_closed_or_full(command: str, status: int) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m ingot {command}"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": ""},  # else argparse swallows the error
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+    if status:
+        assert done.stderr.startswith(("ingot: error: ", "usage: "))
 
 
 def test_a_broken_pipe_is_quiet() -> None:
@@ -196,6 +257,21 @@ def test_run_reads_standard_input() -> None:
     done = run(*args, stdin="Once upon")
     assert done.stderr == ""
     assert done.stdout == run(*args, "-p", "Once upon").stdout
+    assert done.stdout == run(*args, stdin="Once upon\n").stdout
+    assert done.stdout != run(*args, stdin="Once upon\n\n").stdout
+
+
+def test_a_random_seed() -> None:
+    args = ["run", "-p", "x", "-n", "1", "--seed", "-1", "--json"]
+    assert json.loads(run_well(*args))["seed"] != json.loads(run_well(*args))["seed"]
+
+
+def test_speeds_have_a_line_of_their_own() -> None:
+    command = f"{sys.executable} -m ingot run -p Once -n 5 --seed 1"
+    both = subprocess.check_output(["bash", "-c", f"{command} 2>&1"], text=True)
+    assert re.search(r"^prompt: ", both, re.M)
+    apart = subprocess.check_output(["bash", "-c", f"{command} 2>/dev/null"], text=True)
+    assert both.startswith(apart + "\nprompt: ")
 
 
 def test_run_with_every_option(bundled: Path, tmp_path: Path) -> None:
@@ -303,11 +379,16 @@ Hello!
 /set temperature warm
 /set top_p 7
 /load {tmp_path}/none.json
-/exit
+/save
+/load
+/set
+/set seed -2
+/set max_tokens none
+/quit
 not read
 """
     done = run("chat", stdin=script)
-    assert done.returncode == 0
+    assert done.returncode == 1
     messages = json.loads(saved.read_text(encoding="utf-8"))
     assert [message["role"] for message in messages] == ["system", "user", "assistant"]
     assert messages[0]["content"] == "Be brief."
@@ -316,19 +397,34 @@ not read
     for part in ("temperature        0", "max_tokens         5", "seed               7", "/reset"):
         assert part in done.stderr
     problems = re.findall("^ingot: error: (.*)$", done.stderr, re.M)
-    assert len(problems) == 5
-    for problem, part in zip(
-        problems, ["/nothing", "nothing", "warm", "top_p", "none.json"], strict=True
-    ):
+    parts = ["/nothing", "nothing", "warm", "top_p", "none.json", "/save FILE", "/load FILE"]
+    parts += ["/set NAME VALUE", "'-2' is no integer from -1", "'none' is no integer"]
+    for problem, part in zip(problems, parts, strict=True):
         assert part in problem
+    assert "the system message is set" in done.stderr
+    assert "the conversation is forgotten" in done.stderr
+    assert re.search(r"^system +Be brief\.$", done.stderr, re.M)
+
+
+def test_chat_ends_well_after_commands_that_are_right() -> None:
+    done = run("chat", stdin="/set seed -1\n/set max_tokens 1\nHello!\n/system\n/bye\nnot read\n")
+    assert done.returncode == 0
+    assert done.stderr == "the system message is dropped\n"
+
+
+def test_chat_with_an_unfinished_message() -> None:
+    done = run("chat", stdin='"""\nHello!\n')
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert 'ingot: error: the input ended before the closing """' in done.stderr
 
 
 def test_chat_refuses_files_that_are_no_conversation(tmp_path: Path) -> None:
     for content in ("{}", "[1]", '[{"role": "user"}]', "no json", "\x00"):
         (tmp_path / "a.json").write_text(content, encoding="utf-8")
         done = run("chat", stdin=f"/load {tmp_path}/a.json\n")
-        assert done.returncode == 0
-        assert done.stderr.startswith("ingot: error: ")
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"ingot: error: {tmp_path}/a.json is no ")
         assert "Traceback" not in done.stderr
 
 
@@ -342,9 +438,15 @@ def test_chat_reads_what_is_no_utf8() -> None:
 
 def test_chat_goes_on_after_a_full_context() -> None:
     done = run("chat", "--ctx-size", "64", stdin="word " * 100 + "\nHello!\n")
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert "64" in done.stderr
+    assert "--ctx-size" in done.stderr
+    assert "/reset" not in done.stderr
     assert done.stdout.strip()
+    full = run("chat", "--ctx-size", "64", "--ignore-eos", stdin="Hello!\nAnd?\n/reset\nHello!\n")
+    assert full.stderr.count("the context is full: /reset") == 2
+    assert full.stderr.count("ingot: error: ") == 1
+    assert "/reset makes room" in full.stderr
 
 
 def test_chat_without_a_template(shared: Path) -> None:
@@ -352,6 +454,12 @@ def test_chat_without_a_template(shared: Path) -> None:
     assert done.returncode == 1
     assert "tokenizer.chat_template" in done.stderr
     assert "--template" in done.stderr
+
+
+def test_chat_with_a_template_that_is_not_there() -> None:
+    done = run("chat", "--template", "missing.jinja", stdin="Hello!\n")
+    assert done.returncode == 1
+    assert "no such file" in done.stderr
 
 
 def test_chat_in_a_terminal() -> None:
@@ -451,6 +559,12 @@ def test_tokenize(bundled: Path) -> None:
     assert run_well("tokenize", "-", stdin="Hello, world") == run_well("tokenize", "Hello, world")
 
 
+def test_tokenize_a_file_without_a_text(bundled: Path) -> None:
+    done = run("tokenize", bundled)
+    assert done.returncode == 0
+    assert f"{bundled} is a file, and taken for the text" in done.stderr
+
+
 def test_tokenize_parts_of_characters() -> None:
     found = json.loads(run_well("tokenize", "🙂", "--json"))
     data = b"".join(
@@ -468,7 +582,7 @@ def test_decode() -> None:
         assert run_well("tokenize", "--decode", text) == "Hello, 🙂"
     assert json.loads(run_well("tokenize", "--decode", str(ids), "--json")) == {"text": "Hello, 🙂"}
     done = run("tokenize", "--decode", "99999999")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("ingot: error: ")
 
 

@@ -56,7 +56,8 @@ def _found_template(metadata: Mapping[str, Any], template: str | None, tools: bo
             "(on the command line --template FILE)"
         )
     raise errors.NotFoundError(
-        f"the model has no chat template {template!r} (it has {has}), and it is no Jinja text"
+        f"the model has no chat template {template!r} (it has {has}), and it is no Jinja text "
+        "(on the command line: no such file either)"
     )
 
 

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.DEBUG if debug else logging.WARNING,
     )
     try:
-        args = _parser(given).parse_args(given)
+        args = _parsed(given)
         status: int = importlib.import_module(f"ingot.cli.{args.command}").execute(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -56,8 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         known = isinstance(e, (errors.IngotError, OSError, MemoryError))
         terminal.error(str(e) if known else f"{type(e).__name__}: {e} (a bug of ours)")
-        return 1
+        if isinstance(e, OSError):
+            terminal.forget_output()  # if it is what is full, nobody shall try again
+        return 2 if isinstance(e, errors.ArgumentError) else 1
     return status
+
+
+def _parsed(given: Sequence[str]) -> argparse.Namespace:
+    try:
+        args, unknown = _parser(given).parse_known_args(given)
+    finally:
+        sys.stdout.flush()  # help: what can't be written is an error
+    if unknown:
+        args.usage_error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
@@ -79,6 +91,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        command.set_defaults(usage_error=command.error)
         if name in given:
             importlib.import_module(f"ingot.cli.{name}").configure(command)
     return parser

@@ -22,7 +22,7 @@ _EPILOG = """\
 examples:
   ingot chat
   ingot chat model.gguf --system "Answer in one sentence." --temperature 0.2
-  echo "Why is the sky blue?" | ingot chat model.gguf
+  echo "What is the capital of Portugal?" | ingot chat model.gguf
 
 In the conversation /help lists the commands. Ctrl-C stops an answer, Ctrl-D ends the conversation.
 """
@@ -34,14 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     options.add_model(parser)
     options.add_template(parser)
-    parser.add_argument(
-        "-n",
-        "--max-tokens",
-        type=options.max_tokens,
-        default=None,
-        metavar="N",
-        help="tokens of an answer at most (default: -1, as many as the context holds)",
-    )
+    options.add_max_tokens(parser, None, "-1, as many as the context holds")
     options.add_sampling(parser)
     options.add_engine(parser)
 
@@ -57,7 +50,7 @@ def execute(args: argparse.Namespace) -> int:
         if sys.stdin.isatty():
             terminal.note(f"{Path(model.path).name}: /help lists the commands, Ctrl-D ends")
         conversation.run()
-    return 0
+    return 1 if conversation.failed and not sys.stdin.isatty() else 0
 
 
 class Conversation:
@@ -70,6 +63,7 @@ class Conversation:
         self._messages: list[dict[str, Any]] = []
         self._set_system(system or "")
         self._last = "nothing was answered yet"
+        self.failed = False
 
     def run(self) -> None:
         while True:
@@ -81,18 +75,25 @@ class Conversation:
             except KeyboardInterrupt:
                 terminal.note("\nCtrl-D or /exit ends the conversation")
                 continue
+            except errors.FormatError as e:
+                self._fail(e)
+                return
             if not typed.strip():
                 continue
             if not typed.startswith("/"):
                 self._answer(typed)
                 continue
             name, _, rest = typed[1:].partition(" ")
-            if name == "exit":
+            if name in ("exit", "quit", "bye"):
                 return
             try:
                 self._command(name, rest.strip())
-            except (errors.IngotError, OSError, ValueError) as e:
-                terminal.error(str(e))
+            except (errors.IngotError, OSError, argparse.ArgumentTypeError) as e:
+                self._fail(e)
+
+    def _fail(self, problem: Exception) -> None:
+        self.failed = True
+        terminal.error(str(problem))
 
     # -------------------------------------------------------------------------------------- answers
 
@@ -111,7 +112,9 @@ class Conversation:
         except KeyboardInterrupt:
             self._last = "the answer was stopped"
         except errors.IngotError as e:
-            terminal.error(str(e))
+            self._fail(e)
+            if isinstance(e, errors.LimitError) and len(asked) > 1:
+                terminal.note("/reset makes room, by forgetting the conversation")
             return
         terminal.write("\n")
         self._messages = [*asked, {"role": "assistant", "content": "".join(said)}]
@@ -128,7 +131,7 @@ class Conversation:
         commands: dict[str, Callable[[str], None]] = {
             "help": self._help,
             "reset": self._reset,
-            "system": self._set_system,
+            "system": self._system,
             "save": self._save,
             "load": self._load,
             "set": self._set,
@@ -151,18 +154,30 @@ class Conversation:
 
     def _reset(self, _: str) -> None:
         self._messages = [message for message in self._messages if message["role"] == "system"]
+        terminal.note("the conversation is forgotten")
+
+    def _system(self, text: str) -> None:
+        self._set_system(text)
+        terminal.note(f"the system message is {'set' if text else 'dropped'}")
 
     def _set_system(self, text: str) -> None:
         rest = [message for message in self._messages if message["role"] != "system"]
         self._messages = ([{"role": "system", "content": text}] if text else []) + rest
 
     def _save(self, path: str) -> None:
+        if not path:
+            raise errors.ArgumentError("expected /save FILE")
         text = json.dumps(self._messages, ensure_ascii=False, indent=1) + "\n"
         Path(path).write_text(text, encoding="utf-8", errors="replace")
         terminal.note(f"{len(self._messages)} messages saved")
 
     def _load(self, path: str) -> None:
-        messages = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not path:
+            raise errors.ArgumentError("expected /load FILE")
+        try:
+            messages = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as e:
+            raise errors.FormatError(f"{path} is no JSON: {e}") from None
         if not isinstance(messages, list) or not all(map(_is_message, messages)):
             raise errors.FormatError(f"{path} is no list of messages with a role and a content")
         self._messages = messages
@@ -170,19 +185,24 @@ class Conversation:
 
     def _set(self, text: str) -> None:
         name, _, value = text.partition(" ")
+        if not value:
+            raise errors.ArgumentError("expected /set NAME VALUE")
         if name == "max_tokens":
             self._settings[name] = options.max_tokens(value)
         elif name == "seed":
-            self._settings[name] = int(value)
+            self._settings[name] = options.seed(value)
         else:
-            sampling_values({name: value})
-            self._settings[name] = float(value)
+            number = _number(value)
+            sampling_values({name: number})
+            self._settings[name] = number
 
     def _show(self, _: str) -> None:
         rows: dict[str, object] = {"model": self._model.path, "context": self._model.n_ctx}
         rows |= {"messages": len(self._messages), "last answer": self._last}
         rows |= {name: self._settings[name] for name in ("max_tokens", "seed")}
         rows |= {p.name: self._settings.get(p.name, p.default) for p in sampler_params()}
+        system = [m["content"] for m in self._messages if m["role"] == "system"]
+        rows |= {"system": system[0]} if system else {}
         for name, value in rows.items():
             shown = f"{value:g}" if isinstance(value, float) else "-" if value is None else value
             terminal.note(f"{name:18} {shown}")
@@ -192,14 +212,28 @@ def _is_message(value: object) -> bool:
     return isinstance(value, dict) and {"role", "content"} <= value.keys()
 
 
+def _number(text: str) -> float | str:
+    """A number, or the text that is none, which the table's own message then quotes."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _read_message() -> str:
-    """A line, or the lines between triple quotes. EOFError at the end of the input."""
+    """A line, or the lines between triple quotes.
+
+    EOFError at the end of the input, FormatError if that is between the quotes.
+    """
     prompts = (">>> ", "... ") if sys.stdin.isatty() else ("", "")
     line = input(prompts[0])
     if not line.lstrip().startswith(_QUOTES):
         return line
     lines = [line.lstrip()[len(_QUOTES) :]]
     while not lines[-1].rstrip().endswith(_QUOTES):
-        lines.append(input(prompts[1]))
+        try:
+            lines.append(input(prompts[1]))
+        except EOFError:
+            raise errors.FormatError(f"the input ended before the closing {_QUOTES}") from None
     lines[-1] = lines[-1].rstrip()[: -len(_QUOTES)]
     return "\n".join(lines).strip("\n")

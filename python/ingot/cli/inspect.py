@@ -30,9 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     options.add_model(parser)
     parser.add_argument("--tensors", action="store_true", help="list the tensors")
-    parser.add_argument(
-        "--ctx-size", type=options.count, metavar="N", help="reckon KV memory for N tokens"
-    )
+    options.add_ctx_size(parser, "reckon KV memory for N tokens")
     options.add_json(parser)
 
 

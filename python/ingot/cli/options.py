@@ -7,25 +7,51 @@ from pathlib import Path
 from typing import Any
 
 from ingot import errors
+from ingot._lib import INT32_MAX
 from ingot.cli import terminal
 from ingot.model import Model
 from ingot.sampling import sampler_params
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="a GGUF file (default: bundled)")
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default=argparse.SUPPRESS,  # so that it doesn't undo -m
+        metavar="MODEL",
+        help="a GGUF file (default: bundled)",
+    )
+    parser.add_argument("-m", "--model", metavar="MODEL", help="the same")
 
 
 def add_pre(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--pre", metavar="NAME", help="pre-tokenizer to use instead of the file's")
 
 
+def add_ctx_size(parser: argparse._ActionsContainer, help: str) -> None:  # noqa: A002
+    parser.add_argument("-c", "--ctx-size", type=count, metavar="N", help=help)
+
+
+def add_max_tokens(parser: argparse.ArgumentParser, default: int | None, words: str) -> None:
+    parser.add_argument(
+        *["-n", "--max-tokens", "--n-predict"],
+        type=max_tokens,
+        default=default,
+        metavar="N",
+        help=f"tokens to generate at most (default: {words})",
+    )
+
+
 def add_engine(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument("--ctx-size", type=count, metavar="N", help="tokens of context")
-    group.add_argument("--threads", type=count, metavar="N", help="threads (default: what pays)")
+    add_ctx_size(group, "tokens of context")
+    group.add_argument(
+        "-t", "--threads", type=count, metavar="N", help="threads (default: what pays)"
+    )
     group.add_argument("--kv-type", default="f16", choices=["f16", "f32"], help="of the KV cache")
-    group.add_argument("--batch-size", type=count, metavar="N", help="tokens in a forward pass")
+    group.add_argument(
+        "-b", "--batch-size", type=count, metavar="N", help="tokens in a forward pass"
+    )
     group.add_argument("--mlock", action="store_true", help="keep the weights in physical memory")
     group.add_argument("--no-mmap", action="store_true", help="read the file instead of mapping it")
     group.add_argument(
@@ -48,7 +74,12 @@ def add_template(parser: argparse.ArgumentParser) -> None:
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """A row of the samplers' table is an option."""
     group = parser.add_argument_group("sampling")
-    group.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same answer")
+    group.add_argument(
+        *["-s", "--seed"],
+        type=seed,
+        metavar="N",
+        help="the same seed gives the same answer (default: -1, a random one)",
+    )
     group.add_argument(
         "--stop", action="append", default=[], metavar="TEXT", help="ends the answer (repeatable)"
     )
@@ -56,8 +87,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         "--ignore-eos", action="store_true", help="don't let the model end the answer"
     )
     for param in sampler_params():
+        aliases = ["--temp"] if param.name == "temperature" else []
         group.add_argument(
-            f"--{param.name.replace('_', '-')}",
+            *[f"--{param.name.replace('_', '-')}", *aliases],
             type=int if param.integer else float,
             metavar="N" if param.integer else "X",
             help=f"{param.doc.replace('%', '%%')} (default: {param.default:g})",
@@ -68,19 +100,31 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON value")
 
 
+def integer(text: str, low: int, high: int) -> int:
+    """An integer within bounds, for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is no integer from {low} to {high}")
+    return value
+
+
 def count(text: str) -> int:
     """A positive number, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
+    return integer(text, 1, INT32_MAX)
 
 
 def max_tokens(text: str) -> int | None:
     """How many tokens to generate, for argparse; -1 is as many as the context holds."""
-    value = int(text)
-    if value < -1:
-        raise argparse.ArgumentTypeError(f"{text} is less than -1")
+    value = integer(text, -1, INT32_MAX)
+    return None if value == -1 else value
+
+
+def seed(text: str) -> int | None:
+    """A seed, for argparse; -1 is a random one."""
+    value = integer(text, -1, 2**64 - 1)
     return None if value == -1 else value
 
 

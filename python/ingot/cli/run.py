@@ -17,7 +17,7 @@ from ingot.model import Model
 _EPILOG = """\
 examples:
   ingot run -p "Once upon a time" -n 64
-  ingot run model.gguf --chat -p "Why is the sky blue?" --temperature 0
+  ingot run model.gguf --chat -p "What is the capital of Portugal?" --temperature 0
   cat letter.txt | ingot run model.gguf -n -1 --stop "The end"
   ingot run -p "1 2 3" --json | jq .text
 """
@@ -26,15 +26,13 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     options.add_model(parser)
-    parser.add_argument("-p", "--prompt", metavar="TEXT", help="(default: standard input)")
     parser.add_argument(
-        "-n",
-        "--max-tokens",
-        type=options.max_tokens,
-        default=256,
-        metavar="N",
-        help="tokens to generate at most (default: 256; -1: as many as the context holds)",
+        "-p",
+        "--prompt",
+        metavar="TEXT",
+        help="(default: standard input)",
     )
+    options.add_max_tokens(parser, 256, "256; -1: as many as the context holds")
     parser.add_argument(
         "--chat",
         action="store_true",
@@ -46,7 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
     options.add_sampling(parser)
     options.add_engine(parser)
-    parser.set_defaults(usage_error=parser.error)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -64,7 +61,7 @@ def execute(args: argparse.Namespace) -> int:
         answer = stream.completion
     if args.json:
         print(json.dumps(dataclasses.asdict(answer)))
-    elif sys.stdout.isatty():
+    elif sys.stdout.isatty() or not (args.quiet or terminal.errors_apart()):
         terminal.write("\n")
     if not args.quiet:
         terminal.note(speeds(answer))
@@ -74,9 +71,10 @@ def execute(args: argparse.Namespace) -> int:
 def _prompt(given: str | None, usage_error: Callable[[str], None]) -> str:
     if given is not None:
         return given
-    if sys.stdin is None or sys.stdin.isatty():
+    if sys.stdin.isatty():
         usage_error("no prompt: give -p TEXT, or pipe a text into standard input")
-    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    piped = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    return piped.removesuffix("\n")  # which is the shell's, not the prompt's
 
 
 def _start(model: Model, prompt: str, args: argparse.Namespace, report: Progress) -> Stream:

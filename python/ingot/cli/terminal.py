@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,8 +21,18 @@ _CONTROL_PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) no
 _SAFE = _CONTROL_PICTURES | {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 
 
+# What the library calls by Python's names.
+_FLAGS = {"n_ctx": "--ctx-size", "n_batch": "--batch-size", "kv_type": "--kv-type"}
+
+
 def prepare() -> None:
-    """No text is an error: what can't be shown becomes question marks, what isn't UTF-8 is kept."""
+    """No text is an error: what can't be shown becomes question marks, what isn't UTF-8 is kept.
+
+    A stream that the shell closed (``>&-``) is empty, and takes everything.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
     for stream, errors in (
         (sys.stdin, "surrogateescape"),
         (sys.stdout, "replace"),
@@ -49,7 +60,13 @@ def note(text: str) -> None:
 
 
 def error(text: str) -> None:
-    note(f"ingot: error: {' '.join(text.split())}")
+    named = re.sub(r"\b\w+\b", lambda word: _FLAGS.get(word[0], word[0]), " ".join(text.split()))
+    note(f"ingot: error: {named}")
+
+
+def errors_apart() -> bool:
+    """Whether standard error goes elsewhere than standard output."""
+    return not os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
 
 
 def end_line() -> None:
@@ -59,7 +76,7 @@ def end_line() -> None:
 
 
 def forget_output() -> None:
-    """After a broken pipe: nothing more can be written, not by the interpreter's exit either."""
+    """After a failed write: nothing more can be written, not by the interpreter's exit either."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -6,7 +6,9 @@ import argparse
 import json
 import re
 import sys
+from pathlib import Path
 
+from ingot._lib import INT32_MAX
 from ingot.cli import options, terminal
 from ingot.model import Model
 
@@ -31,7 +33,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     options.add_json(parser)
     options.add_pre(parser)
-    parser.set_defaults(usage_error=parser.error)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -39,6 +40,8 @@ def execute(args: argparse.Namespace) -> int:
     if not wanted <= len(args.words) <= wanted + 1:
         args.usage_error("expected [MODEL] TEXT, or [MODEL] --decode IDS")
     path = args.words[0] if len(args.words) > wanted else None
+    if path is None and args.words and Path(args.words[0]).is_file():
+        terminal.note(f"{args.words[0]} is a file, and taken for the text: give [MODEL] TEXT")
     with Model(path, vocab_only=True, pre=args.pre) as model:
         if args.decode is not None:
             _decode(model, args.decode, args.special, args.json)
@@ -83,4 +86,5 @@ def _decode(model: Model, ids: list[int], special: bool, as_json: bool) -> None:
 
 def _ids(text: str) -> list[int]:
     """Token ids between spaces, commas or brackets, for argparse."""
-    return [int(word) for word in re.split(r"[\s,\[\]]+", text) if word]
+    words = re.split(r"[\s,\[\]]+", text)
+    return [options.integer(word, 0, INT32_MAX) for word in words if word]

@@ -267,19 +267,23 @@ def wait_until_free(model: ingot.Model) -> float:
 
 
 def test_an_abandoned_stream_is_cancelled(model: ingot.Model) -> None:
+    """Of three times the shortest: a busy machine stretches any of them."""
+
     def alone() -> float:
         """What the rest of the answer would take."""
         start = time.monotonic()
         model.generate(PROMPT, max_tokens=None, ignore_eos=True)
         return time.monotonic() - start
 
-    whole = alone()
-    for _ in range(3):
+    def abandoned() -> float:
         for chunk in model.generate(PROMPT, max_tokens=None, ignore_eos=True, stream=True):
             if chunk.token is not None:
                 break
-    gc.collect()
-    assert wait_until_free(model) < whole / 2
+        gc.collect()
+        return wait_until_free(model)
+
+    whole = min(alone() for _ in range(3))
+    assert min(abandoned() for _ in range(3)) < whole / 2
 
 
 def test_closing_a_stream(model: ingot.Model) -> None:

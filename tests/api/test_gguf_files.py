@@ -10,8 +10,8 @@ import gguf as reference
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import run_python
 from ingot import ArgumentError, FileError, FormatError, IngotError, StateError, gguf
+from scripts import run_python
 
 rng = np.random.default_rng(2)
 ARRAYS: dict[str, npt.NDArray[Any]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import run_python
+from scripts import run_python
 
 # Sends SIGINT to itself while `WORK` runs and prints how long KeyboardInterrupt took.
 SCRIPT = """

@@ -10,8 +10,8 @@ from typing import Any
 
 import ingot
 import pytest
-from conftest import run_python
 from ingot import _lib, errors
+from scripts import run_python
 
 
 def test_import_is_light() -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import run_python
 from ingot import ArgumentError, NotFoundError, TemplateError, UnsupportedError
 from ingot.chat import chosen_template, render, template
+from scripts import run_python
 
 MESSAGES = [{"role": "user", "content": "<Hi> & 'bye'"}]
 

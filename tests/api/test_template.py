@@ -7,14 +7,17 @@ import json
 import os
 import re
 import signal
+import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ingot import ArgumentError, NotFoundError, TemplateError, UnsupportedError
+from ingot import ArgumentError, NotFoundError, StateError, TemplateError, UnsupportedError
 from ingot.chat import chosen_template, render, template
+from jinja2 import Environment
 from scripts import run_python
 
 MESSAGES = [{"role": "user", "content": "<Hi> & 'bye'"}]
@@ -143,7 +146,7 @@ def test_hostile_templates_are_errors_within_bounds(
     message = str(caught.value)
     assert message.startswith("chat template: ")
     assert "\n" not in message
-    assert "status" not in message, "the process crashed"
+    assert "its process" not in message, "the process crashed"
     assert render("{{ 1 + 1 }}", {}) == "2"
 
 
@@ -179,7 +182,7 @@ def test_the_worker_can_open_nothing() -> None:
 import os, subprocess, sys
 from ingot.chat import worker
 worker._load()
-worker._enter_limits()
+worker._enter_limits(1 << 40)
 for attempt in (lambda: open("/etc/passwd"), lambda: open("/tmp/x", "w"), lambda: os.pipe()):
     try:
         attempt()
@@ -280,6 +283,7 @@ if child:
 """
     done = run_python(code)
     assert sorted(done.stdout.split()) == ["3", "child", "parent"], done.stderr
+    assert done.stderr == ""
 
 
 def test_interrupting_a_template() -> None:
@@ -309,3 +313,120 @@ print(template._worker.pid)
     assert done.stderr == ""
     with pytest.raises(ProcessLookupError):
         os.kill(int(done.stdout), 0)
+
+
+def test_long_error_messages_are_cut() -> None:
+    for source in ("{{ raise_exception('x' * 20 * 10**6) }}", "{{ {}['y' * 10**5].z }}"):
+        with pytest.raises(TemplateError, match=r"xxx|yyy") as caught:
+            render(source, {})
+        assert len(str(caught.value)) < 5000
+        assert str(caught.value).endswith("...")
+
+
+HOARD = "{% set ns = namespace() %}{% set ns.a = ns %}{% set ns.x = 'a' * n %}"  # a cycle
+HOARDS = {
+    "rendered": HOARD + "ok",
+    "an error": HOARD + "{{ 1 / 0 }}",
+    "no memory": HOARD + "{{ 'a' * n }}",
+}
+
+
+@pytest.mark.parametrize("name", HOARDS)
+def test_a_template_leaves_its_memory_to_the_next(name: str) -> None:
+    for n in (505, 480, 300):
+        with suppress(TemplateError):
+            render(HOARDS[name], {"n": n * 10**6})
+        assert len(render("{{ x }}{{ x }}", {"x": "x" * 5 * 10**6})) == 10**7
+
+
+@pytest.mark.parametrize("name", sorted(set(Environment().filters) | {"tojson"}))
+def test_filters_need_no_file(name: str) -> None:
+    """A filter that imports at its first use would find no file to import from."""
+    for value in ("'<b>a</b> a.com\\N{BULLET}'", "[1, 2]", "{'a': 1}", "1.5"):
+        said = ""
+        try:
+            render("{{ " + value + "|" + name + " }}", {})
+        except TemplateError as e:
+            said = str(e)
+        assert "No module" not in said
+        assert "OSError" not in said
+
+
+def test_encodings_need_no_file() -> None:
+    with pytest.raises(TemplateError, match="LookupError: unknown encoding: punycode"):
+        render("{{ 'é'.encode('punycode') }}", {})
+
+
+def test_a_silent_worker_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(template, "_PATIENCE", 0.2)
+    for text in ("short", "x" * 10**6):  # the pipe holds less
+        render("", {})
+        assert template._worker is not None
+        os.kill(template._worker.pid, signal.SIGSTOP)
+        with pytest.raises(TemplateError, match=r"no answer within 0\.2 seconds"):
+            render("{{ text }}", {"text": text})
+        assert render("{{ text }}", {"text": text}) == text
+
+
+def test_an_answer_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(template, "OUTPUT_BYTES", 10)
+    with pytest.raises(TemplateError, match="11 bytes"):
+        render("{{ 'x' * 11 }}", {})
+    assert render("{{ 'x' * 10 }}", {}) == "x" * 10
+
+
+def test_a_worker_that_is_killed_at_work() -> None:
+    render("", {})
+    assert template._worker is not None
+    killer = threading.Timer(0.3, os.kill, (template._worker.pid, signal.SIGKILL))
+    killer.start()
+    with pytest.raises(TemplateError, match=r"ended by signal 9 \(Killed\)"):
+        render(HOSTILE["nested loops"], {})
+    killer.join()
+
+
+def test_a_signal_handler_may_render() -> None:
+    code = """
+import signal
+from ingot.chat import render
+signal.signal(signal.SIGALRM, lambda *_: print(render("{{ 1 }}", {})))
+render("", {})
+signal.setitimer(signal.ITIMER_REAL, 0.02)
+loops = "{% for a in range(300) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"
+print(render(loops + "2", {}))
+signal.raise_signal(signal.SIGALRM)
+"""
+    done = run_python(code, timeout=20)
+    assert done.stdout.split() == ["1", "2", "1"], done.stderr
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("interpreter", ["/nowhere/python", ""])
+def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, interpreter: str) -> None:
+    template._after_fork()
+    monkeypatch.setattr(sys, "executable", interpreter)
+    with pytest.raises(StateError, match="chat templates need a Python process"):
+        render("", {})
+
+
+def test_the_worker_gets_neither_secrets_nor_the_current_folder(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "jinja2.py").write_text("raise SystemExit(7)", encoding="utf-8")
+    code = """
+import sys, ingot.chat
+from pathlib import Path
+sys.path.insert(0, "")
+import os
+os.chdir(sys.argv[1])
+ingot.chat.render("", {})
+print(Path(f"/proc/{ingot.chat.template._worker.pid}/environ").read_text().replace("\\0", "\\n"))
+"""
+    done = run_python(code, str(tmp_path), API_KEY="secret", TZ="Asia/Tokyo", LC_TIME="C")
+    assert done.stderr == ""
+    names = {line.partition("=")[0] for line in done.stdout.split()}
+    assert {"TZ", "LC_TIME"} <= names
+    assert all(
+        name in ("TZ", "LANG", "LD_LIBRARY_PATH", "PATH") or name.startswith("LC_")
+        for name in names
+    )

@@ -17,15 +17,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from ingot import errors
-from ingot.chat.worker import HEADER, OK, OUTPUT_BYTES
+from ingot.chat.worker import ANSWER, OUTPUT_BYTES, REQUEST
 
 KEY = "tokenizer.chat_template"
 CPU_SECONDS = 2.0  # for one template, compiled and rendered
 _PATIENCE = 30.0  # seconds of silence after which the worker is given up
+_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TZ")  # and LC_*: the rest may be secret
 _START = "import sys; sys.path[:] = sys.argv[1:]; from ingot.chat.worker import serve; serve()"
 
 
@@ -69,84 +69,127 @@ def render(source: str, variables: Mapping[str, Any]) -> str:
     except (TypeError, ValueError, RecursionError) as e:
         problem = f"messages, tools and variables must be JSON values: {e}"
         raise errors.ArgumentError(problem) from None
-    ok, text = _ask(payload)
-    if not ok:
-        raise errors.TemplateError(f"chat template: {text}")
+    return _ask(payload)
+
+
+_lock = threading.RLock()  # a signal's handler may render while its thread does
+_worker: subprocess.Popen[bytes] | None = None  # while it works it isn't here
+
+
+def _ask(payload: bytes) -> str:
+    """What the worker renders; TemplateError is what it complains of, or what became of it."""
+    global _worker
+    with _lock:
+        worker = _idle_worker()
+        try:
+            rendered, leaves, text = _exchange(worker, payload)
+        except (EOFError, BrokenPipeError):
+            raise _problem(_cause_of_death(_stop(worker))) from None
+        except BaseException:  # Ctrl-C: what the worker still sends answers no later question
+            _stop(worker)
+            raise
+        if leaves or _worker is not None:  # a signal's handler has started another
+            _stop(worker)
+        else:
+            _worker = worker
+    if not rendered:
+        raise _problem(text)
     return text
 
 
-_lock = threading.Lock()
-_worker: subprocess.Popen[bytes] | None = None
+def _problem(what: str) -> errors.TemplateError:
+    return errors.TemplateError(f"chat template: {what}")
 
 
-def _ask(payload: bytes) -> tuple[bool, str]:
-    """What the worker answers, or what became of it."""
+def _idle_worker() -> subprocess.Popen[bytes]:
     global _worker
-    with _lock:
-        if _worker is not None and _worker.poll() is not None:
-            _stop(_worker)
-            _worker = None
-        _worker = _worker or _start()
-        try:
-            return _exchange(_worker, payload)
-        except (EOFError, BrokenPipeError):
-            return False, _cause_of_death(_stop(_worker))
-        except BaseException:  # Ctrl-C: what the worker still sends answers no later question
-            _stop(_worker)
-            raise
+    worker, _worker = _worker, None
+    if worker is not None:
+        if worker.poll() is None:
+            return worker
+        _stop(worker)
+    return _start()
 
 
 def _start() -> subprocess.Popen[bytes]:
-    if not sys.executable:
-        raise errors.StateError("chat templates need a Python process: sys.executable is unset")
-    return subprocess.Popen(
-        [sys.executable, "-I", "-c", _START, *sys.path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # a terminal's Ctrl-C is for this process
-    )
+    try:
+        worker = subprocess.Popen(
+            # An empty entry is the current folder, where anything may lie.
+            [sys.executable, "-I", "-c", _START, *filter(None, sys.path)],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={k: v for k, v in os.environ.items() if k in _ENVIRONMENT or k.startswith("LC_")},
+            start_new_session=True,  # a terminal's Ctrl-C is for this process
+        )
+    except OSError as e:
+        problem = f"chat templates need a Python process: can't start {sys.executable!r}: {e}"
+        raise errors.StateError(problem) from None
+    os.set_blocking(_pipes(worker)[0], False)
+    return worker
+
+
+def _pipes(worker: subprocess.Popen[bytes]) -> tuple[int, int]:
+    """Where it is asked, and where it answers."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    return worker.stdin.fileno(), worker.stdout.fileno()
 
 
 def _stop(worker: subprocess.Popen[bytes]) -> int:
     worker.kill()
-    for pipe in (worker.stdin, worker.stdout):
-        with suppress(BrokenPipeError):  # what was still buffered
-            if pipe is not None:
-                pipe.close()
+    _close(worker)
     return worker.wait()
+
+
+def _close(worker: subprocess.Popen[bytes]) -> None:
+    for pipe in (worker.stdin, worker.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _cause_of_death(status: int) -> str:
     if status == -signal.SIGPROF:
         return f"took more than {CPU_SECONDS:g} seconds"
-    if status == -signal.SIGKILL:
-        return f"gave no answer within {_PATIENCE:g} seconds"
+    if status < 0:
+        return f"its process was ended by signal {-status} ({signal.strsignal(-status)})"
     return f"its process ended with status {status}"
 
 
-def _exchange(worker: subprocess.Popen[bytes], payload: bytes) -> tuple[bool, str]:
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.write(HEADER.pack(0, len(payload)) + payload)
-    worker.stdin.flush()
-    status, size = HEADER.unpack(_read(worker.stdout.fileno(), HEADER.size))
+def _exchange(worker: subprocess.Popen[bytes], payload: bytes) -> tuple[bool, bool, str]:
+    """Whether the text is the rendered one, whether the worker leaves, and the text."""
+    questions, answers = _pipes(worker)
+    _write(questions, REQUEST.pack(len(payload)) + payload)
+    rendered, leaves, size = ANSWER.unpack(_read(answers, ANSWER.size))
     if size > OUTPUT_BYTES:
-        raise EOFError
-    return status == OK, _read(worker.stdout.fileno(), size).decode("utf-8", "surrogateescape")
+        raise _problem(f"its process answers with {size} bytes, {OUTPUT_BYTES} are the most")
+    return rendered, leaves, _read(answers, size).decode("utf-8", "surrogateescape")
+
+
+def _write(pipe: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        _wait(pipe, select.POLLOUT)
+        rest = rest[os.write(pipe, rest) :]
 
 
 def _read(pipe: int, size: int) -> bytes:
     data = bytearray()
-    readable = select.poll()
-    readable.register(pipe, select.POLLIN)
     while len(data) < size:
-        ready = readable.poll(_PATIENCE * 1000)
-        piece = os.read(pipe, min(size - len(data), 1 << 20)) if ready else b""
+        _wait(pipe, select.POLLIN)
+        piece = os.read(pipe, min(size - len(data), 1 << 20))
         if not piece:
             raise EOFError
         data += piece
     return bytes(data)
+
+
+def _wait(pipe: int, event: int) -> None:
+    poll = select.poll()
+    poll.register(pipe, event)
+    if not poll.poll(_PATIENCE * 1000):
+        raise _problem(f"its process gave no answer within {_PATIENCE:g} seconds")
 
 
 @atexit.register
@@ -157,7 +200,10 @@ def _stop_at_exit() -> None:
 
 def _after_fork() -> None:
     global _lock, _worker
-    _lock, _worker = threading.Lock(), None
+    if _worker is not None:  # the parent's, who alone may stop it
+        _close(_worker)
+        _worker.returncode = 0  # else Popen warns that it is still running
+    _lock, _worker = threading.RLock(), None
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -1,50 +1,61 @@
 """The process that renders chat templates (template.py starts it and says why).
 
-It reads requests from standard input and answers on standard output, both framed by HEADER. The
-kernel bounds its time and memory, and takes from it the right to open or write files and to start
-processes.
+It reads requests (REQUEST, then JSON) from standard input and answers (ANSWER, then a text) on
+standard output. The kernel bounds its time and memory and lets it neither open nor write files; nor
+start processes, unless it runs as root, whom that limit doesn't bind.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import struct
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from importlib import import_module
+from importlib.machinery import BuiltinImporter
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 MEMORY_BYTES = 512 << 20  # beside what the interpreter takes
+KEPT_BYTES = MEMORY_BYTES // 4  # that may stay taken when a template is done
 OUTPUT_BYTES = 16 << 20
+MESSAGE_CHARS = 4000
 
-HEADER = struct.Struct("<BQ")  # status (0 in requests), size of what follows
-OK, FAILED = 0, 1
+REQUEST = struct.Struct("<Q")  # size of what follows
+ANSWER = struct.Struct("<??Q")  # rendered (else an error), the process leaves, size of what follows
 
 
 def serve() -> None:
-    """Answers requests until the input ends."""
+    """Answers requests until the input ends, or a template has left too little memory."""
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     _load()
-    _enter_limits()
-    while header := requests.read(HEADER.size):
-        _, size = HEADER.unpack(header)
-        status, data = _answer(requests, size)
+    address_space = _address_space()
+    at_first = address_space()
+    _enter_limits(at_first + MEMORY_BYTES)
+    leaves = False
+    while not leaves and (header := requests.read(REQUEST.size)):
+        rendered, data = _answer(requests.read(*REQUEST.unpack(header)))
         signal.setitimer(signal.ITIMER_PROF, 0)
-        answers.write(HEADER.pack(status, len(data)) + data)
+        leaves = address_space() > at_first + KEPT_BYTES
+        answers.write(ANSWER.pack(rendered, leaves, len(data)))
+        answers.write(data)
         answers.flush()
 
 
 def _load() -> None:
     """Imports and opens what rendering and failing need, before that is forbidden."""
+    for module in ("html", "pprint", "textwrap", "unicodedata"):
+        import_module(module)
     for source in (
         "{{ messages|tojson }}{{ strftime_now('%d %b %Y') }}",
         "{{ 1 / 0 }}",
@@ -55,38 +66,42 @@ def _load() -> None:
     time.tzset()
 
 
-def _enter_limits() -> None:
+def _enter_limits(memory: int) -> None:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     _, most = resource.getrlimit(resource.RLIMIT_AS)
-    memory = _address_space() + MEMORY_BYTES
     if most == resource.RLIM_INFINITY or memory < most:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     for forbidden in ("RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_NPROC"):
         resource.setrlimit(getattr(resource, forbidden), (0, 0))
+    sys.meta_path[:] = [BuiltinImporter]  # so that what isn't loaded yet is missing, and no OSError
 
 
-def _address_space() -> int:
-    """Bytes that are taken already; 0 where the system doesn't tell."""
+def _address_space() -> Callable[[], int]:
+    """Tells how many bytes of addresses are taken; 0 where the system doesn't tell."""
     try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+        statm = os.open("/proc/self/statm", os.O_RDONLY)
     except OSError:
-        return 0
-    return int(pages) * resource.getpagesize()
+        return lambda: 0
+    return lambda: int(os.pread(statm, 64, 0).split()[0]) * resource.getpagesize()
 
 
-def _answer(requests: BinaryIO, size: int) -> tuple[int, bytes]:
+def _answer(payload: bytes) -> tuple[bool, bytes]:
+    """What is rendered, or (False) why nothing is."""
     try:
-        request = json.loads(requests.read(size))
-        signal.setitimer(signal.ITIMER_PROF, request["seconds"])  # its signal ends the process
-        text = rendered(request["source"], request["variables"])
-        return OK, text.encode("utf-8", "surrogateescape")
+        try:
+            request = json.loads(payload)
+            signal.setitimer(signal.ITIMER_PROF, request["seconds"])  # its signal ends the process
+            text = rendered(request["source"], request["variables"])
+            return True, text.encode("utf-8", "surrogateescape")
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as e:
+            problem = _message(e)
     except MemoryError:
         problem = f"needs more than {MEMORY_BYTES >> 20} MiB of memory"
     except RecursionError:
         problem = "recurses too deep"
-    except Exception as e:
-        problem = _message(e)
-    return FAILED, problem.encode("utf-8", "replace")
+    return False, problem.encode("utf-8", "replace")
 
 
 def rendered(source: str, variables: dict[str, Any]) -> str:
@@ -171,6 +186,9 @@ def _message(error: Exception) -> str:
     ]
     line = getattr(error, "lineno", None) or (lines[-1] if lines else None)
     name = type(error).__name__
-    text = " ".join(str(error).split()) or name
+    text = str(error)
+    if len(text) > MESSAGE_CHARS:
+        text = text[:MESSAGE_CHARS] + "..."
+    text = " ".join(text.split()) or name
     kind = "" if name == "TemplateRuntimeError" else f"{name}: "
     return f"line {line}: {kind}{text}" if line else f"{kind}{text}"

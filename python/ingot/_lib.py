@@ -233,7 +233,7 @@ class Handle:
 # ------------------------------------------------------------------------------------------ runtime
 
 _runtimes: dict[tuple[int, str | None], Handle] = {}
-_runtimes_lock = threading.Lock()
+_runtimes_lock = threading.RLock()  # a signal's handler may need a runtime while one is made
 
 
 def runtime(threads: int | None = None) -> Handle:
@@ -245,7 +245,8 @@ def runtime(threads: int | None = None) -> Handle:
     key = (number, os.environ.get("INGOT_ISA") or None)
     with _runtimes_lock:
         if key not in _runtimes:
-            _runtimes[key] = _new_runtime(*key)
+            made = _new_runtime(*key)
+            _runtimes.setdefault(key, made)
         return _runtimes[key]
 
 
@@ -266,7 +267,7 @@ def _close_runtimes() -> None:
 
 def _after_fork() -> None:
     global _lock, _runtimes_lock, _era
-    _lock, _runtimes_lock = threading.RLock(), threading.Lock()
+    _lock, _runtimes_lock = threading.RLock(), threading.RLock()
     _era += 1
     _runtimes.clear()
 

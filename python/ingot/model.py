@@ -141,7 +141,7 @@ class Model:
             0 if n_batch is None else integer("n_batch", n_batch, 1, INT32_MAX),
         )
         self._engine: Handle | None = None
-        self._engine_lock = threading.Lock()
+        self._engine_lock = threading.RLock()  # a signal's handler may call while it is held
 
         pre_name = ffi.NULL if pre is None else ffi.new("char[]", utf8(pre))
         params = ffi.new("ingot_model_params *", lib.ingot_model_default_params())

@@ -67,3 +67,32 @@ for _ in range(3):
     done = run_python(code)
     assert done.stdout.split() == ["interrupted"] * 3, done.stderr
     assert done.stderr == ""
+
+
+def test_a_signal_handler_may_use_the_model_that_is_starting() -> None:
+    """The signal comes while the runtime, then the engine, is made: its handler needs them too."""
+    code = """
+import signal, ingot
+import ingot._lib, ingot.model
+check = ingot._lib.check
+def interrupted(function, *args):
+    if function is MAKES:
+        signal.raise_signal(signal.SIGALRM)
+    check(function, *args)
+ingot._lib.check = ingot.model.check = interrupted
+def handler(*_):
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    with ingot.Model(n_ctx=64) as other:
+        print((model or other).generate("Once", max_tokens=3, temperature=0).text)
+signal.signal(signal.SIGALRM, handler)
+model = None
+model = ingot.Model(n_ctx=64)
+print(model.generate("Once", max_tokens=3, temperature=0).text)
+"""
+    for makes in ("runtime", "engine"):
+        native = f"ingot._lib.lib.ingot_{makes}_new"
+        done = run_python(code.replace("MAKES", native), timeout=30)
+        assert done.stderr == ""
+        said = done.stdout.splitlines()
+        assert len(said) == 2
+        assert said[0] == said[1]

@@ -401,9 +401,11 @@ signal.raise_signal(signal.SIGALRM)
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("interpreter", ["/nowhere/python", ""])
-def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, interpreter: str) -> None:
-    template._after_fork()
+@pytest.mark.parametrize("interpreter", ["/nowhere/python", "", None])
+def test_no_process_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, interpreter: str | None
+) -> None:
+    template._stop_at_exit()
     monkeypatch.setattr(sys, "executable", interpreter)
     with pytest.raises(StateError, match="chat templates need a Python process"):
         render("", {})

@@ -115,7 +115,7 @@ def _start() -> subprocess.Popen[bytes]:
     try:
         worker = subprocess.Popen(
             # An empty entry is the current folder, where anything may lie.
-            [sys.executable, "-I", "-c", _START, *filter(None, sys.path)],
+            [sys.executable or "", "-I", "-c", _START, *filter(None, sys.path)],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -4,7 +4,9 @@
 #define BATCH     32
 
 static size_t home_of(const trie *t, uint32_t edge) {
-    return (size_t)(((uint64_t)edge + 1) * t->key >> t->shift);
+    uint64_t h = ((uint64_t)edge + 1) * t->key;
+    h = (h ^ h >> 32) * UINT64_C(0x9E3779B97F4A7C15);
+    return (size_t)(h >> t->shift);
 }
 
 static uint64_t *find_edge(const trie *t, uint32_t edge) {

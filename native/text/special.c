@@ -6,50 +6,65 @@
 #include "text/grow.h"
 #include "text/vocab_impl.h"
 
-static bool is_special(const vocab *v, int32_t token) {
-    uint8_t kind = v->kinds[token];
-    return v->texts[token].size > 0 &&
-           (kind == INGOT_TOKEN_CONTROL || kind == INGOT_TOKEN_USER_DEFINED || kind == INGOT_TOKEN_UNKNOWN);
+static bool is_special(const vocab *v, int32_t token, unsigned kinds) {
+    size_t size = v->texts[token].size;
+    return size > 0 && size <= VOCAB_MAX_TRIE_TOKEN && (kinds >> v->kinds[token] & 1);
 }
 
-ingot_status special_load(vocab *v, ingot_error *err) {
+static ingot_status load_set(const vocab *v, special_set *set, unsigned kinds, ingot_error *err) {
     heap order = {0};
     for (int32_t i = 0; i < v->n_tokens; i++) {
-        if (!is_special(v, i) || v->texts[i].size > UINT32_MAX)
+        if (!is_special(v, i, kinds))
             continue;
-        uint32_t shorter_last = UINT32_MAX - (uint32_t)v->texts[i].size;
-        if (!heap_push(&order, v->mem, (uint64_t)shorter_last << 32 | (uint32_t)i)) {
+        uint64_t shorter_last = UINT32_MAX - (uint32_t)v->texts[i].size;
+        if (!heap_push(&order, v->mem, shorter_last << 32 | (uint32_t)i)) {
             mem_free(v->mem, order.items);
             return fail_memory(err, (order.n + 1) * sizeof(uint64_t), "the special tokens");
         }
     }
-    v->special_order = mem_alloc(v->mem, order.n, sizeof *v->special_order);
-    v->special_nodes = mem_alloc(v->mem, order.n, sizeof *v->special_nodes);
+    set->order = mem_alloc(v->mem, order.n, sizeof *set->order);
+    set->nodes = mem_alloc(v->mem, order.n, sizeof *set->nodes);
     ingot_status status = INGOT_OK;
-    if (!v->special_order || !v->special_nodes)
+    if (!set->order || !set->nodes)
         status = fail_memory(err, order.n * 8, "the special tokens");
     if (status == INGOT_OK)
-        status = trie_init(&v->specials, v->mem, 0, err);
+        status = trie_init(&set->automaton, v->mem, 0, err);
     while (order.n > 0 && status == INGOT_OK) {
         int32_t token = (int32_t)(uint32_t)heap_pop(&order);
-        int32_t place = (int32_t)v->n_specials++;
-        v->special_order[place] = token;
-        status = trie_add(&v->specials, &v->texts[token], &place, 1, err);
+        int32_t place = (int32_t)set->n++;
+        set->order[place] = token;
+        status = trie_add(&set->automaton, &v->texts[token], &place, 1, err);
     }
     mem_free(v->mem, order.items);
     TRY(status);
-    TRY(trie_link(&v->specials, err));
-    for (uint32_t node = 0; node < v->specials.n_nodes; node++)
-        if (v->specials.values[node] != TRIE_NONE)
-            v->special_nodes[v->specials.values[node]] = node;
+    TRY(trie_link(&set->automaton, err));
+    for (uint32_t node = 0; node < set->automaton.n_nodes; node++)
+        if (set->automaton.values[node] != TRIE_NONE)
+            set->nodes[set->automaton.values[node]] = node;
     return INGOT_OK;
+}
+
+// Two automata: in one, a text that may hold no control tokens would pass all those that end at a position.
+ingot_status special_load(vocab *v, ingot_error *err) {
+    const unsigned user = 1u << INGOT_TOKEN_USER_DEFINED;
+    TRY(load_set(v, &v->user_specials, user, err));
+    return load_set(v, &v->all_specials, user | 1u << INGOT_TOKEN_CONTROL | 1u << INGOT_TOKEN_UNKNOWN, err);
+}
+
+void special_free(vocab *v) {
+    special_set *sets[] = {&v->user_specials, &v->all_specials};
+    for (int i = 0; i < 2; i++) {
+        trie_free(&sets[i]->automaton);
+        mem_free(v->mem, sets[i]->order);
+        mem_free(v->mem, sets[i]->nodes);
+    }
 }
 
 typedef struct splitter {
     const vocab *v;
     const char *text;
     size_t size;
-    bool control;    // control tokens too
+    const special_set *set;
     heap candidates; // place in special_order << 32 | where the token would end
     heap found;      // where it starts << 32 | place in special_order
     uint8_t *taken;  // [size]
@@ -57,19 +72,19 @@ typedef struct splitter {
 
 // Of the tokens that end at `end`, `node` being the automaton's longest, queues the first that may be there.
 static bool queue_candidate(splitter *s, uint32_t node, size_t end) {
-    for (; node != TRIE_ROOT; node = s->v->specials.longest[s->v->specials.shorter[node]]) {
-        int32_t place = s->v->specials.values[node];
-        int32_t token = s->v->special_order[place];
+    const trie *t = &s->set->automaton;
+    for (; node != TRIE_ROOT; node = t->longest[t->shorter[node]]) {
+        int32_t place = t->values[node];
+        int32_t token = s->set->order[place];
         size_t start = end - s->v->texts[token].size;
-        bool wanted = s->control || s->v->kinds[token] == INGOT_TOKEN_USER_DEFINED;
-        if (wanted && !(s->taken && s->taken[start]))
+        if (!(s->taken && s->taken[start]))
             return heap_push(&s->candidates, s->v->mem, (uint64_t)(uint32_t)place << 32 | (uint32_t)end);
     }
     return true;
 }
 
 static bool scan(splitter *s) {
-    const trie *t = &s->v->specials;
+    const trie *t = &s->set->automaton;
     uint32_t node = TRIE_ROOT;
     for (size_t i = 0; i < s->size; i++) {
         node = trie_step(t, node, (unsigned char)s->text[i]);
@@ -101,13 +116,13 @@ static bool choose(splitter *s) {
         uint64_t top = heap_pop(&s->candidates);
         uint32_t place = (uint32_t)(top >> 32);
         size_t end = (uint32_t)top;
-        int32_t token = s->v->special_order[place];
+        int32_t token = s->set->order[place];
         size_t start = end - s->v->texts[token].size;
         bool ok = true;
         if (s->taken[end - 1])
             continue;
         if (s->taken[start]) {
-            ok = queue_candidate(s, s->v->special_nodes[place], end);
+            ok = queue_candidate(s, s->set->nodes[place], end);
         } else {
             take(s, token, start, end);
             ok = heap_push(&s->found, s->v->mem, (uint64_t)start << 32 | place);
@@ -130,7 +145,7 @@ static void add_text(const splitter *s, size_t start, size_t end, segment *segme
 
 static ingot_status split(splitter *s, segment **segments, size_t *n, ingot_error *err) {
     const ingot_allocator *mem = s->v->mem;
-    if (s->v->n_specials > 0 && !scan(s))
+    if (s->set->n > 0 && !scan(s))
         return fail_memory(err, s->candidates.n * 8, "the special tokens of a text");
     if (s->candidates.n > 0) {
         s->taken = mem_alloc(mem, s->size, 1);
@@ -144,7 +159,7 @@ static ingot_status split(splitter *s, segment **segments, size_t *n, ingot_erro
     while (s->found.n > 0) {
         uint64_t top = heap_pop(&s->found);
         size_t start = (size_t)(top >> 32);
-        int32_t token = s->v->special_order[(uint32_t)top];
+        int32_t token = s->set->order[(uint32_t)top];
         add_text(s, at, start, *segments, n);
         (*segments)[(*n)++] = (segment){(uint32_t)start, (uint32_t)s->v->texts[token].size, token};
         at = start + s->v->texts[token].size;
@@ -155,7 +170,7 @@ static ingot_status split(splitter *s, segment **segments, size_t *n, ingot_erro
 
 ingot_status special_split(const vocab *v, const char *text, size_t size, bool control, segment **segments,
                            size_t *n, ingot_error *err) {
-    splitter s = {.v = v, .text = text, .size = size, .control = control};
+    splitter s = {.v = v, .text = text, .size = size, .set = control ? &v->all_specials : &v->user_specials};
     *segments = NULL;
     *n = 0;
     ingot_status status = split(&s, segments, n, err);

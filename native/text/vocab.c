@@ -28,7 +28,7 @@ void vocab_free(vocab *v) {
     strmap_free(&v->map);
     trie_free(&v->tokens);
     trie_free(&v->prefixes);
-    trie_free(&v->specials);
+    special_free(v);
     for (int i = 0; i < PRE_MAX_EXPRESSIONS; i++)
         regex_free(v->expressions[i], v->mem);
     mem_free(v->mem, v->scores);
@@ -36,8 +36,6 @@ void vocab_free(vocab *v) {
     mem_free(v->mem, v->flags);
     mem_free(v->mem, v->merges);
     mem_free(v->mem, v->merge_slots);
-    mem_free(v->mem, v->special_order);
-    mem_free(v->mem, v->special_nodes);
     mem_free(v->mem, v);
 }
 

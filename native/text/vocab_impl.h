@@ -20,8 +20,9 @@
 
 #define VOCAB_SPACE "\xE2\x96\x81" // U+2581, which stands for a space in most vocabularies
 
-// Tokens of WordPiece and Unigram longer than this are never matched, so that tokenising stays linear.
-#define VOCAB_MAX_TRIE_TOKEN 512
+// Longer tokens of WordPiece and Unigram, and longer special tokens of every kind, are never matched, so that
+// tokenising stays linear (in bytes; the longest of real vocabularies have some dozens).
+#define VOCAB_MAX_TRIE_TOKEN 256
 
 typedef enum vocab_model {
     VOCAB_SPM,
@@ -41,6 +42,14 @@ typedef struct merge_rule {
     int32_t right;
     int32_t merged;
 } merge_rule;
+
+// Tokens that are found in a text before anything else.
+typedef struct special_set {
+    trie automaton;  // value: place in
+    int32_t *order;  // this list of them, [n], the longest first
+    uint32_t *nodes; // [n] their nodes
+    size_t n;
+} special_set;
 
 struct vocab {
     const ingot_allocator *mem;
@@ -81,10 +90,8 @@ struct vocab {
     bool lowercase;
     bool strip_accents;
 
-    trie specials;           // of the tokens that are found in a text before anything else; value: place in
-    int32_t *special_order;  // this list of them, [n_specials], the longest first
-    uint32_t *special_nodes; // [n_specials] their nodes
-    size_t n_specials;
+    special_set user_specials; // user-defined tokens
+    special_set all_specials;  // and control tokens and the unknown token
 };
 
 // ------------------------------------------------------------------------------------------ loading
@@ -96,6 +103,7 @@ ingot_status wordpiece_load(vocab *v, const ingot_gguf *gguf, ingot_error *err);
 ingot_status unigram_load(vocab *v, const ingot_gguf *gguf, ingot_error *err);
 ingot_status roles_load(vocab *v, const ingot_gguf *gguf, ingot_error *err);
 ingot_status special_load(vocab *v, ingot_error *err);
+void special_free(vocab *v);
 
 // Sets the 256 byte_ids from tokens spelled <0xXX>, or else as that byte alone.
 void byte_tokens_load(vocab *v);

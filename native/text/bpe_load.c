@@ -50,8 +50,6 @@ static ingot_status load_tokens(vocab *v, ingot_error *err) {
         TRY(strmap_push(&v->map, (ingot_str){bytes, n < 0 ? 0 : (size_t)n}, err));
     }
     TRY(strmap_index(&v->map, 0, err));
-    for (int byte = 0; byte < 256 && !v->raw; byte++)
-        v->byte_ids[byte] = strmap_find(&v->map, &(char){(char)(unsigned char)byte}, 1);
     if (v->raw)
         byte_tokens_load(v);
     return INGOT_OK;
@@ -222,5 +220,8 @@ static ingot_status compile(vocab *v, ingot_error *err) {
 ingot_status bpe_load(vocab *v, const ingot_gguf *gguf, ingot_error *err) {
     TRY(load_tokens(v, err));
     TRY(load_merges(v, gguf, err));
+    // After the merges, which may start from bytes that are no tokens.
+    for (int byte = 0; byte < 256 && !v->raw; byte++)
+        v->byte_ids[byte] = strmap_find(&v->map, &(char){(char)(unsigned char)byte}, 1);
     return compile(v, err);
 }

@@ -316,12 +316,14 @@ static ingot_status load_ids(vocab *v, const ingot_gguf *gguf, finds *f, ingot_e
     return INGOT_OK;
 }
 
-// Whether `add_key` asks for a token, which must then exist.
+// Whether `add_key` asks for a token, which must then exist, unless the model never adds it (not `used`).
 static ingot_status load_adding(const ingot_gguf *gguf, const char *add_key, const char *id_key, int32_t id,
-                                bool *add, ingot_error *err) {
+                                bool used, bool *add, ingot_error *err) {
     if (id < 0)
         *add = false;
     TRY(gguf_get_bool(gguf, add_key, false, add, err));
+    if (id < 0 && !used)
+        *add = false;
     if (*add && id < 0)
         return fail(err, INGOT_ERR_FORMAT, "%s: %s is true, but %s gives no token", gguf_name(gguf), add_key,
                     id_key);
@@ -333,9 +335,10 @@ ingot_status roles_load(vocab *v, const ingot_gguf *gguf, ingot_error *err) {
     finds f;
     set_defaults(v);
     TRY(load_ids(v, gguf, &f, err));
-    TRY(load_adding(gguf, KEY("add_bos_token"), KEY("bos_token_id"), s->bos, &s->add_bos, err));
-    TRY(load_adding(gguf, KEY("add_eos_token"), KEY("eos_token_id"), s->eos, &s->add_eos, err));
-    TRY(load_adding(gguf, KEY("add_sep_token"), KEY("seperator_token_id"), s->sep, &s->add_sep, err));
+    const bool framed = v->model == VOCAB_WORDPIECE; // between CLS and SEP, whatever the file says
+    TRY(load_adding(gguf, KEY("add_bos_token"), KEY("bos_token_id"), s->bos, !framed, &s->add_bos, err));
+    TRY(load_adding(gguf, KEY("add_eos_token"), KEY("eos_token_id"), s->eos, !framed, &s->add_eos, err));
+    TRY(load_adding(gguf, KEY("add_sep_token"), KEY("seperator_token_id"), s->sep, false, &s->add_sep, err));
     // Early Gemma 4 files say that no BOS is wanted, which is wrong.
     if (v->raw && (v->pre->flags & PRE_ADD_BOS) && s->bos >= 0)
         s->add_bos = true;

@@ -7,6 +7,9 @@
 
 #define UNKNOWN_PENALTY 10.0f
 
+// A text may grow by this much, and a little more, when it is normalised; by NFKC it grows 13-fold at most.
+#define MAX_GROWTH 16
+
 // The best way to a position: where its last token starts, which it is, and the sum of scores.
 typedef struct path {
     double score;
@@ -72,6 +75,10 @@ static ingot_status normalize(session *s, const char *text, size_t size, size_t 
     for (size_t i = 0; i < size;) {
         ingot_str becomes = {NULL, 0};
         i += normalize_start(v, text + i, size - i, &becomes);
+        if (n > size * MAX_GROWTH + 64)
+            return fail(s->err, INGOT_ERR_LIMIT,
+                        "tokenizer.ggml.precompiled_charsmap makes %zu bytes of text over %d times as long",
+                        size, MAX_GROWTH);
         TRY(session_reserve(s, n + becomes.size * mark + mark));
         for (size_t j = 0; j < becomes.size; j++) {
             bool space = becomes.data[j] == ' ';

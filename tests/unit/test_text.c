@@ -289,6 +289,39 @@ static void test_odd_vocabularies(void) {
     test_vocab_free(&t);
 }
 
+// Bytes that are no tokens are where merges start, all the same.
+static void test_merges_of_bytes(void) {
+    static const vocab_token_row rows[] = {{"Ġ", 0, 1}, {"Ġa", 0, 1}};
+    const vocab_spec s = {.model = "gpt2",
+                          .pre = "gpt-2",
+                          .tokens = rows,
+                          .n_tokens = 2,
+                          .merges = (const char *const[]){"Ġ a"},
+                          .n_merges = 1,
+                          .ids = {"bos_token_id=0", "eos_token_id=0"}};
+    test_vocab t = test_vocab_new(&s, NULL, NULL);
+    CHECK(t.status == INGOT_OK);
+    IDS(" aa", false, false, "1");
+    test_vocab_free(&t);
+}
+
+// Flags that ask for a token are refused only where the model would add it.
+static void test_unused_flags(void) {
+    vocab_spec s = spm_spec;
+    s.ids[0] = "add_sep_token=1";
+    test_vocab t = test_vocab_new(&s, NULL, NULL);
+    CHECK(t.status == INGOT_OK);
+    ingot_special_tokens special = {.add_sep = true};
+    vocab_specials(t.v, &special);
+    CHECK(!special.add_sep);
+    test_vocab_free(&t);
+    s = wordpiece_spec;
+    s.ids[0] = "add_eos_token=1";
+    t = test_vocab_new(&s, NULL, NULL);
+    CHECK(t.status == INGOT_OK);
+    test_vocab_free(&t);
+}
+
 static void test_memory(void) {
     static const char text[] = "hello<tag> é  hello [tool]aaaa\n\n日本 <|end|>A<mask>";
     for (int kind = 0; kind < ALL_SPECS; kind++) {
@@ -347,6 +380,8 @@ int main(void) {
     test_contract();
     test_errors();
     test_odd_vocabularies();
+    test_merges_of_bytes();
+    test_unused_flags();
     test_memory();
     test_linear_time();
     return check_report();

@@ -31,10 +31,6 @@ const pre_row *pre_find(ingot_str name) {
     return NULL;
 }
 
-const pre_row *pre_row_at(int i) {
-    return i >= 0 && i < ROWS ? &rows[i] : NULL;
-}
-
 void pre_list(char *text, size_t size) {
     size_t n = 0;
     for (int i = 0; i < ROWS; i++) {

@@ -24,9 +24,6 @@ typedef struct pre_row {
 // The row of `name`; NULL if there is none.
 const pre_row *pre_find(ingot_str name);
 
-// The i-th row; NULL past the last.
-const pre_row *pre_row_at(int i);
-
 // Writes all names, separated by spaces, as far as `size` (> 0) bytes reach; NUL-terminated.
 void pre_list(char *text, size_t size);
 

@@ -7,6 +7,7 @@
 #define MAX_DEPTH        12
 #define MAX_REPEAT       1024
 #define MAX_ALTERNATIVES 64
+#define MAX_ATOMS        (16 * REGEX_MAX_STEPS) // read in all: some, as (), make no steps
 
 typedef struct parser {
     const char *pattern;
@@ -15,6 +16,7 @@ typedef struct parser {
     regex_program *program;
     bool fold_case;
     int depth;
+    int n_atoms;
     ingot_error *err;
 } parser;
 
@@ -312,6 +314,8 @@ static ingot_status parse_group(parser *p) {
 }
 
 static ingot_status parse_atom(parser *p) {
+    if (p->n_atoms++ == MAX_ATOMS)
+        return bad(p, "the expression is too long");
     if (skip(p, "("))
         return parse_group(p);
     if (skip(p, "$"))
@@ -497,7 +501,7 @@ static ingot_status parse_alternatives(parser *p) {
 }
 
 ingot_status regex_parse(const char *pattern, regex_program *program, ingot_error *err) {
-    parser p = {pattern, pattern, pattern + strlen(pattern), program, false, 0, err};
+    parser p = {pattern, pattern, pattern + strlen(pattern), program, false, 0, 0, err};
     TRY(parse_alternatives(&p));
     if (p.at != p.end)
         return bad(&p, "a closing parenthesis too many");

@@ -94,15 +94,35 @@ static void test_possessive(void) {
 
 static void test_bad_patterns(void) {
     static const char *const bad[] = {
-        "(",       ")",        "a)",
-        "[a",      "[b-a]",    "*",
-        "a**",     "a{2",      "a{3,2}",
-        "a{9999}", "\\",       "\\q",
-        "\\1",     "\\p{Foo}", "\\pL",
-        "(?<a)",   "(?i)",     "(a*)*",
-        "(a|)+",   "[\\S]",    "a+?",
-        "(ab)++",  "a{2}+",    "\\p{L",
-        "a{,3}",   "(?=a)*",   "((((((((((((((a))))))))))))))",
+        "(",
+        ")",
+        "a)",
+        "[a",
+        "[b-a]",
+        "*",
+        "a**",
+        "a{2",
+        "a{3,2}",
+        "a{9999}",
+        "\\",
+        "\\q",
+        "\\1",
+        "\\p{Foo}",
+        "\\pL",
+        "(?<a)",
+        "(?i)",
+        "(a*)*",
+        "(a|)+",
+        "[\\S]",
+        "a+?",
+        "(ab)++",
+        "a{2}+",
+        "\\p{L",
+        "a{,3}",
+        "(?=a)*",
+        "(((a{0}){1024}){1024}){1024}",
+        "((){1024}){1024}",
+        "((((((((((((((a))))))))))))))",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         regex *r = (regex *)&r;
@@ -151,18 +171,22 @@ static void test_linear_time(void) {
 }
 
 static void test_every_row(void) {
-    int rows = 0;
-    for (const pre_row *row; (row = pre_row_at(rows)); rows++) {
+    char names[2048];
+    pre_list(names, sizeof names);
+    int found = 0;
+    for (const char *name = strtok(names, " "); name; name = strtok(NULL, " "), found++) {
+        const pre_row *row = pre_find((ingot_str){name, strlen(name)});
+        CHECK(row != NULL);
         for (int i = 0; row->expressions[i]; i++) {
             regex *r;
             ingot_error err = {0};
             if (regex_new(row->expressions[i], NULL, &r, &err) != INGOT_OK)
-                fprintf(stderr, "%s: %s\n", row->names, err.message);
+                fprintf(stderr, "%s: %s\n", name, err.message);
             CHECK(r != NULL);
             regex_free(r, NULL);
         }
     }
-    CHECK(rows > 30);
+    CHECK(found > 80);
     CHECK(pre_find((ingot_str){"llama3", 6}) == pre_find((ingot_str){"llama-bpe", 9}));
     CHECK(pre_find((ingot_str){"llama", 5}) == NULL);
     CHECK(pre_find((ingot_str){"", 0}) == NULL);

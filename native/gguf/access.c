@@ -48,7 +48,8 @@ const ingot_gguf_tensor *ingot_gguf_find_tensor(const ingot_gguf *g, const char 
 static ingot_status check_one(const ingot_gguf *g, ingot_error *err) {
     if (!g->map.data || file_map_intact(&g->map))
         return INGOT_OK;
-    return fail(err, INGOT_ERR_IO, "%s: the file was cut off or changed while it was open; open it again", g->name);
+    return fail(err, INGOT_ERR_IO, "%s: the file was cut off or changed while it was open; open it again",
+                g->name);
 }
 
 ingot_status ingot_gguf_check(const ingot_gguf *g, ingot_error *err) {

@@ -137,26 +137,35 @@ _era = 0  # counts the forks above this process: what was made in another era is
 class Handle:
     """A native object, and how many are using it.
 
+    It is made before the object: the native call that makes it stores the object in ``out``, so an
+    interrupt at any instruction after the call finds it there. The call is a use, so that who
+    closes it meanwhile doesn't free what isn't there yet. ``kept`` is what C may use as long
+    as the object lives.
+
     ``with handle as pointer:`` uses it. ``close`` forbids new uses, closes what was made from it,
     and frees it: at once, or when the last user leaves. So nothing is freed under a running call,
-    and nobody waits for anybody.
+    and nobody waits for anybody. What is garbage has no users: it is freed whatever the count says,
+    which an interrupt may have left too high.
     """
 
     _closed = True  # until __init__ is through
+    _free: Callable[[Any], object] | None = None  # until then, and once it is freed
 
     def __init__(
-        self, pointer: Any, free: Callable[[Any], object], what: str, parent: Handle | None = None
+        self,
+        out: Any,
+        free: Callable[[Any], object],
+        what: str,
+        parent: Handle | None = None,
+        kept: object = None,
     ) -> None:
-        self._pointer, self._free, self._what, self._parent = pointer, free, what, parent
+        self.out, self._what, self._parent, self._kept = out, what, parent, kept
         self._children: weakref.WeakSet[Handle] = weakref.WeakSet()
         self._users = 0
         self._era = _era
         if parent is not None:
-            try:
-                parent._enter(self)
-            except BaseException:
-                free(pointer)
-                raise
+            parent._enter(self)
+        self._free = free
         self._closed = False
 
     @property
@@ -186,16 +195,21 @@ class Handle:
             self._release()
 
     def _release(self) -> None:
+        free, self._free = self._free, None
+        if free is None:
+            return
+        parent = self._parent
         try:
-            self._free(self._pointer)
+            # A parent that was garbage too may have gone first, and with it what was made from it.
+            if self.out[0] and not (parent is not None and parent._free is None):
+                free(self.out[0])
         finally:
-            del self._free, self._pointer
-            if self._parent is not None:
-                self._parent._leave()
+            if parent is not None:
+                parent._leave()
 
     def __enter__(self) -> Any:
         self._enter()
-        return self._pointer
+        return self.out[0]
 
     def __exit__(
         self,
@@ -228,6 +242,8 @@ class Handle:
 
     def __del__(self) -> None:
         self.close()
+        if self._free is not None and self._era == _era:
+            self._release()
 
 
 # ------------------------------------------------------------------------------------------ runtime
@@ -254,9 +270,10 @@ def _new_runtime(threads: int, isa: str | None) -> Handle:
     params = ffi.new("ingot_runtime_params *", lib.ingot_runtime_default_params())
     name = ffi.NULL if isa is None else ffi.new("char[]", utf8(isa))
     params.threads, params.isa, params.log = threads, name, lib.ingot_python_log
-    out = ffi.new("ingot_runtime **")
-    check(lib.ingot_runtime_new, params, out)
-    return Handle(out[0], lib.ingot_runtime_free, "runtime")
+    made = Handle(ffi.new("ingot_runtime **"), lib.ingot_runtime_free, "runtime")
+    with made:
+        check(lib.ingot_runtime_new, params, made.out)
+    return made
 
 
 @atexit.register

@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from numbers import Real
 from types import TracebackType
 from typing import Any, TypeAlias, TypedDict
@@ -162,11 +163,11 @@ class Request:
             native.prompt_logits = ffi.from_buffer("float[]", logits, require_writable=True)
             native.first_logits = len(tokens) - len(logits)
 
-        out = ffi.new("uint64_t *")
-        with engine as pointer:
-            check(lib.ingot_engine_submit, pointer, native, out)
-            # The third item is there to live as long as C may write to it.
-            self._handle = Handle((pointer, out[0], logits), _drop, "request", engine)
+        with engine as self._engine:  # which lives as long as the request does
+            drop = partial(lib.ingot_engine_drop, self._engine)
+            self._handle = Handle(ffi.new("uint64_t *"), drop, "request", engine, logits)
+            with self._handle:
+                check(lib.ingot_engine_submit, self._engine, native, self._handle.out)
         self._event = ffi.new("ingot_event *")
         self.stops = stops
 
@@ -175,8 +176,8 @@ class Request:
 
         One thread at a time: an event's text is valid until the next wait.
         """
-        with self._handle as (engine, number, _):
-            check(lib.ingot_engine_wait, engine, number, _WAIT_MS, self._event)
+        with self._handle as number:
+            check(lib.ingot_engine_wait, self._engine, number, _WAIT_MS, self._event)
             return self._read(self._event)
 
     def _read(self, event: Any) -> Event | None:
@@ -217,7 +218,8 @@ class Event:
 class Stream(Iterator[Chunk]):
     """The chunks of an answer as they come.
 
-    Closing it, leaving its ``with`` block or dropping it cancels the request at once.
+    Closing it, leaving its ``with`` block or dropping it cancels the request at once, and so does
+    an exception while the next chunk is waited for, such as Ctrl-C.
     """
 
     def __init__(
@@ -245,6 +247,11 @@ class Stream(Iterator[Chunk]):
             raise errors.StateError("another thread is reading this stream")
         try:
             return self._next()
+        except StopIteration:
+            raise
+        except BaseException:  # what was interrupted has lost a chunk: it must not go on
+            self.close()
+            raise
         finally:
             self._reading.release()
 
@@ -316,11 +323,6 @@ class Stream(Iterator[Chunk]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _drop(request: tuple[Any, int, object]) -> None:
-    engine, number, _ = request
-    lib.ingot_engine_drop(engine, number)
 
 
 def _stops(stop: str | Sequence[str]) -> list[str]:

@@ -149,11 +149,11 @@ class Model:
         params.vocab_only, params.pre = vocab_only, pre_name
         params.ignore_extra_tensors = ignore_extra_tensors
         shared = runtime(threads)
-        out = ffi.new("ingot_model **")
-        with shared as native, watched(progress) as (function, user):
+        self._model = Handle(ffi.new("ingot_model **"), lib.ingot_model_close, "model", shared)
+        with self._model, shared as native, watched(progress) as (function, user):
             name = path_bytes(self.path)
-            check_opening(name, lib.ingot_model_open, native, name, params, function, user, out)
-            self._model = Handle(out[0], lib.ingot_model_close, "model", shared)
+            args = (native, name, params, function, user, self._model.out)
+            check_opening(name, lib.ingot_model_open, *args)
         self.metadata = Metadata(self._model, lib.ingot_model_gguf)
         self.info = self._read_info()
 
@@ -236,8 +236,10 @@ class Model:
                 params = ffi.new("ingot_engine_params *", lib.ingot_engine_default_params())
                 params.n_ctx, params.kv_type, params.n_batch = self._engine_params
                 out = ffi.new("ingot_engine **")
-                check(lib.ingot_engine_new, model, params, out)
-                self._engine = Handle(out[0], lib.ingot_engine_free, "model", self._model)
+                made = Handle(out, lib.ingot_engine_free, "model", self._model)
+                with made:
+                    check(lib.ingot_engine_new, model, params, made.out)
+                self._engine = made
             return self._engine
 
     def logits(self, ids: Tokens, first: int = 0) -> npt.NDArray[np.float32]:

@@ -23,7 +23,7 @@ from ingot._lib import (
     watched,
 )
 from ingot._native import ffi, lib
-from ingot.gguf.types import dequantize, type_by_id
+from ingot.gguf.types import dequantize, type_by_id, type_by_name
 from ingot.gguf.values import Metadata, view
 
 _PLAIN = {
@@ -57,7 +57,7 @@ class Tensor:
         the bytes of a row. The array stays valid after the file was closed. If the file is cut off
         while it is mapped, the array's missing part reads as 0: ``Reader.check`` tells.
         """
-        kind = type_by_id(self._native.type)
+        kind = type_by_name(self.type)
         dtype = np.dtype(_PLAIN.get(kind.name, "u1"))
         shape = self.shape
         if kind.name not in _PLAIN:
@@ -173,7 +173,7 @@ class Reader:
 
 def _open(path: bytes, params: Any, report: Progress | None) -> Handle:
     shared = runtime()
-    out = ffi.new("ingot_gguf **")
-    with shared as native, watched(report) as (function, user):
-        check_opening(path, lib.ingot_gguf_open, native, path, params, function, user, out)
-        return Handle(out[0], lib.ingot_gguf_close, "GGUF file", shared)
+    made = Handle(ffi.new("ingot_gguf **"), lib.ingot_gguf_close, "GGUF file", shared)
+    with made, shared as native, watched(report) as (function, user):
+        check_opening(path, lib.ingot_gguf_open, native, path, params, function, user, made.out)
+    return made

@@ -45,9 +45,9 @@ class Writer:
         self._tensors: list[tuple[str, npt.NDArray[Any], str | None]] = []
         shared = runtime()
         out = ffi.new("ingot_gguf_writer **")
-        with shared as native:
+        self._writer = Handle(out, lib.ingot_gguf_writer_abort, "GGUF writer", shared)
+        with self._writer, shared as native:
             check(lib.ingot_gguf_writer_new, native, path_bytes(path), params, out)
-            self._writer = Handle(out[0], lib.ingot_gguf_writer_abort, "GGUF writer", shared)
 
     def add(self, key: str, value: object, type: str | None = None) -> None:  # noqa: A002
         """Adds a metadata entry: a number, bool, str or bytes, an array of those, or of arrays.
@@ -155,7 +155,8 @@ def _pieces(name: str, data: npt.NDArray[Any], encode_to: str | None) -> Iterato
     rows = data.reshape(-1, data.shape[-1])
     step = max(1, _PIECE_WEIGHTS // max(1, data.shape[-1]))
     for begin in range(0, len(rows), step):
-        piece = np.ascontiguousarray(rows[begin : begin + step])
+        piece = rows[begin : begin + step]
+        piece = np.ascontiguousarray(piece, piece.dtype.newbyteorder("<"))
         try:
             yield piece if encode_to is None else quantize(piece, encode_to)
         except errors.ArgumentError as e:

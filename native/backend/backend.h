@@ -15,7 +15,7 @@
 
 // Checked both ways: a table made for another version is refused by backend_open, and a backend refuses
 // params of another version.
-enum { BACKEND_VERSION = 1 };
+enum { BACKEND_VERSION = 2 };
 
 typedef struct backend_ops backend_ops;
 
@@ -64,19 +64,46 @@ typedef struct backend_batch {
     int32_t n_tokens;
     const int32_t *tokens;       // [n_tokens] ids
     const int32_t *positions;    // [n_tokens] position in their sequence
-    const int32_t *seqs;         // [n_tokens] index into `pages`
+    const int32_t *seqs;         // [n_tokens] index into `pages` and `ends`
     const int32_t *const *pages; // per sequence: page of positions 0.., page_tokens.., ...
+    const int32_t *ends;         // per sequence: positions stored once the batch has run
 } backend_batch;
 
+typedef enum norm_kind {
+    NORM_RMS = 0,
+    NORM_LAYER,
+} norm_kind;
+
+// A norm over groups of `group` neighbours: the whole width, or a head.
+typedef struct backend_norm {
+    norm_kind kind;
+    float eps;
+    int64_t group;                // 0: there is no norm here
+    const backend_weight *weight; // [group], or one after the other for each group; NULL: ones
+    const backend_weight *bias;   // the same; NULL: zeros
+} backend_norm;
+
+// Of feed-forward blocks; what each computes stands in kernels/kernels.h.
+typedef enum activation {
+    ACTIVATION_SILU = 0,
+    ACTIVATION_GELU,     // by tanh
+    ACTIVATION_GELU_ERF, // by the error function
+    ACTIVATION_RELU_SQUARED,
+    ACTIVATION_TANH,
+    ACTIVATION_SWIGLU_OAI,
+} activation;
+
 typedef enum rope_kind {
-    ROPE_NORM = 0, // rotates neighbours (2i, 2i + 1)
-    ROPE_NEOX,     // rotates halves (i, i + n / 2)
+    ROPE_NONE = 0,
+    ROPE_NORM, // rotates neighbours (2i, 2i + 1)
+    ROPE_NEOX, // rotates halves (i, i + n / 2)
 } rope_kind;
 
 typedef enum router_kind {
     ROUTER_NONE = 0,
     ROUTER_SOFTMAX,     // softmax over all experts, the best `n_used` keep their share
     ROUTER_SOFTMAX_TOP, // the same, shares divided by their sum (equal to a softmax over the best)
+    ROUTER_SIGMOID,     // the best by logit, each with its sigmoid
 } router_kind;
 
 // One product of several that share an input: out = x * weight^T + bias.
@@ -86,11 +113,28 @@ typedef struct backend_product {
     backend_buffer *out;
 } backend_product;
 
+// Which positions a query sees of those that its sequence has.
+typedef enum window_kind {
+    WINDOW_NONE = 0,
+    WINDOW_SLIDING, // the last `window`, its own included; if not causal, those at most window / 2 away
+    WINDOW_CHUNK,   // those of its own chunk of `window`
+} window_kind;
+
 typedef struct attend_args {
     int32_t layer;
     int32_t n_head;
     int32_t n_head_kv;
-    float scale;
+    float scale;    // of the products
+    float soft_cap; // of the scores; 0: none
+    bool causal;    // nothing behind the query's own position
+    window_kind window_kind;
+    int32_t window;
+    float alibi; // largest bias of ALiBi (Press et al. 2022, "Train Short, Test Long"); 0: none
+    // Scores of a query at `position` are multiplied by 1 + temperature * log(1 + floor((position + offset) /
+    // length)).
+    float temperature;
+    int32_t temperature_length, temperature_offset;
+    const backend_weight *sinks; // [n_head]: a score of each head that takes its share of attention; or NULL
 } attend_args;
 
 struct backend_ops {
@@ -123,15 +167,16 @@ struct backend_ops {
     ingot_status (*read)(backend *b, const backend_buffer *buffer, int64_t first, int64_t n, float *out,
                          ingot_error *err);
 
-    // out[t] = row tokens[t] of `table`
-    void (*embed)(backend *b, const backend_weight *table, const backend_batch *batch, backend_buffer *out);
+    // out[t] = row ids[t] of `table`; `ids` NULL: row 0 for all
+    void (*embed)(backend *b, const backend_weight *table, const int32_t *ids, int64_t n_tokens,
+                  backend_buffer *out);
 
     // out[i] = x[rows[i]] for i < n
     void (*gather)(backend *b, const backend_buffer *x, const int32_t *rows, int64_t n, backend_buffer *out);
 
-    // RMS norm over groups of `group` neighbours (the whole width, or a head); x may be out.
-    void (*rms_norm)(backend *b, const backend_buffer *x, const backend_weight *w, float eps, int64_t group,
-                     int64_t n_tokens, backend_buffer *out);
+    // x may be out.
+    void (*norm)(backend *b, const backend_buffer *x, const backend_norm *norm, int64_t n_tokens,
+                 backend_buffer *out);
 
     void (*multiply)(backend *b, const backend_buffer *x, int64_t n_tokens, const backend_product *products,
                      int32_t n_products);
@@ -139,11 +184,21 @@ struct backend_ops {
     // x = 0
     void (*clear)(backend *b, backend_buffer *x, int64_t n_tokens);
 
-    // y += x
-    void (*add)(backend *b, const backend_buffer *x, int64_t n_tokens, backend_buffer *y);
+    // y += scale * x
+    void (*add)(backend *b, const backend_buffer *x, float scale, int64_t n_tokens, backend_buffer *y);
 
-    // gate = silu(gate) * up, over the first `n_rows` rows
-    void (*swiglu)(backend *b, backend_buffer *gate, const backend_buffer *up, int64_t n_rows);
+    // x *= scale
+    void (*scale)(backend *b, backend_buffer *x, float scale, int64_t n_tokens);
+
+    // x = cap * tanh(x / cap)
+    void (*soft_cap)(backend *b, backend_buffer *x, float cap, int64_t n_tokens);
+
+    // x is kept within -limit and limit.
+    void (*clamp)(backend *b, backend_buffer *x, float limit, int64_t n_tokens);
+
+    // x = activation(x) * up over the first `n_rows` rows; `up` NULL: ones
+    void (*activate)(backend *b, activation kind, backend_buffer *x, const backend_buffer *up,
+                     int64_t n_rows);
 
     // table[t] = cos and sin of position * freqs[i], both times `magnitude`, for i < n_freqs: width 2 *
     // n_freqs
@@ -158,25 +213,28 @@ struct backend_ops {
     void (*kv_store)(backend *b, backend_kv *kv, int32_t layer, int32_t n_head_kv, const backend_buffer *k,
                      const backend_buffer *v, const backend_batch *batch);
 
-    // Causal attention of queries [n_head][k_dim] over the pages; out is [n_head][v_dim].
+    // Attention of queries [n_head][k_dim] over the pages; out is [n_head][v_dim].
     void (*attend)(backend *b, const backend_kv *kv, const attend_args *args, const backend_buffer *q,
                    const backend_batch *batch, backend_buffer *out);
 
-    // Chooses `n_used` experts for each token from router logits [n_expert], which are overwritten. Equal
-    // logits go to the lower number.
+    // Chooses `n_used` experts for each token from router logits [n_expert], which are overwritten; shares
+    // are multiplied by `scale`. Equal logits go to the lower number.
     void (*route)(backend *b, backend_buffer *logits, router_kind kind, float scale, int64_t n_tokens,
                   backend_routing *routing);
 
     // out[t][j] = x[t] (or, `per_choice`, x[t][j]) times the matrix of token t's j-th expert in each
-    // product's weight, j < n_used: buffers of max_tokens * n_used rows. The tokens are those of the last
-    // route. Biases aren't used.
+    // product's weight, j < n_used, plus that expert's bias: buffers of max_tokens * n_used rows. The tokens
+    // are those of the last route.
     void (*multiply_experts)(backend *b, const backend_buffer *x, bool per_choice,
                              const backend_routing *routing, const backend_product *products,
                              int32_t n_products);
 
-    // y[t] += sum over j of share[t][j] * x[t][j], best expert first
-    void (*add_experts)(backend *b, const backend_buffer *x, const backend_routing *routing, int64_t n_tokens,
-                        backend_buffer *y);
+    // x[t][j] *= share[t][j]
+    void (*weigh_experts)(backend *b, const backend_routing *routing, int64_t n_tokens, backend_buffer *x);
+
+    // y[t] += sum over j of share[t][j] * x[t][j] (not `weighted`: of x[t][j]), best expert first
+    void (*add_experts)(backend *b, const backend_buffer *x, const backend_routing *routing, bool weighted,
+                        int64_t n_tokens, backend_buffer *y);
 
     // x[t] *= sigmoid(gate[t][0])
     void (*gate)(backend *b, backend_buffer *x, const backend_buffer *gate, int64_t n_tokens);

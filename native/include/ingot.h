@@ -286,6 +286,15 @@ INGOT_API void ingot_model_close(ingot_model *model);
 // The file that the model was read from, borrowed.
 INGOT_API const ingot_gguf *ingot_model_gguf(const ingot_model *model);
 
+// How a text's vectors become its embedding.
+typedef enum ingot_pooling {
+    INGOT_POOLING_NONE = 0, // a vector for each token
+    INGOT_POOLING_MEAN,
+    INGOT_POOLING_CLS,  // the first token's vector
+    INGOT_POOLING_LAST, // the last token's
+    INGOT_POOLING_RANK, // scores of the whole text by the file's classifier
+} ingot_pooling;
+
 typedef struct ingot_model_info {
     char architecture[32];
     int32_t n_vocab;
@@ -297,6 +306,9 @@ typedef struct ingot_model_info {
     uint64_t n_params; // weights
     uint64_t weight_bytes;
     uint64_t kv_bytes_per_token_f16; // what a token of context takes with F16 pages
+    bool generates;                  // gives logits; an encoder gives embeddings alone
+    ingot_pooling pooling;           // the file's own, else last (mean, if the whole text is seen at once)
+    int32_t n_label;                 // scores of the classifier, 0: there is none
 } ingot_model_info;
 
 INGOT_API void ingot_model_get_info(const ingot_model *model, ingot_model_info *out);
@@ -399,10 +411,22 @@ typedef struct ingot_logit_bias {
     float bias; // added to the logit; -INFINITY bans
 } ingot_logit_bias;
 
+// What is wanted of the logits after each token of a prompt from index `first` on (n = n_tokens - first
+// rows). Every pointer may be NULL; the memory is borrowed until the request's last event. Rows are taken as
+// they are computed, a few at a time: nothing of the size tokens x vocabulary is made but `logits`.
+typedef struct ingot_prompt_rows {
+    int32_t first;
+    float *logits;   // [n, n_vocab]
+    float *logprobs; // [n - 1]: natural logarithm of the probability of the token that follows in the prompt
+    int32_t n_top;   // how many of the most probable tokens
+    int32_t *top_tokens; // [n, n_top], most probable first, equal ones by number
+    float *top_logprobs; // [n, n_top]
+} ingot_prompt_rows;
+
 typedef struct ingot_request {
     const int32_t *tokens; // the prompt: [n_tokens], copied
     size_t n_tokens;       // at least 1
-    int32_t max_tokens;    // to generate; -1: as many as the context holds; 0: none (for prompt_logits)
+    int32_t max_tokens;    // to generate; -1: as many as the context holds; 0: none
     uint64_t seed;
     const double
         *sampling; // [n_sampling] values in the order of ingot_sampler_param_at; NULL: defaults. Copied
@@ -413,10 +437,12 @@ typedef struct ingot_request {
     size_t n_stop;
     bool ignore_eos; // never sample a token that ends generation
     bool special;    // show the names of control tokens in the events' text
-    float
-        *prompt_logits; // [n_tokens, n_vocab] to be filled, or NULL. Borrowed until the request's last event
-    int32_t
-        first_logits; // rows before this one aren't computed: prompt_logits is [n_tokens - first, n_vocab]
+    ingot_prompt_rows rows;
+    // Not NULL: the request is for an embedding, with max_tokens 0. Filled with [n_tokens, n_embd] (pooling
+    // none), [n_label] (rank) or [n_embd] numbers, not normalised; borrowed until the request's last event.
+    // Waiting requests of this kind are computed together.
+    float *embedding;
+    ingot_pooling pooling;
 } ingot_request;
 
 INGOT_API ingot_request ingot_request_default(void);
@@ -472,7 +498,7 @@ INGOT_API void ingot_engine_cancel(ingot_engine *engine, uint64_t id);
 
 // Ends the life of a request: every one that was submitted must be dropped once. One that is still running is
 // cancelled; its unread events are lost. Returns when nothing that it borrowed is in use any more (at once,
-// if it has no prompt_logits). Dropping one that is gone does nothing.
+// if it fills nothing of the caller's). Dropping one that is gone does nothing.
 INGOT_API void ingot_engine_drop(ingot_engine *engine, uint64_t id);
 
 #ifdef __cplusplus

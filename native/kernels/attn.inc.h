@@ -25,11 +25,15 @@ static inline __attribute__((always_inline)) float attn_score(const float *q, co
 static inline __attribute__((always_inline)) void attend_typed(attn_state *state, const float *q,
                                                                const void *k, const void *v, bool half,
                                                                int64_t n, int64_t k_dim, int64_t v_dim,
-                                                               float scale) {
+                                                               const attn_scores *s) {
     float score[KERNELS_MAX_PAGE];
     float max = state->max;
     for (int64_t p = 0; p < n; p++) {
-        score[p] = attn_score(q, k, p * k_dim, half, k_dim) * scale;
+        score[p] = attn_score(q, k, p * k_dim, half, k_dim) * s->scale;
+        if (s->soft_cap > 0.0f)
+            score[p] = s->soft_cap * tanhf(score[p] / s->soft_cap);
+        if (s->bias)
+            score[p] += s->bias[p];
         max = score[p] > max ? score[p] : max;
     }
     float rescale = expf(state->max - max);
@@ -55,9 +59,9 @@ static inline __attribute__((always_inline)) void attend_typed(attn_state *state
 }
 
 static void attend(attn_state *state, const float *q, const void *k, const void *v, bool half, int64_t n,
-                   int64_t k_dim, int64_t v_dim, float scale) {
+                   int64_t k_dim, int64_t v_dim, const attn_scores *scores) {
     if (half)
-        attend_typed(state, q, k, v, true, n, k_dim, v_dim, scale);
+        attend_typed(state, q, k, v, true, n, k_dim, v_dim, scores);
     else
-        attend_typed(state, q, k, v, false, n, k_dim, v_dim, scale);
+        attend_typed(state, q, k, v, false, n, k_dim, v_dim, scores);
 }

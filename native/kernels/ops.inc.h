@@ -8,9 +8,59 @@ static void rms_norm(const float *x, const float *w, float eps, int64_t n, float
         out[i] = w ? x[i] * scale * w[i] : x[i] * scale;
 }
 
-static void swiglu(const float *gate, const float *up, int64_t n, float *out) {
+// The mean first, then the squares of what is left of it: no cancellation when the mean is large.
+static void layer_norm(const float *x, const float *w, const float *b, float eps, int64_t n, float *out) {
+    double sum = 0.0, squares = 0.0;
     for (int64_t i = 0; i < n; i++)
-        out[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+        sum += (double)x[i];
+    float mean = (float)(sum / (double)n);
+    for (int64_t i = 0; i < n; i++) {
+        double left = (double)x[i] - (double)mean;
+        squares += left * left;
+    }
+    float scale = 1.0f / sqrtf((float)(squares / (double)n) + eps);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (x[i] - mean) * scale * (w ? w[i] : 1.0f) + (b ? b[i] : 0.0f);
+}
+
+static inline float silu_of(float x) {
+    return x / (1.0f + expf(-x));
+}
+
+// Hendrycks and Gimpel 2016, "Gaussian Error Linear Units": the common approximation, and the thing itself.
+static inline float gelu_of(float x) {
+    return 0.5f * x * (1.0f + tanhf(0.7978845608028654f * (x + 0.044715f * x * x * x)));
+}
+
+static inline float gelu_erf_of(float x) {
+    return 0.5f * x * (1.0f + erff(x * 0.7071067811865476f));
+}
+
+// So et al. 2021, "Primer".
+static inline float relu_squared_of(float x) {
+    return x > 0.0f ? x * x : 0.0f;
+}
+
+#define ACTIVATION(name, f)                                                                                  \
+    static void name(const float *x, const float *up, int64_t n, float *out) {                               \
+        for (int64_t i = 0; i < n; i++)                                                                      \
+            out[i] = up ? f(x[i]) * up[i] : f(x[i]);                                                         \
+    }
+ACTIVATION(silu, silu_of)
+ACTIVATION(gelu, gelu_of)
+ACTIVATION(gelu_erf, gelu_erf_of)
+ACTIVATION(relu_squared, relu_squared_of)
+ACTIVATION(tanh_all, tanhf)
+#undef ACTIVATION
+
+// As OpenAI's gpt-oss defines it (Agarwal et al. 2025, "gpt-oss-120b & gpt-oss-20b Model Card").
+static void swiglu_oai(const float *x, const float *up, int64_t n, float *out) {
+    const float limit = 7.0f;
+    for (int64_t i = 0; i < n; i++) {
+        float g = x[i] < limit ? x[i] : limit;
+        float u = up[i] < -limit ? -limit : up[i] < limit ? up[i] : limit;
+        out[i] = g / (1.0f + expf(-1.702f * g)) * (u + 1.0f);
+    }
 }
 
 static void axpy(float a, const float *x, int64_t n, float *y) {

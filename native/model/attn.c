@@ -1,25 +1,45 @@
-// Self-attention with grouped heads, optional norms per head, and rotary positions.
+// Self-attention with grouped heads, optional norms of heads, and rotary positions.
 #include "model/blocks.h"
 
-void attention_block(forward *f, int32_t layer, const backend_batch *tokens, backend_kv *kv) {
+static void clamp(forward *f, int64_t n_tokens) {
+    const backend_ops *ops = f->device->ops;
+    const float limit = f->plan->qkv_limit;
+    ops->clamp(f->device, f->q, limit, n_tokens);
+    ops->clamp(f->device, f->k, limit, n_tokens);
+    ops->clamp(f->device, f->v, limit, n_tokens);
+}
+
+static void norm_heads(forward *f, const plan_layer *l, int64_t n_tokens) {
+    const backend_ops *ops = f->device->ops;
+    if (l->q_norm.group > 0)
+        ops->norm(f->device, f->q, &l->q_norm, n_tokens, f->q);
+    if (l->k_norm.group > 0)
+        ops->norm(f->device, f->k, &l->k_norm, n_tokens, f->k);
+}
+
+void attention_block(forward *f, const plan_layer *l, const backend_buffer *in, const backend_batch *tokens,
+                     backend_kv *kv) {
     const backend_ops *ops = f->device->ops;
     const plan *p = f->plan;
-    const plan_layer *l = &p->layers[layer];
+    const int64_t n = tokens->n_tokens;
     backend_product qkv[3] = {
         {l->q.weight, l->q.bias, f->q},
         {l->k.weight, l->k.bias, f->k},
         {l->v.weight, l->v.bias, f->v},
     };
-    ops->multiply(f->device, f->normed, tokens->n_tokens, qkv, 3);
-    if (l->q_norm) {
-        ops->rms_norm(f->device, f->q, l->q_norm, p->norm_eps, p->k_dim, tokens->n_tokens, f->q);
-        ops->rms_norm(f->device, f->k, l->k_norm, p->norm_eps, p->k_dim, tokens->n_tokens, f->k);
+    ops->multiply(f->device, in, n, qkv, 3);
+    if (p->qkv_limit > 0.0f)
+        clamp(f, n);
+    norm_heads(f, l, n);
+    if (l->rope >= 0) {
+        ops->rope(f->device, f->q, f->rope[l->rope], p->rope_kind, p->n_head, tokens);
+        ops->rope(f->device, f->k, f->rope[l->rope], p->rope_kind, p->n_head_kv, tokens);
     }
-    ops->rope(f->device, f->q, f->rope, p->rope.kind, p->n_head, tokens);
-    ops->rope(f->device, f->k, f->rope, p->rope.kind, p->n_head_kv, tokens);
-    ops->kv_store(f->device, kv, layer, p->n_head_kv, f->k, f->v, tokens);
-    attend_args args = {layer, p->n_head, p->n_head_kv, p->attn_scale};
-    ops->attend(f->device, kv, &args, f->q, tokens, f->heads);
-    ops->multiply(f->device, f->heads, tokens->n_tokens, &(backend_product){l->o.weight, l->o.bias, f->block},
-                  1);
+    if (l->qk_unit.group > 0) {
+        ops->norm(f->device, f->q, &l->qk_unit, n, f->q);
+        ops->norm(f->device, f->k, &l->qk_unit, n, f->k);
+    }
+    ops->kv_store(f->device, kv, l->attend.layer, p->n_head_kv, f->k, f->v, tokens);
+    ops->attend(f->device, kv, &l->attend, f->q, tokens, f->heads);
+    ops->multiply(f->device, f->heads, n, &(backend_product){l->o.weight, l->o.bias, f->block}, 1);
 }

@@ -23,12 +23,49 @@ static ingot_status bind_shapes(binder *b) {
     if (p->k_dim == 0 || p->v_dim == 0)
         return fail(b->err, INGOT_ERR_FORMAT, "%s: %d heads are more than the embedding's width, %d",
                     gguf_name(b->gguf), p->n_head, p->n_embd);
-    p->norm_eps = 1e-5f;
-    TRY(binder_positive(b, "attention.layer_norm_rms_epsilon", true, &p->norm_eps));
-    p->attn_scale = 1.0f / sqrtf((float)p->k_dim);
-    TRY(binder_positive(b, "attention.scale", false, &p->attn_scale));
     TRY(binder_same_u32(b, "feed_forward_length", false, 1, 1u << 24, &p->n_ff));
+    b->norm_eps = 1e-5f;
+    return binder_positive(
+        b, b->row->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon",
+        true, &b->norm_eps);
+}
+
+// The numbers that activations, scores and logits are multiplied with or bounded by.
+static ingot_status bind_scales(binder *b) {
+    plan *p = b->plan;
+    const arch *row = b->row;
+    p->activation = row->activation;
+    p->parallel = row->parallel;
+    p->causal = !row->encoder;
+    p->embedding_scale = row->scaled_embedding ? sqrtf((float)p->n_embd) : 1.0f;
+    p->residual_scale = p->logit_scale = 1.0f;
+    TRY(binder_bool(b, "use_parallel_residual", &p->parallel));
+    TRY(binder_bool(b, "attention.causal", &p->causal));
+    TRY(binder_positive(b, "embedding_scale", false, &p->embedding_scale));
+    TRY(binder_positive(b, "residual_scale", false, &p->residual_scale));
+    TRY(binder_option(b, "attention.clamp_kqv", &p->qkv_limit));
+    TRY(binder_option(b, "final_logit_softcapping", &p->logit_cap));
+    if (row->logit_scale == LOGITS_AS_THEY_ARE)
+        return INGOT_OK;
+    TRY(binder_positive(b, "logit_scale", true, &p->logit_scale));
+    if (row->logit_scale == LOGITS_OVER)
+        p->logit_scale = 1.0f / p->logit_scale;
     return INGOT_OK;
+}
+
+// What is the same for attention in all layers.
+static ingot_status bind_attend(binder *b, attend_args *out) {
+    const plan *p = b->plan;
+    float divided =
+        p->n_layer == b->row->wide_scale_layers ? (float)p->n_embd / (float)p->n_head : (float)p->k_dim;
+    *out = (attend_args){.n_head = p->n_head,
+                         .n_head_kv = p->n_head_kv,
+                         .scale = 1.0f / sqrtf(divided),
+                         .causal = p->causal,
+                         .alibi = b->row->alibi};
+    TRY(binder_positive(b, "attention.scale", false, &out->scale));
+    TRY(binder_option(b, "attn_logit_softcapping", &out->soft_cap));
+    return binder_option(b, "attention.max_alibi_bias", &out->alibi);
 }
 
 static ingot_status bind_expert_shapes(binder *b) {
@@ -48,64 +85,61 @@ static ingot_status bind_expert_shapes(binder *b) {
     if (p->router == ROUTER_NONE)
         return fail(b->err, INGOT_ERR_UNSUPPORTED, "%s: key '%s' is %d, but architecture '%s' has no experts",
                     gguf_name(b->gguf), binder_key(b, "expert_count", key), p->n_expert, b->row->name);
+    p->weigh_input = p->router == ROUTER_SIGMOID;
     bool normalise = p->router == ROUTER_SOFTMAX_TOP;
     TRY(gguf_get_bool(b->gguf, binder_key(b, "expert_weights_norm", key), false, &normalise, b->err));
-    p->router = normalise ? ROUTER_SOFTMAX_TOP : ROUTER_SOFTMAX;
+    if (p->router != ROUTER_SIGMOID)
+        p->router = normalise ? ROUTER_SOFTMAX_TOP : ROUTER_SOFTMAX;
     p->router_scale = 1.0f;
     return binder_positive(b, "expert_weights_scale", false, &p->router_scale);
 }
 
-static ingot_status bind_attention(binder *b, int32_t i, plan_layer *layer) {
-    const plan *p = b->plan;
-    int64_t q_width = (int64_t)p->n_head * p->k_dim, k_width = (int64_t)p->n_head_kv * p->k_dim;
-    int64_t v_width = (int64_t)p->n_head_kv * p->v_dim, o_width = (int64_t)p->n_head * p->v_dim;
-    TRY(binder_layer_vector(b, i, "attn_norm", true, p->n_embd, &layer->attn_norm));
-    TRY(binder_linear(b, i, "attn_q", true, p->n_embd, q_width, &layer->q));
-    TRY(binder_linear(b, i, "attn_k", true, p->n_embd, k_width, &layer->k));
-    TRY(binder_linear(b, i, "attn_v", true, p->n_embd, v_width, &layer->v));
-    TRY(binder_linear(b, i, "attn_output", true, o_width, p->n_embd, &layer->o));
-    bool norms = binder_has_layer(b, i, "attn_q_norm") || binder_has_layer(b, i, "attn_k_norm");
-    TRY(binder_layer_vector(b, i, "attn_q_norm", norms, p->k_dim, &layer->q_norm));
-    return binder_layer_vector(b, i, "attn_k_norm", norms, p->k_dim, &layer->k_norm);
-}
-
-// All three weights, or, unless `required`, none.
-static ingot_status bind_swiglu(binder *b, int32_t i, const char *const names[3], bool required, int64_t n_ff,
-                                swiglu_weights *out) {
-    int64_t n_embd = b->plan->n_embd;
-    for (int k = 0; k < 3; k++)
-        required = required || binder_has_layer(b, i, names[k]);
-    TRY(binder_linear(b, i, names[0], required, n_embd, n_ff, &out->gate));
-    TRY(binder_linear(b, i, names[1], required, n_embd, n_ff, &out->up));
-    return binder_linear(b, i, names[2], required, n_ff, n_embd, &out->down);
-}
-
-static ingot_status bind_experts(binder *b, int32_t i, experts_weights *out) {
-    static const char *const shared[3] = {"ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp"};
-    const plan *p = b->plan;
-    TRY(binder_experts(b, i, "ffn_gate_inp", p->n_embd, p->n_expert, 1, &out->router));
-    TRY(binder_experts(b, i, "ffn_gate_exps", p->n_embd, p->n_ff_expert, p->n_expert, &out->gate));
-    TRY(binder_experts(b, i, "ffn_up_exps", p->n_embd, p->n_ff_expert, p->n_expert, &out->up));
-    TRY(binder_experts(b, i, "ffn_down_exps", p->n_ff_expert, p->n_embd, p->n_expert, &out->down));
-    TRY(bind_swiglu(b, i, shared, false, p->n_ff_shared, &out->shared));
-    if (!out->shared.up.weight || !binder_has_layer(b, i, "ffn_gate_inp_shexp"))
-        return INGOT_OK;
-    return binder_experts(b, i, "ffn_gate_inp_shexp", p->n_embd, 1, 1, &out->shared_gate);
-}
-
-static ingot_status bind_layer(binder *b, int32_t i, plan_layer *layer) {
-    static const char *const dense[3] = {"ffn_gate", "ffn_up", "ffn_down"};
-    TRY(bind_attention(b, i, layer));
-    TRY(binder_layer_vector(b, i, "ffn_norm", true, b->plan->n_embd, &layer->ffn_norm));
-    layer->ffn = b->plan->n_expert > 0 ? FFN_EXPERTS : FFN_SWIGLU;
-    if (layer->ffn == FFN_EXPERTS)
-        return bind_experts(b, i, &layer->experts);
-    if (b->plan->n_ff == 0) {
-        char key[BINDER_NAME];
-        return fail(b->err, INGOT_ERR_FORMAT, "%s: key '%s' is missing", gguf_name(b->gguf),
-                    binder_key(b, "feed_forward_length", key));
+static ingot_status bind_embedding(binder *b, int32_t n_vocab, bool learned_positions) {
+    plan *p = b->plan;
+    linear table;
+    int64_t rows = binder_rows(b, NO_LAYER, "token_embd");
+    if (rows > 0 && (rows > (1 << 24) || rows < n_vocab))
+        return fail(b->err, INGOT_ERR_FORMAT, "%s: tensor 'token_embd.weight' has %lld rows for %d tokens",
+                    gguf_name(b->gguf), (long long)rows, n_vocab);
+    p->n_vocab = (int32_t)rows;
+    TRY(binder_linear(b, NO_LAYER, "token_embd", true, p->n_embd, p->n_vocab, 1, &table));
+    p->embedding = table.weight;
+    if (learned_positions) {
+        TRY(binder_linear(b, NO_LAYER, "position_embd", true, p->n_embd, p->n_ctx_train, 1, &table));
+        p->positions = table.weight;
     }
-    return bind_swiglu(b, i, dense, true, b->plan->n_ff, &layer->dense);
+    rows = binder_rows(b, NO_LAYER, "token_types");
+    TRY(binder_linear(b, NO_LAYER, "token_types", false, p->n_embd, rows, 1, &table));
+    p->token_types = table.weight;
+    return b->row->embedding_norm
+               ? binder_norm(b, NO_LAYER, "token_embd_norm", true, p->n_embd, 1, &p->embedding_norm)
+               : INGOT_OK;
+}
+
+// The key's numbers are those of ingot_pooling.
+static ingot_status bind_pooling(binder *b) {
+    plan *p = b->plan;
+    int32_t kind = p->causal ? INGOT_POOLING_LAST : INGOT_POOLING_MEAN;
+    TRY(binder_u32(b, "pooling_type", false, INGOT_POOLING_NONE, INGOT_POOLING_RANK, &kind));
+    p->pooling = (ingot_pooling)kind;
+    TRY(binder_linear(b, NO_LAYER, "cls", false, p->n_embd, p->n_embd, 1, &p->classifier));
+    int64_t n_label = binder_rows(b, NO_LAYER, "cls.output");
+    TRY(binder_linear(b, NO_LAYER, "cls.output", false, p->n_embd, n_label, 1, &p->scores));
+    p->n_label = p->scores.weight ? (int32_t)n_label : 0;
+    return INGOT_OK;
+}
+
+static ingot_status bind_output(binder *b) {
+    plan *p = b->plan;
+    if (b->row->norms != NORMS_SUM)
+        TRY(binder_norm(b, NO_LAYER, "output_norm", true, p->n_embd, 1, &p->out_norm));
+    TRY(bind_pooling(b));
+    if (b->row->encoder)
+        return INGOT_OK;
+    TRY(binder_linear(b, NO_LAYER, "output", false, p->n_embd, p->n_vocab, 1, &p->head));
+    if (!p->head.weight)
+        p->head.weight = p->embedding;
+    return INGOT_OK;
 }
 
 static ingot_status bind_all(binder *b, int32_t n_vocab, bool ignore_extra) {
@@ -115,28 +149,24 @@ static ingot_status bind_all(binder *b, int32_t n_vocab, bool ignore_extra) {
     ingot_status status = arch_find(name, &b->row, b->err);
     if (status != INGOT_OK)
         return fail_prefix(b->err, status, "%s", gguf_name(b->gguf));
+    attend_args attend;
     TRY(bind_shapes(b));
+    TRY(bind_scales(b));
     TRY(bind_expert_shapes(b));
     TRY(binder_rope(b));
-
-    const ingot_gguf_tensor *embedding = ingot_gguf_find_tensor(b->gguf, "token_embd.weight");
-    uint64_t rows = embedding ? embedding->shape[1] : 0;
-    if (embedding && (rows > (1u << 24) || rows < (uint64_t)n_vocab))
-        return fail(b->err, INGOT_ERR_FORMAT, "%s: tensor 'token_embd.weight' has %llu rows for %d tokens",
-                    gguf_name(b->gguf), (unsigned long long)rows, n_vocab);
-    p->n_vocab = (int32_t)rows;
-    TRY(binder_matrix(b, "token_embd.weight", true, p->n_embd, p->n_vocab, 1, &p->embedding));
-    TRY(binder_vector(b, "output_norm.weight", true, p->n_embd, &p->out_norm));
-    TRY(binder_matrix(b, "output.weight", false, p->n_embd, p->n_vocab, 1, &p->head.weight));
-    TRY(binder_vector(b, "output.bias", false, p->n_vocab, &p->head.bias));
-    if (!p->head.weight)
-        p->head.weight = p->embedding;
+    TRY(bind_attend(b, &attend));
+    TRY(bind_embedding(b, n_vocab, p->rope_kind == ROPE_NONE && attend.alibi == 0.0f));
+    TRY(bind_output(b));
 
     p->layers = mem_alloc(b->mem, (size_t)p->n_layer, sizeof *p->layers);
     if (!p->layers)
         return fail_memory(b->err, (uint64_t)p->n_layer * sizeof *p->layers, "the layers");
-    for (int32_t i = 0; i < p->n_layer; i++)
-        TRY(bind_layer(b, i, &p->layers[i]));
+    for (int32_t i = 0; i < p->n_layer; i++) {
+        p->layers[i].attend = attend;
+        p->layers[i].attend.layer = i;
+        TRY(binder_layer(b, i, &p->layers[i]));
+    }
+    TRY(binder_windows(b));
     return ignore_extra ? INGOT_OK : binder_all_claimed(b);
 }
 
@@ -159,7 +189,9 @@ void plan_free(plan *p, backend *device, const ingot_allocator *mem) {
         device->ops->weight_free(device, p->weights[i]);
     mem_free(mem, p->weights);
     mem_free(mem, p->layers);
-    mem_free(mem, p->rope.freqs);
-    mem_free(mem, p->rope.freqs_long);
+    for (int32_t i = 0; i < PLAN_ROPES; i++) {
+        mem_free(mem, p->ropes[i].freqs);
+        mem_free(mem, p->ropes[i].freqs_long);
+    }
     *p = (plan){0};
 }

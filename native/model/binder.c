@@ -29,6 +29,20 @@ ingot_status binder_positive(const binder *b, const char *suffix, bool required,
                 gguf_name(b->gguf), key, (double)*out);
 }
 
+ingot_status binder_option(const binder *b, const char *suffix, float *out) {
+    char key[BINDER_NAME];
+    TRY(gguf_get_f32(b->gguf, binder_key(b, suffix, key), false, out, b->err));
+    if (isfinite(*out) && *out >= 0.0f)
+        return INGOT_OK;
+    return fail(b->err, INGOT_ERR_FORMAT, "%s: key '%s' is %g, expected a finite number, 0 for none",
+                gguf_name(b->gguf), key, (double)*out);
+}
+
+ingot_status binder_bool(const binder *b, const char *suffix, bool *out) {
+    char key[BINDER_NAME];
+    return gguf_get_bool(b->gguf, binder_key(b, suffix, key), false, out, b->err);
+}
+
 ingot_status binder_same_u32(const binder *b, const char *suffix, bool required, uint32_t min, uint32_t max,
                              int32_t *out) {
     char key[BINDER_NAME];
@@ -53,6 +67,33 @@ ingot_status binder_same_u32(const binder *b, const char *suffix, bool required,
     return status;
 }
 
+static const char *tensor_name(int32_t layer, const char *part, const char *kind, char *buffer) {
+    if (layer == NO_LAYER)
+        snprintf(buffer, BINDER_NAME, "%s.%s", part, kind);
+    else
+        snprintf(buffer, BINDER_NAME, "blk.%d.%s.%s", layer, part, kind);
+    return buffer;
+}
+
+static const ingot_gguf_tensor *find(const binder *b, int32_t layer, const char *part) {
+    char name[BINDER_NAME];
+    return ingot_gguf_find_tensor(b->gguf, tensor_name(layer, part, "weight", name));
+}
+
+bool binder_has(const binder *b, int32_t layer, const char *part) {
+    return find(b, layer, part) != NULL;
+}
+
+int64_t binder_rows(const binder *b, int32_t layer, const char *part) {
+    const ingot_gguf_tensor *t = find(b, layer, part);
+    return t && t->shape[1] <= INT32_MAX ? (int64_t)t->shape[1] : 0;
+}
+
+static bool has_shape(const ingot_gguf_tensor *t, int64_t d0, int64_t d1, int64_t d2) {
+    return t->shape[0] == (uint64_t)d0 && t->shape[1] == (uint64_t)d1 && t->shape[2] == (uint64_t)d2 &&
+           t->shape[3] == 1;
+}
+
 // Claims the tensor called `name`, if it has this shape (trailing dimensions 1).
 static ingot_status claim(binder *b, const char *name, bool required, int64_t d0, int64_t d1, int64_t d2,
                           const ingot_gguf_tensor **out) {
@@ -64,8 +105,7 @@ static ingot_status claim(binder *b, const char *name, bool required, int64_t d0
         return fail(b->err, INGOT_ERR_FORMAT,
                     "%s: tensor '%s' is missing, which a model of architecture '%s' must have",
                     gguf_name(b->gguf), name, b->row->name);
-    if (t->shape[0] != (uint64_t)d0 || t->shape[1] != (uint64_t)d1 || t->shape[2] != (uint64_t)d2 ||
-        t->shape[3] != 1)
+    if (!has_shape(t, d0, d1, d2))
         return fail(b->err, INGOT_ERR_FORMAT,
                     "%s: tensor '%s' has shape [%llu, %llu, %llu, %llu], expected [%lld, %lld, %lld, 1] by "
                     "the metadata",
@@ -76,73 +116,128 @@ static ingot_status claim(binder *b, const char *name, bool required, int64_t d0
     return INGOT_OK;
 }
 
-static ingot_status bind_weight(binder *b, const char *name, const ingot_gguf_tensor *t, bool vector,
-                                backend_weight **out) {
-    weight_desc desc = {
-        .name = name,
-        .data = t->data,
-        .type = t->type,
-        .width = (int64_t)t->shape[0],
-        .rows = (int64_t)t->shape[1],
-        .mats = (int64_t)t->shape[2],
-        .vector = vector,
-    };
+static ingot_status add_weight(binder *b, const weight_desc *desc, uint64_t bytes, backend_weight **out) {
     plan *p = b->plan;
     backend_weight **grown =
         mem_resize(b->mem, p->weights, (size_t)p->n_weights + 1, sizeof(backend_weight *));
     if (!grown)
         return fail_memory(b->err, sizeof(backend_weight *), "the list of weights");
     p->weights = grown;
-    ingot_status status = b->device->ops->weight_new(b->device, &desc, out, b->err);
+    ingot_status status = b->device->ops->weight_new(b->device, desc, out, b->err);
     if (status != INGOT_OK)
         return fail_prefix(b->err, status, "%s", gguf_name(b->gguf));
     p->weights[p->n_weights++] = *out;
-    p->n_params += t->shape[0] * t->shape[1] * t->shape[2];
-    p->weight_bytes += t->bytes;
+    p->n_params += (uint64_t)desc->width * (uint64_t)desc->rows * (uint64_t)desc->mats;
+    p->weight_bytes += bytes;
     return INGOT_OK;
 }
 
-ingot_status binder_matrix(binder *b, const char *name, bool required, int64_t width, int64_t rows,
-                           int64_t mats, backend_weight **out) {
-    const ingot_gguf_tensor *t;
-    *out = NULL;
-    TRY(claim(b, name, required, width, rows, mats, &t));
-    return t ? bind_weight(b, name, t, false, out) : INGOT_OK;
+// Rows [first, first + rows) of each of the tensor's matrices (all of them, if it has several).
+static ingot_status add_rows(binder *b, const char *name, const ingot_gguf_tensor *t, int64_t first,
+                             int64_t rows, backend_weight **out) {
+    uint64_t row_bytes = t->bytes / (t->shape[1] * t->shape[2]);
+    weight_desc desc = {
+        .name = name,
+        .data = (const uint8_t *)t->data + (uint64_t)first * row_bytes,
+        .type = t->type,
+        .width = (int64_t)t->shape[0],
+        .rows = rows,
+        .mats = (int64_t)t->shape[2],
+    };
+    return add_weight(b, &desc, (uint64_t)rows * t->shape[2] * row_bytes, out);
 }
 
-ingot_status binder_vector(binder *b, const char *name, bool required, int64_t n, backend_weight **out) {
-    const ingot_gguf_tensor *t;
-    *out = NULL;
-    TRY(claim(b, name, required, n, 1, 1, &t));
-    return t ? bind_weight(b, name, t, true, out) : INGOT_OK;
+// Numbers [first, first + n) of the tensor, whatever its shape is.
+static ingot_status add_numbers(binder *b, const char *name, const ingot_gguf_tensor *t, int64_t first,
+                                int64_t n, backend_weight **out) {
+    const quant_type *type = quant_type_get(t->type);
+    if (first % type->block_size != 0)
+        return fail(b->err, INGOT_ERR_UNSUPPORTED,
+                    "%s: tensor '%s' can't be cut at %lld: its type, %s, has blocks of %d",
+                    gguf_name(b->gguf), name, (long long)first, type->name, type->block_size);
+    uint64_t skipped = (uint64_t)(first / type->block_size) * (uint64_t)type->block_bytes;
+    weight_desc desc = {.name = name,
+                        .data = (const uint8_t *)t->data + skipped,
+                        .type = t->type,
+                        .width = n,
+                        .rows = 1,
+                        .mats = 1,
+                        .vector = true};
+    return add_weight(b, &desc, (uint64_t)(n / type->block_size) * (uint64_t)type->block_bytes, out);
 }
 
 ingot_status binder_linear(binder *b, int32_t layer, const char *part, bool required, int64_t width,
-                           int64_t rows, linear *out) {
+                           int64_t rows, int64_t mats, linear *out) {
     char name[BINDER_NAME];
-    snprintf(name, sizeof name, "blk.%d.%s.weight", layer, part);
-    TRY(binder_matrix(b, name, required, width, rows, 1, &out->weight));
-    snprintf(name, sizeof name, "blk.%d.%s.bias", layer, part);
-    return out->weight ? binder_vector(b, name, false, rows, &out->bias) : INGOT_OK;
+    const ingot_gguf_tensor *t;
+    *out = (linear){0};
+    tensor_name(layer, part, "weight", name);
+    TRY(claim(b, name, required, width, rows, mats, &t));
+    if (!t)
+        return INGOT_OK;
+    TRY(add_rows(b, name, t, 0, rows, &out->weight));
+    tensor_name(layer, part, "bias", name);
+    TRY(claim(b, name, false, rows, mats, 1, &t));
+    return t ? add_numbers(b, name, t, 0, rows * mats, &out->bias) : INGOT_OK;
 }
 
-ingot_status binder_layer_vector(binder *b, int32_t layer, const char *part, bool required, int64_t n,
-                                 backend_weight **out) {
+ingot_status binder_linear_rows(binder *b, int32_t layer, const char *part, int64_t width, int64_t total,
+                                int64_t first, int64_t rows, linear *out) {
     char name[BINDER_NAME];
-    snprintf(name, sizeof name, "blk.%d.%s.weight", layer, part);
-    return binder_vector(b, name, required, n, out);
+    const ingot_gguf_tensor *t;
+    *out = (linear){0};
+    tensor_name(layer, part, "weight", name);
+    TRY(claim(b, name, true, width, total, 1, &t));
+    TRY(add_rows(b, name, t, first, rows, &out->weight));
+    tensor_name(layer, part, "bias", name);
+    TRY(claim(b, name, false, total, 1, 1, &t));
+    return t ? add_numbers(b, name, t, first, rows, &out->bias) : INGOT_OK;
 }
 
-ingot_status binder_experts(binder *b, int32_t layer, const char *part, int64_t width, int64_t rows,
-                            int64_t mats, backend_weight **out) {
+ingot_status binder_vector(binder *b, int32_t layer, const char *part, bool required, int64_t n,
+                           backend_weight **out) {
     char name[BINDER_NAME];
-    snprintf(name, sizeof name, "blk.%d.%s.weight", layer, part);
-    return binder_matrix(b, name, true, width, rows, mats, out);
-}
-
-ingot_status binder_floats(binder *b, const char *name, int64_t n, float **out) {
     const ingot_gguf_tensor *t;
     *out = NULL;
+    tensor_name(layer, part, "weight", name);
+    TRY(claim(b, name, required, n, 1, 1, &t));
+    return t ? add_numbers(b, name, t, 0, n, out) : INGOT_OK;
+}
+
+ingot_status binder_norm(binder *b, int32_t layer, const char *part, bool required, int64_t group,
+                         int64_t groups, backend_norm *out) {
+    char name[BINDER_NAME];
+    const ingot_gguf_tensor *t = find(b, layer, part);
+    *out = (backend_norm){.kind = b->row->norm, .eps = b->norm_eps};
+    // One vector for all groups, or one for each; if that is written as one long vector, the norm is over
+    // all.
+    bool apart = t && groups > 1 && has_shape(t, group, groups, 1);
+    bool whole = t && groups > 1 && has_shape(t, group * groups, 1, 1);
+    int64_t width = whole ? group * groups : group, rows = apart ? groups : 1;
+    tensor_name(layer, part, "weight", name);
+    TRY(claim(b, name, required, width, rows, 1, &t));
+    if (!t)
+        return INGOT_OK;
+    out->group = width;
+    backend_weight *numbers;
+    TRY(add_numbers(b, name, t, 0, width * rows, &numbers));
+    out->weight = numbers;
+    if (b->row->norm != NORM_LAYER)
+        return INGOT_OK;
+    tensor_name(layer, part, "bias", name);
+    TRY(claim(b, name, false, width, rows, 1, &t));
+    if (!t)
+        return INGOT_OK;
+    TRY(add_numbers(b, name, t, 0, width * rows, &numbers));
+    out->bias = numbers;
+    return INGOT_OK;
+}
+
+ingot_status binder_floats(binder *b, const char *part, int64_t n, float **out) {
+    char name[BINDER_NAME];
+    const ingot_gguf_tensor *t;
+    *out = NULL;
+    tensor_name(NO_LAYER, part, "weight", name);
     TRY(claim(b, name, false, n, 1, 1, &t));
     if (!t)
         return INGOT_OK;
@@ -155,16 +250,6 @@ ingot_status binder_floats(binder *b, const char *name, int64_t n, float **out) 
         return fail_memory(b->err, (uint64_t)n * sizeof **out, name);
     type->decode(t->data, *out, (uint64_t)n);
     return INGOT_OK;
-}
-
-bool binder_has(const binder *b, const char *name) {
-    return ingot_gguf_find_tensor(b->gguf, name) != NULL;
-}
-
-bool binder_has_layer(const binder *b, int32_t layer, const char *part) {
-    char name[BINDER_NAME];
-    snprintf(name, sizeof name, "blk.%d.%s.weight", layer, part);
-    return binder_has(b, name);
 }
 
 // Tensors that files carry and inference doesn't need: inverse frequencies of old converters, and heads that

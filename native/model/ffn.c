@@ -1,11 +1,13 @@
-// The gated feed-forward block: down(silu(gate(x)) * up(x)).
+// The feed-forward block: down(act(gate(x)) * up(x)), or without a gate down(act(up(x))).
 #include "model/blocks.h"
 
-void swiglu_block(forward *f, const swiglu_weights *w, backend_buffer *gate, backend_buffer *up,
-                  int64_t n_tokens) {
+void ffn_block(forward *f, const ffn_weights *w, const backend_buffer *in, backend_buffer *gate,
+               backend_buffer *up, int64_t n_tokens) {
     const backend_ops *ops = f->device->ops;
-    backend_product in[2] = {{w->gate.weight, w->gate.bias, gate}, {w->up.weight, w->up.bias, up}};
-    ops->multiply(f->device, f->normed, n_tokens, in, 2);
-    ops->swiglu(f->device, gate, up, n_tokens);
-    ops->multiply(f->device, gate, n_tokens, &(backend_product){w->down.weight, w->down.bias, f->block}, 1);
+    const bool gated = w->gate.weight != NULL;
+    backend_product products[2] = {{w->up.weight, w->up.bias, up}, {w->gate.weight, w->gate.bias, gate}};
+    backend_buffer *inner = gated ? gate : up;
+    ops->multiply(f->device, in, n_tokens, products, gated ? 2 : 1);
+    ops->activate(f->device, f->plan->activation, inner, gated ? up : NULL, n_tokens);
+    ops->multiply(f->device, inner, n_tokens, &(backend_product){w->down.weight, w->down.bias, f->block}, 1);
 }

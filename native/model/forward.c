@@ -1,12 +1,25 @@
 #include "model/blocks.h"
 
+// The layers together: which kinds of feed-forward blocks there are.
+typedef struct kinds {
+    bool dense, experts, shared;
+} kinds;
+
+static kinds kinds_of(const plan *p) {
+    kinds all = {0};
+    for (int32_t i = 0; i < p->n_layer; i++) {
+        all.dense = all.dense || p->layers[i].ffn == FFN_DENSE;
+        all.experts = all.experts || p->layers[i].ffn == FFN_EXPERTS;
+        all.shared = all.shared || p->layers[i].experts.shared.up.weight;
+    }
+    return all;
+}
+
 // Makes every buffer that the plan needs.
 static ingot_status make_buffers(forward *f, int64_t n, ingot_error *err) {
     const plan *p = f->plan;
     const int64_t chosen = n * p->n_expert_used;
-    bool shared = false;
-    for (int32_t i = 0; i < p->n_layer; i++)
-        shared = shared || p->layers[i].experts.shared.up.weight;
+    const kinds has = kinds_of(p);
     const struct {
         backend_buffer **buffer;
         int64_t width, tokens;
@@ -14,30 +27,35 @@ static ingot_status make_buffers(forward *f, int64_t n, ingot_error *err) {
         {&f->x, p->n_embd, n},
         {&f->normed, p->n_embd, n},
         {&f->block, p->n_embd, n},
-        {&f->rope, 2 * (int64_t)p->rope.n_freqs, n},
+        {&f->rope[0], 2 * (int64_t)p->ropes[0].n_freqs, n},
+        {&f->rope[1], 2 * (int64_t)p->ropes[1].n_freqs, n},
         {&f->q, (int64_t)p->n_head * p->k_dim, n},
         {&f->k, (int64_t)p->n_head_kv * p->k_dim, n},
         {&f->v, (int64_t)p->n_head_kv * p->v_dim, n},
         {&f->heads, (int64_t)p->n_head * p->v_dim, n},
-        {&f->gate, p->n_expert > 0 ? 0 : p->n_ff, n},
-        {&f->up, p->n_expert > 0 ? 0 : p->n_ff, n},
-        {&f->router, p->n_expert, n},
-        {&f->expert_gate, p->n_ff_expert, chosen},
-        {&f->expert_up, p->n_ff_expert, chosen},
-        {&f->expert_out, p->n_expert > 0 ? p->n_embd : 0, chosen},
-        {&f->shared_gate, shared ? p->n_ff_shared : 0, n},
-        {&f->shared_up, shared ? p->n_ff_shared : 0, n},
-        {&f->share, shared ? 1 : 0, n},
+        {&f->gate, has.dense ? p->n_ff : 0, n},
+        {&f->up, has.dense ? p->n_ff : 0, n},
+        {&f->router, has.experts ? p->n_expert : 0, n},
+        {&f->expert_gate, has.experts ? p->n_ff_expert : 0, chosen},
+        {&f->expert_up, has.experts ? p->n_ff_expert : 0, chosen},
+        {&f->expert_out, has.experts ? p->n_embd : 0, chosen},
+        {&f->shared_gate, has.shared ? p->n_ff_shared : 0, n},
+        {&f->shared_up, has.shared ? p->n_ff_shared : 0, n},
+        {&f->share, has.shared ? 1 : 0, n},
         {&f->rows, p->n_embd, FORWARD_TILE},
-        {&f->logits, p->n_vocab, FORWARD_TILE},
+        {&f->dense, p->classifier.weight ? p->n_embd : 0, FORWARD_TILE},
+        {&f->logits, p->head.weight ? p->n_vocab : 0, FORWARD_TILE},
+        {&f->scores, p->n_label, FORWARD_TILE},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].width > 0)
             TRY(f->device->ops->buffer_new(f->device, all[i].width, all[i].tokens, all[i].buffer, err));
-    if (p->n_expert > 0)
+    if (has.experts)
         TRY(f->device->ops->routing_new(f->device, p->n_expert, p->n_expert_used, n, &f->routing, err));
-    f->host_logits = mem_alloc(f->mem, (size_t)p->n_vocab * FORWARD_TILE, sizeof(float));
-    return f->host_logits ? INGOT_OK : fail_memory(err, (uint64_t)p->n_vocab * FORWARD_TILE * 4, "logits");
+    int32_t widest = p->n_vocab > p->n_embd ? p->n_vocab : p->n_embd;
+    widest = widest > p->n_label ? widest : p->n_label;
+    f->host = mem_alloc(f->mem, (size_t)widest * FORWARD_TILE, sizeof(float));
+    return f->host ? INGOT_OK : fail_memory(err, (uint64_t)widest * FORWARD_TILE * sizeof(float), "results");
 }
 
 ingot_status forward_new(const plan *p, backend *device, const ingot_allocator *mem, int32_t max_tokens,
@@ -48,7 +66,9 @@ ingot_status forward_new(const plan *p, backend *device, const ingot_allocator *
     f->plan = p;
     f->device = device;
     f->mem = mem;
-    f->freqs = p->rope.freqs_long && n_ctx > p->rope.long_from ? p->rope.freqs_long : p->rope.freqs;
+    for (int32_t i = 0; i < PLAN_ROPES; i++)
+        f->freqs[i] = p->ropes[i].freqs_long && n_ctx > p->ropes[i].long_from ? p->ropes[i].freqs_long
+                                                                              : p->ropes[i].freqs;
     ingot_status status = make_buffers(f, max_tokens, err);
     if (status != INGOT_OK) {
         forward_free(f);
@@ -61,14 +81,15 @@ ingot_status forward_new(const plan *p, backend *device, const ingot_allocator *
 void forward_free(forward *f) {
     if (!f)
         return;
-    backend_buffer *const all[] = {f->x,         f->normed,      f->block,     f->rope,       f->q,
-                                   f->k,         f->v,           f->heads,     f->gate,       f->up,
-                                   f->router,    f->expert_gate, f->expert_up, f->expert_out, f->shared_gate,
-                                   f->shared_up, f->share,       f->rows,      f->logits};
+    backend_buffer *const all[] = {f->x,           f->normed,    f->block,       f->rope[0],   f->rope[1],
+                                   f->q,           f->k,         f->v,           f->heads,     f->gate,
+                                   f->up,          f->router,    f->expert_gate, f->expert_up, f->expert_out,
+                                   f->shared_gate, f->shared_up, f->share,       f->rows,      f->dense,
+                                   f->logits,      f->scores};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         f->device->ops->buffer_free(f->device, all[i]);
     f->device->ops->routing_free(f->device, f->routing);
-    mem_free(f->mem, f->host_logits);
+    mem_free(f->mem, f->host);
     mem_free(f->mem, f);
 }
 
@@ -77,57 +98,127 @@ static ingot_status check_cancel(const atomic_bool *cancel, ingot_error *err) {
                                                               : INGOT_OK;
 }
 
-static ingot_status run_layer(forward *f, int32_t i, const backend_batch *tokens, backend_kv *kv,
-                              const atomic_bool *cancel, ingot_error *err) {
+// The input of a block: the stream, or its norm.
+static const backend_buffer *input(forward *f, const backend_norm *norm, int64_t n) {
+    if (norm->group == 0)
+        return f->x;
+    f->device->ops->norm(f->device, f->x, norm, n, f->normed);
+    return f->normed;
+}
+
+// Adds a block's result to the stream.
+static void output(forward *f, const block_norms *norms, int64_t n) {
     const backend_ops *ops = f->device->ops;
-    const plan_layer *l = &f->plan->layers[i];
-    const float eps = f->plan->norm_eps;
-    const int64_t n = tokens->n_tokens, n_embd = f->plan->n_embd;
+    if (norms->after.group > 0)
+        ops->norm(f->device, f->block, &norms->after, n, f->block);
+    ops->add(f->device, f->block, f->plan->residual_scale, n, f->x);
+    if (norms->sum.group > 0)
+        ops->norm(f->device, f->x, &norms->sum, n, f->x);
+}
+
+static ingot_status run_layer(forward *f, const plan_layer *l, const backend_batch *tokens, backend_kv *kv,
+                              const atomic_bool *cancel, ingot_error *err) {
+    const int64_t n = tokens->n_tokens;
+    const bool parallel = f->plan->parallel;
     TRY(check_cancel(cancel, err));
-    ops->rms_norm(f->device, f->x, l->attn_norm, eps, n_embd, n, f->normed);
-    attention_block(f, i, tokens, kv);
-    ops->add(f->device, f->block, n, f->x);
+    const backend_buffer *in = input(f, &l->attn_norms.before, n);
+    attention_block(f, l, in, tokens, kv);
+    // In parallel, what the second block reads is fixed before the first one's result changes the stream.
+    if (parallel && l->ffn_norms.before.group > 0)
+        in = input(f, &l->ffn_norms.before, n);
+    output(f, &l->attn_norms, n);
     TRY(check_cancel(cancel, err));
-    ops->rms_norm(f->device, f->x, l->ffn_norm, eps, n_embd, n, f->normed);
+    if (!parallel)
+        in = input(f, &l->ffn_norms.before, n);
     switch (l->ffn) {
-    case FFN_SWIGLU:
-        swiglu_block(f, &l->dense, f->gate, f->up, n);
+    case FFN_DENSE:
+        ffn_block(f, &l->dense, in, f->gate, f->up, n);
         break;
     case FFN_EXPERTS:
-        experts_block(f, &l->experts, n);
+        experts_block(f, &l->experts, in, n);
         break;
     }
-    ops->add(f->device, f->block, n, f->x);
+    output(f, &l->ffn_norms, n);
     return INGOT_OK;
 }
 
-// Logits of up to FORWARD_TILE rows at a time: never [tokens x vocabulary].
-static ingot_status run_head(forward *f, const int32_t *rows, int32_t n_rows, row_sink sink, void *user,
-                             const atomic_bool *cancel, ingot_error *err) {
+static void run_embedding(forward *f, const backend_batch *tokens) {
     const backend_ops *ops = f->device->ops;
     const plan *p = f->plan;
-    for (int32_t first = 0; first < n_rows; first += FORWARD_TILE) {
-        int32_t n = n_rows - first < FORWARD_TILE ? n_rows - first : FORWARD_TILE;
+    const int64_t n = tokens->n_tokens;
+    ops->embed(f->device, p->embedding, tokens->tokens, n, f->x);
+    if (p->embedding_scale != 1.0f)
+        ops->scale(f->device, f->x, p->embedding_scale, n);
+    if (p->positions) {
+        ops->embed(f->device, p->positions, tokens->positions, n, f->block);
+        ops->add(f->device, f->block, 1.0f, n, f->x);
+    }
+    if (p->token_types) {
+        ops->embed(f->device, p->token_types, NULL, n, f->block);
+        ops->add(f->device, f->block, 1.0f, n, f->x);
+    }
+    if (p->embedding_norm.group > 0)
+        ops->norm(f->device, f->x, &p->embedding_norm, n, f->x);
+    for (int32_t i = 0; i < PLAN_ROPES; i++)
+        if (f->freqs[i])
+            ops->rope_table(f->device, f->freqs[i], p->ropes[i].n_freqs, p->ropes[i].magnitude, tokens,
+                            f->rope[i]);
+}
+
+// The classifier of cross-encoders: Devlin et al. 2018 (BERT), the pooler and a linear layer.
+static backend_buffer *run_scores(forward *f, int64_t n) {
+    const backend_ops *ops = f->device->ops;
+    const plan *p = f->plan;
+    backend_buffer *in = f->rows;
+    if (p->classifier.weight) {
+        ops->multiply(f->device, in, n,
+                      &(backend_product){p->classifier.weight, p->classifier.bias, f->dense}, 1);
+        ops->activate(f->device, ACTIVATION_TANH, f->dense, NULL, n);
+        in = f->dense;
+    }
+    ops->multiply(f->device, in, n, &(backend_product){p->scores.weight, p->scores.bias, f->scores}, 1);
+    return f->scores;
+}
+
+static backend_buffer *run_logits(forward *f, int64_t n) {
+    const backend_ops *ops = f->device->ops;
+    const plan *p = f->plan;
+    ops->multiply(f->device, f->rows, n, &(backend_product){p->head.weight, p->head.bias, f->logits}, 1);
+    if (p->logit_scale != 1.0f)
+        ops->scale(f->device, f->logits, p->logit_scale, n);
+    if (p->logit_cap > 0.0f)
+        ops->soft_cap(f->device, f->logits, p->logit_cap, n);
+    return f->logits;
+}
+
+static ingot_status run_rows(forward *f, const forward_rows *wanted, const atomic_bool *cancel,
+                             ingot_error *err) {
+    const backend_ops *ops = f->device->ops;
+    const plan *p = f->plan;
+    const int32_t width = wanted->result == FORWARD_LOGITS   ? p->n_vocab
+                          : wanted->result == FORWARD_SCORES ? p->n_label
+                                                             : p->n_embd;
+    for (int32_t first = 0; first < wanted->n_rows; first += FORWARD_TILE) {
+        int32_t n = wanted->n_rows - first < FORWARD_TILE ? wanted->n_rows - first : FORWARD_TILE;
         TRY(check_cancel(cancel, err));
-        ops->gather(f->device, f->x, rows + first, n, f->rows);
-        ops->rms_norm(f->device, f->rows, p->out_norm, p->norm_eps, p->n_embd, n, f->rows);
-        ops->multiply(f->device, f->rows, n, &(backend_product){p->head.weight, p->head.bias, f->logits}, 1);
-        TRY(ops->read(f->device, f->logits, 0, n, f->host_logits, err));
+        ops->gather(f->device, f->x, wanted->rows + first, n, f->rows);
+        if (p->out_norm.group > 0)
+            ops->norm(f->device, f->rows, &p->out_norm, n, f->rows);
+        const backend_buffer *result = wanted->result == FORWARD_LOGITS   ? run_logits(f, n)
+                                       : wanted->result == FORWARD_SCORES ? run_scores(f, n)
+                                                                          : f->rows;
+        TRY(ops->read(f->device, result, 0, n, f->host, err));
         for (int32_t i = 0; i < n; i++)
-            sink(user, first + i, f->host_logits + (int64_t)i * p->n_vocab);
+            wanted->sink(wanted->user, first + i, f->host + (int64_t)i * width);
     }
     return INGOT_OK;
 }
 
-ingot_status forward_run(forward *f, const backend_batch *tokens, backend_kv *kv, const int32_t *rows,
-                         int32_t n_rows, row_sink sink, void *user, const atomic_bool *cancel,
-                         ingot_error *err) {
-    const backend_ops *ops = f->device->ops;
-    const plan_rope *rope = &f->plan->rope;
-    ops->embed(f->device, f->plan->embedding, tokens, f->x);
-    ops->rope_table(f->device, f->freqs, rope->n_freqs, rope->magnitude, tokens, f->rope);
+ingot_status forward_run(forward *f, const backend_batch *tokens, backend_kv *kv, const forward_rows *wanted,
+                         const atomic_bool *cancel, ingot_error *err) {
+    run_embedding(f, tokens);
     for (int32_t i = 0; i < f->plan->n_layer; i++)
-        TRY(run_layer(f, i, tokens, kv, cancel, err));
-    TRY(run_head(f, rows, n_rows, sink, user, cancel, err));
-    return ops->sync(f->device, err);
+        TRY(run_layer(f, &f->plan->layers[i], tokens, kv, cancel, err));
+    TRY(run_rows(f, wanted, cancel, err));
+    return f->device->ops->sync(f->device, err);
 }

@@ -6,6 +6,9 @@
 
 #include "model/plan.h"
 
+// Rows given to a sink are computed this many at a time: never [tokens x vocabulary].
+enum { FORWARD_TILE = 8 };
+
 // The activations of a forward pass of at most `max_tokens` tokens. Belongs to one thread at a time.
 typedef struct forward forward;
 
@@ -14,14 +17,28 @@ ingot_status forward_new(const plan *p, backend *device, const ingot_allocator *
                          int32_t n_ctx, forward **out, ingot_error *err);
 void forward_free(forward *f);
 
-// Takes the logits [n_vocab] of row `i` of those that were asked for; borrowed until it returns.
-typedef void (*row_sink)(void *user, int32_t i, const float *logits);
+// What is computed of a token once the layers are done.
+typedef enum forward_result {
+    FORWARD_LOGITS, // [n_vocab]
+    FORWARD_HIDDEN, // [n_embd] after the last norm
+    FORWARD_SCORES, // [n_label] of the classifier
+} forward_result;
 
-// Computes `tokens` and stores their keys and values in `kv`; then, tile by tile, the logits of the `n_rows`
-// tokens whose indices in the batch are `rows`. `cancel` is looked at before every block:
-// INGOT_ERR_CANCELLED.
-ingot_status forward_run(forward *f, const backend_batch *tokens, backend_kv *kv, const int32_t *rows,
-                         int32_t n_rows, row_sink sink, void *user, const atomic_bool *cancel,
-                         ingot_error *err);
+// Takes the result of row `i` of those that were asked for; borrowed until it returns.
+typedef void (*row_sink)(void *user, int32_t i, const float *row);
+
+// The tokens of a batch whose results are wanted, by their index in it.
+typedef struct forward_rows {
+    const int32_t *rows;
+    int32_t n_rows;
+    forward_result result;
+    row_sink sink;
+    void *user;
+} forward_rows;
+
+// Computes `tokens` and stores their keys and values in `kv`; then, tile by tile, the wanted rows. `cancel`
+// is looked at before every block: INGOT_ERR_CANCELLED.
+ingot_status forward_run(forward *f, const backend_batch *tokens, backend_kv *kv, const forward_rows *wanted,
+                         const atomic_bool *cancel, ingot_error *err);
 
 #endif

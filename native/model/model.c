@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/arch.h"
-
 static ingot_status open_vocab(ingot_model *m, const char *pre, ingot_error *err) {
     ingot_str kind = {0};
     TRY(gguf_get_str(m->file, "tokenizer.ggml.model", false, &kind, err));
@@ -39,6 +37,9 @@ static void fill_info(ingot_model *m) {
     m->info.weight_bytes = p->weight_bytes;
     m->info.kv_bytes_per_token_f16 =
         2u * (uint64_t)p->n_layer * (uint64_t)p->n_head_kv * (uint64_t)(p->k_dim + p->v_dim);
+    m->info.generates = p->head.weight && p->causal;
+    m->info.pooling = p->pooling;
+    m->info.n_label = p->n_label;
 }
 
 ingot_status model_open(const backend_params *env, const char *path, const ingot_model_params *params,

@@ -12,34 +12,41 @@ typedef struct linear {
 } linear;
 
 typedef enum ffn_kind {
-    FFN_SWIGLU,
-    FFN_EXPERTS, // mixture of SwiGLU experts, with a shared one if `shared.up` is there
+    FFN_DENSE,
+    FFN_EXPERTS, // mixture of experts, with a shared one if `shared.up` is there
 } ffn_kind;
 
-typedef struct swiglu_weights {
+// down(act(gate(x)) * up(x)), or down(act(up(x))) where there is no gate.
+typedef struct ffn_weights {
     linear gate, up, down;
-} swiglu_weights;
+} ffn_weights;
 
 typedef struct experts_weights {
-    backend_weight *router;           // [n_embd -> n_expert]
-    backend_weight *gate, *up, *down; // n_expert matrices each
-    swiglu_weights shared;
+    linear router;         // [n_embd -> n_expert]
+    linear gate, up, down; // n_expert matrices each, and a bias for each
+    ffn_weights shared;
     backend_weight *shared_gate; // [n_embd -> 1], NULL: the shared expert counts in full
 } experts_weights;
 
+// Norms around a block: of what it reads, of what it gives, and of the stream once that was added.
+typedef struct block_norms {
+    backend_norm before, after, sum;
+} block_norms;
+
 typedef struct plan_layer {
-    backend_weight *attn_norm;
+    block_norms attn_norms, ffn_norms;
     linear q, k, v, o;
-    backend_weight *q_norm, *k_norm; // per head, NULL: none
-    backend_weight *ffn_norm;
+    backend_norm q_norm, k_norm; // before the rotation
+    backend_norm qk_unit;        // of both, after it
+    int32_t rope;                // index of plan.ropes, -1: no rotation
+    attend_args attend;
     ffn_kind ffn;
-    swiglu_weights dense;
+    ffn_weights dense;
     experts_weights experts;
 } plan_layer;
 
 // Rotary embedding: the angle of pair i at a position is position * freqs[i].
 typedef struct plan_rope {
-    rope_kind kind;
     int32_t n_freqs;
     float *freqs;      // [n_freqs]
     float *freqs_long; // [n_freqs] for contexts over `long_from` (longrope), or NULL
@@ -47,19 +54,35 @@ typedef struct plan_rope {
     float magnitude; // cos and sin are multiplied by it
 } plan_rope;
 
+enum { PLAN_ROPES = 2 };
+
 typedef struct plan {
     int32_t n_layer, n_ctx_train, n_embd, n_vocab;
     int32_t n_head, n_head_kv, k_dim, v_dim;
-    int32_t n_ff; // of dense layers and, if 0, none
+    int32_t n_ff; // of dense layers; 0: there are none
     int32_t n_expert, n_expert_used, n_ff_expert, n_ff_shared;
     router_kind router;
     float router_scale;
-    float norm_eps;
-    float attn_scale;
-    plan_rope rope;
+    bool weigh_input; // an expert's share multiplies what it reads, not what it gives
+    activation activation;
+    bool parallel; // attention and feed-forward block read the same stream
+    bool causal;
+    float embedding_scale, residual_scale;
+    float qkv_limit; // 0: none
+    rope_kind rope_kind;
+    plan_rope ropes[PLAN_ROPES]; // the second one, if it has freqs, for layers with a window
     backend_weight *embedding;
-    backend_weight *out_norm;
-    linear head;              // its weight may be `embedding`
+    backend_weight *positions;   // [n_ctx_train] learned, or NULL
+    backend_weight *token_types; // row 0 is added to every token, or NULL
+    backend_norm embedding_norm;
+    backend_norm out_norm;
+    linear head; // its weight may be `embedding`; NULL: the model gives no logits
+    float logit_scale;
+    float logit_cap; // 0: none
+    ingot_pooling pooling;
+    linear classifier;        // [n_embd -> n_embd] with tanh, or none
+    linear scores;            // [n_embd -> n_label], or none
+    int32_t n_label;          // 0: no classifier
     plan_layer *layers;       // [n_layer]
     backend_weight **weights; // all handles, to be freed
     int32_t n_weights;

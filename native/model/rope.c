@@ -13,7 +13,8 @@ typedef struct rope_scaling {
     float attn_factor;
     float ext_factor; // of YaRN: how much of the ramp is applied
     float beta_fast, beta_slow;
-    int32_t original; // context before stretching
+    float log_multiplier; // of YaRN: 0, or part of the magnitude is taken back
+    int32_t original;     // context before stretching
 } rope_scaling;
 
 static bool is(ingot_str s, const char *text) {
@@ -47,6 +48,7 @@ static ingot_status read_scaling(binder *b, rope_scaling *s) {
     TRY(binder_positive(b, "rope.scaling.yarn_beta_slow", false, &s->beta_slow));
     TRY(gguf_get_f32(b->gguf, binder_key(b, "rope.scaling.yarn_ext_factor", key), false, &s->ext_factor,
                      b->err));
+    TRY(binder_option(b, "rope.scaling.yarn_log_multiplier", &s->log_multiplier));
     return binder_u32(b, "rope.scaling.original_context_length", false, 1, 1u << 30, &s->original);
 }
 
@@ -70,7 +72,8 @@ static void apply_yarn(plan_rope *rope, const rope_scaling *s, double base) {
         rope->freqs[i] = (float)(freq / (double)s->factor * (1.0 - kept) + freq * kept);
     }
     if (s->ext_factor != 0.0f)
-        rope->magnitude *= 0.1f * logf(s->factor) + 1.0f;
+        rope->magnitude *=
+            (0.1f * logf(s->factor) + 1.0f) / (0.1f * s->log_multiplier * logf(s->factor) + 1.0f);
 }
 
 // Divides freqs by the tensor's numbers, if the file has it.
@@ -80,9 +83,9 @@ static ingot_status apply_factors(binder *b, const char *name, float *freqs, int
     ingot_status status = INGOT_OK;
     for (int32_t i = 0; factors && i < n; i++) {
         if (!isfinite(factors[i]) || factors[i] == 0.0f)
-            status =
-                fail(b->err, INGOT_ERR_FORMAT, "%s: tensor '%s' has %g at %d, expected a finite number but 0",
-                     gguf_name(b->gguf), name, (double)factors[i], i);
+            status = fail(b->err, INGOT_ERR_FORMAT,
+                          "%s: tensor '%s.weight' has %g at %d, expected a finite number but 0",
+                          gguf_name(b->gguf), name, (double)factors[i], i);
         freqs[i] /= factors[i];
     }
     mem_free(b->mem, factors);
@@ -95,37 +98,52 @@ static ingot_status apply_longrope(binder *b, plan_rope *rope, const rope_scalin
         return fail_memory(b->err, (uint64_t)rope->n_freqs * sizeof(float), "rope frequencies");
     memcpy(rope->freqs_long, rope->freqs, (size_t)rope->n_freqs * sizeof(float));
     rope->long_from = s->original;
-    TRY(apply_factors(b, "rope_factors_long.weight", rope->freqs_long, rope->n_freqs));
-    return apply_factors(b, "rope_factors_short.weight", rope->freqs, rope->n_freqs);
+    TRY(apply_factors(b, "rope_factors_long", rope->freqs_long, rope->n_freqs));
+    return apply_factors(b, "rope_factors_short", rope->freqs, rope->n_freqs);
 }
 
-ingot_status binder_rope(binder *b) {
-    plan_rope *rope = &b->plan->rope;
-    int32_t n_dims = b->plan->k_dim;
-    float base = 10000.0f;
-    rope_scaling scaling;
-    char key[BINDER_NAME];
-    TRY(binder_u32(b, "rope.dimension_count", false, 2, (uint32_t)b->plan->k_dim, &n_dims));
-    TRY(binder_positive(b, "rope.freq_base", false, &base));
-    TRY(read_scaling(b, &scaling));
-    if (n_dims % 2 != 0)
-        return fail(b->err, INGOT_ERR_FORMAT,
-                    "%s: key '%s' (or the head size) is %d, expected an even number", gguf_name(b->gguf),
-                    binder_key(b, "rope.dimension_count", key), n_dims);
-    rope->kind = b->row->rope;
+static ingot_status make_rope(binder *b, plan_rope *rope, int32_t n_dims, float base) {
     rope->n_freqs = n_dims / 2;
-    rope->magnitude = scaling.attn_factor;
+    rope->magnitude = 1.0f;
     rope->freqs = mem_alloc(b->mem, (size_t)rope->n_freqs, sizeof(float));
     if (!rope->freqs)
         return fail_memory(b->err, (uint64_t)rope->n_freqs * sizeof(float), "rope frequencies");
     for (int32_t i = 0; i < rope->n_freqs; i++)
         rope->freqs[i] = (float)pow((double)base, -2.0 * i / n_dims);
-    if (is(scaling.type, "yarn") && base != 1.0f)
-        apply_yarn(rope, &scaling, (double)base);
-    else if (is(scaling.type, "linear"))
+    return INGOT_OK;
+}
+
+static ingot_status scale_rope(binder *b, plan_rope *rope, const rope_scaling *scaling, float base) {
+    rope->magnitude = scaling->attn_factor;
+    if (is(scaling->type, "yarn") && base != 1.0f)
+        apply_yarn(rope, scaling, (double)base);
+    else if (is(scaling->type, "linear"))
         for (int32_t i = 0; i < rope->n_freqs; i++)
-            rope->freqs[i] /= scaling.factor;
-    if (is(scaling.type, "longrope") || binder_has(b, "rope_factors_long.weight"))
-        return apply_longrope(b, rope, &scaling);
-    return apply_factors(b, "rope_freqs.weight", rope->freqs, rope->n_freqs);
+            rope->freqs[i] /= scaling->factor;
+    if (is(scaling->type, "longrope") || binder_has(b, NO_LAYER, "rope_factors_long"))
+        return apply_longrope(b, rope, scaling);
+    return apply_factors(b, "rope_freqs", rope->freqs, rope->n_freqs);
+}
+
+// Layers with a window may have a base of their own; their positions are never stretched.
+ingot_status binder_rope(binder *b) {
+    plan *p = b->plan;
+    int32_t n_dims = p->k_dim;
+    float base = 10000.0f, local_base = b->row->local_base;
+    rope_scaling scaling;
+    char key[BINDER_NAME];
+    p->rope_kind = b->row->rope;
+    if (p->rope_kind == ROPE_NONE)
+        return INGOT_OK;
+    TRY(binder_u32(b, "rope.dimension_count", false, 2, (uint32_t)p->k_dim, &n_dims));
+    TRY(binder_positive(b, "rope.freq_base", false, &base));
+    TRY(binder_option(b, "rope.freq_base_swa", &local_base));
+    TRY(read_scaling(b, &scaling));
+    if (n_dims % 2 != 0)
+        return fail(b->err, INGOT_ERR_FORMAT,
+                    "%s: key '%s' (or the head size) is %d, expected an even number", gguf_name(b->gguf),
+                    binder_key(b, "rope.dimension_count", key), n_dims);
+    TRY(make_rope(b, &p->ropes[0], n_dims, base));
+    TRY(scale_rope(b, &p->ropes[0], &scaling, base));
+    return local_base > 0.0f ? make_rope(b, &p->ropes[1], n_dims, local_base) : INGOT_OK;
 }

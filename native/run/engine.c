@@ -1,170 +1,16 @@
-// The engine: a thread that serves requests in the order of their submission, one sequence at a time, over KV
-// pages. What the sequence of the last request shares with the next one isn't computed again.
+// The engine: a thread that serves requests in the order of their submission over KV pages, and what callers
+// do with it.
+#include "run/engine.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/thread.h"
-#include "model/forward.h"
-#include "model/model.h"
 #include "quant/quant.h"
-#include "run/pages.h"
-#include "run/request.h"
+#include "run/prompt_rows.h"
 #include "run/runtime.h"
 
-enum { DEFAULT_BATCH = 256, MAX_BATCH = 4096, MAX_QUEUED = 65536 };
-
-struct ingot_engine {
-    ingot_model *model;
-    const ingot_allocator *mem;
-    ingot_engine_info info; // kv_bytes_used is kept in `pages_used`
-    uint64_t page_bytes;
-
-    // The thread's own.
-    backend_kv *kv;
-    forward *forward;
-    page_pool pool;
-    sequence sequence;
-    sampler sampler;
-    int32_t *positions, *seqs, *rows; // [n_batch]
-    float *logits;                    // [n_vocab] of the last token
-
-    atomic_int pages_used;
-    mutex lock;
-    condition work; // there is a request, or the end has come
-    condition news; // there are events
-    bool locks, running, closing;
-    thread thread;
-    request *first; // in the order of submission
-    int32_t n_requests;
-    uint64_t last_id;
-};
-
-// ------------------------------------------------------------------------------------------------- one
-// request
-
-// Where the forward pass puts the rows of a chunk.
-typedef struct row_target {
-    ingot_engine *engine;
-    const request *r;
-    int32_t first; // position of the chunk's first token
-    int32_t last;  // row of the batch whose logits are to be sampled from; -1: none
-} row_target;
-
-static void take_row(void *user, int32_t i, const float *logits) {
-    const row_target *t = user;
-    int32_t position = t->first + t->engine->rows[i];
-    size_t n_vocab = (size_t)t->engine->model->plan.n_vocab;
-    const ingot_request *p = &t->r->params;
-    if (p->prompt_logits && position >= p->first_logits && (size_t)position < p->n_tokens)
-        memcpy(p->prompt_logits + (size_t)(position - p->first_logits) * n_vocab, logits,
-               n_vocab * sizeof *logits);
-    if (t->engine->rows[i] == t->last)
-        memcpy(t->engine->logits, logits, n_vocab * sizeof *logits);
-}
-
-// Computes `n` tokens at the end of the sequence; the last one's logits are left in e->logits if `sample`.
-static ingot_status run_tokens(ingot_engine *e, request *r, const int32_t *tokens, int32_t n, bool sample,
-                               ingot_error *err) {
-    sequence *s = &e->sequence;
-    int32_t first = s->n_tokens, n_rows = 0;
-    TRY(sequence_reserve(s, &e->pool, first + n, err));
-    atomic_store(&e->pages_used, e->pool.n_pages - e->pool.n_free);
-    for (int32_t i = 0; i < n; i++) {
-        e->positions[i] = first + i;
-        bool wanted = r->params.prompt_logits && first + i >= r->params.first_logits &&
-                      (size_t)(first + i) < r->params.n_tokens;
-        if (wanted || (sample && i == n - 1))
-            e->rows[n_rows++] = i;
-    }
-    const int32_t *pages[1] = {s->pages};
-    backend_batch batch = {n, tokens, e->positions, e->seqs, pages};
-    row_target target = {e, r, first, sample ? n - 1 : -1};
-    TRY(forward_run(e->forward, &batch, e->kv, e->rows, n_rows, take_row, &target, &r->cancel, err));
-    TRY(ingot_gguf_check(e->model->file, err));
-    memcpy(s->tokens + first, tokens, (size_t)n * sizeof *tokens);
-    s->n_tokens = first + n;
-    return INGOT_OK;
-}
-
-// Keeps of the last request's sequence what this one's prompt begins with. Its last token, and tokens whose
-// logits are asked for, must be computed.
-static void reuse_prefix(ingot_engine *e, request *r) {
-    size_t most = r->params.n_tokens - 1;
-    if (r->params.prompt_logits && (size_t)r->params.first_logits < most)
-        most = (size_t)r->params.first_logits;
-    size_t n = 0;
-    while (n < most && n < (size_t)e->sequence.n_tokens && e->sequence.tokens[n] == r->tokens[n])
-        n++;
-    sequence_truncate(&e->sequence, &e->pool, (int32_t)n);
-    r->n_cached = r->n_prompt = (int32_t)n;
-}
-
-static ingot_status prefill(ingot_engine *e, request *r, ingot_error *err) {
-    int32_t n_tokens = (int32_t)r->params.n_tokens;
-    reuse_prefix(e, r);
-    while (r->n_prompt < n_tokens) {
-        int32_t left = n_tokens - r->n_prompt;
-        int32_t n = left < e->info.n_batch ? left : e->info.n_batch;
-        TRY(run_tokens(e, r, r->tokens + r->n_prompt, n, n == left && r->params.max_tokens != 0, err));
-        r->n_prompt += n;
-        mutex_lock(&e->lock);
-        ingot_status status = request_prefilled(r, err);
-        condition_wake_all(&e->news);
-        mutex_unlock(&e->lock);
-        TRY(status);
-    }
-    return INGOT_OK;
-}
-
-static void apply_bias(const ingot_engine *e, const request *r) {
-    const vocab *v = e->model->text;
-    for (size_t i = 0; i < r->params.n_bias; i++)
-        e->logits[r->bias[i].token] += r->bias[i].bias;
-    // Rows that no token of the vocabulary has are padding.
-    for (int32_t i = v ? vocab_size(v) : e->model->plan.n_vocab; i < e->model->plan.n_vocab; i++)
-        e->logits[i] = -INFINITY;
-    if (v && r->params.ignore_eos)
-        for (int32_t i = 0; i < vocab_size(v); i++)
-            if (vocab_ends_generation(v, i))
-                e->logits[i] = -INFINITY;
-}
-
-// Chooses the next token and tells it; *finish says whether it was the last.
-static ingot_status choose_token(ingot_engine *e, request *r, int32_t *token, ingot_finish *finish,
-                                 ingot_error *err) {
-    const vocab *v = e->model->text;
-    const sequence *s = &e->sequence;
-    bool stopped;
-    apply_bias(e, r);
-    TRY(sampler_choose(&e->sampler, &r->sampling, r->params.seed, e->logits, s->tokens, s->n_tokens,
-                       (uint64_t)r->n_generated, token, err));
-    r->n_generated++;
-    bool ends = v && vocab_ends_generation(v, *token);
-    mutex_lock(&e->lock);
-    ingot_status status = request_token(r, v, *token, !ends || r->params.special, &stopped, err);
-    condition_wake_all(&e->news);
-    mutex_unlock(&e->lock);
-    *finish = stopped                                  ? INGOT_FINISH_STOP
-              : ends                                   ? INGOT_FINISH_EOS
-              : r->n_generated == r->params.max_tokens ? INGOT_FINISH_LENGTH
-              : s->n_tokens >= e->info.n_ctx           ? INGOT_FINISH_CONTEXT
-                                                       : INGOT_FINISH_NONE;
-    return status;
-}
-
-// Generates until something ends it; `finish` says what.
-static ingot_status decode(ingot_engine *e, request *r, ingot_finish *finish, ingot_error *err) {
-    int32_t token;
-    for (;;) {
-        if (atomic_load(&r->cancel))
-            return fail(err, INGOT_ERR_CANCELLED, "the request was cancelled");
-        TRY(choose_token(e, r, &token, finish, err));
-        if (*finish != INGOT_FINISH_NONE)
-            return INGOT_OK;
-        TRY(run_tokens(e, r, &token, 1, true, err));
-    }
-}
+enum { DEFAULT_BATCH = 256, MAX_BATCH = 4096, MAX_QUEUED = 65536, MIN_PAGES_OF_ENCODER = 64 };
 
 // Takes a dropped request out of the list and frees it, unless a thread is still inside it: that one will.
 static void forget(ingot_engine *e, request *r) {
@@ -179,24 +25,20 @@ static void forget(ingot_engine *e, request *r) {
     request_free(r);
 }
 
-static void serve(ingot_engine *e, request *r) {
-    ingot_error err = {0};
-    ingot_finish finish = INGOT_FINISH_LENGTH;
-    double start = clock_seconds();
-    ingot_status status = prefill(e, r, &err);
-    double ready = clock_seconds();
-    if (status == INGOT_OK && r->params.max_tokens != 0)
-        status = decode(e, r, &finish, &err);
+void engine_finish(ingot_engine *e, request *r, ingot_status status, ingot_finish finish,
+                   const ingot_error *err) {
     if (status != INGOT_OK)
         finish = status == INGOT_ERR_CANCELLED ? INGOT_FINISH_CANCELLED : INGOT_FINISH_ERROR;
-    r->prefill_seconds = ready - start;
-    r->decode_seconds = clock_seconds() - ready;
     mutex_lock(&e->lock);
-    request_finish(r, finish, &err);
+    request_finish(r, finish, err);
     condition_wake_all(&e->news);
     if (r->dropped)
         forget(e, r);
     mutex_unlock(&e->lock);
+}
+
+void engine_count_pages(ingot_engine *e) {
+    atomic_store(&e->pages_used, e->pool.n_pages - e->pool.n_free);
 }
 
 static request *next_to_serve(const ingot_engine *e) {
@@ -217,7 +59,10 @@ static void engine_main(void *arg) {
         }
         r->started = true;
         mutex_unlock(&e->lock);
-        serve(e, r);
+        if (r->params.embedding)
+            engine_embed(e, r);
+        else
+            engine_generate(e, r);
         mutex_lock(&e->lock);
     }
     mutex_unlock(&e->lock);
@@ -275,6 +120,10 @@ static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p
         wanted = (int32_t)fits;
         e->info.n_ctx_reduced = true;
     }
+    if (wanted > shape->n_ctx_train && shape->positions)
+        return fail(err, INGOT_ERR_LIMIT,
+                    "n_ctx is %d, but the model has learned positions for %d tokens and no others", wanted,
+                    shape->n_ctx_train);
     if (wanted > shape->n_ctx_train)
         log_line(log, INGOT_LOG_WARN, "context is %d tokens, more than the %d that the model was made for",
                  wanted, shape->n_ctx_train);
@@ -282,7 +131,8 @@ static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p
     e->info.kv_type = p->kv_type;
     e->info.page_tokens = PAGE_TOKENS;
     e->info.n_batch = p->n_batch > 0 ? p->n_batch : DEFAULT_BATCH;
-    if (e->info.n_batch > wanted)
+    // A text that is seen as a whole must be computed as a whole.
+    if (e->info.n_batch > wanted || !shape->causal)
         e->info.n_batch = wanted;
     return INGOT_OK;
 }
@@ -290,24 +140,23 @@ static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p
 static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     const plan *shape = &e->model->plan;
     const size_t n_batch = (size_t)e->info.n_batch;
-    kv_layout layout = {shape->n_layer,
-                        shape->n_head_kv,
-                        shape->k_dim,
-                        shape->v_dim,
-                        e->info.kv_type,
-                        PAGE_TOKENS,
-                        (e->info.n_ctx + PAGE_TOKENS - 1) / PAGE_TOKENS};
+    int32_t n_pages = (e->info.n_ctx + PAGE_TOKENS - 1) / PAGE_TOKENS;
+    if (!shape->causal && n_pages < MIN_PAGES_OF_ENCODER)
+        n_pages = MIN_PAGES_OF_ENCODER; // many short texts go at once, each with a page of its own
+    kv_layout layout = {shape->n_layer,  shape->n_head_kv, shape->k_dim, shape->v_dim,
+                        e->info.kv_type, PAGE_TOKENS,      n_pages};
     e->info.kv_bytes = e->page_bytes * (uint64_t)layout.n_pages;
     TRY(e->model->device->ops->kv_new(e->model->device, &layout, &e->kv, err));
     TRY(forward_new(shape, e->model->device, e->mem, e->info.n_batch, e->info.n_ctx, &e->forward, err));
     TRY(page_pool_init(&e->pool, layout.n_pages, err));
     TRY(sequence_init(&e->sequence, e->info.n_ctx, err));
     TRY(sampler_init(&e->sampler, shape->n_vocab, e->mem, err));
+    e->tokens = mem_alloc(e->mem, n_batch, sizeof *e->tokens);
     e->positions = mem_alloc(e->mem, n_batch, sizeof *e->positions);
     e->seqs = mem_alloc(e->mem, n_batch, sizeof *e->seqs);
     e->rows = mem_alloc(e->mem, n_batch, sizeof *e->rows);
     e->logits = mem_alloc(e->mem, (size_t)shape->n_vocab, sizeof *e->logits);
-    if (!e->positions || !e->seqs || !e->rows || !e->logits)
+    if (!e->tokens || !e->positions || !e->seqs || !e->rows || !e->logits)
         return fail_memory(err, (uint64_t)shape->n_vocab * sizeof *e->logits, "the engine");
     return INGOT_OK;
 }
@@ -356,6 +205,7 @@ ingot_status ingot_engine_new(ingot_model *model, const ingot_engine_params *par
 static void stop_thread(ingot_engine *e) {
     mutex_lock(&e->lock);
     e->closing = true;
+    atomic_store(&e->stopping, true);
     for (request *r = e->first; r; r = r->next)
         atomic_store(&r->cancel, true);
     condition_wake_all(&e->work);
@@ -384,6 +234,7 @@ void ingot_engine_free(ingot_engine *e) {
     sampler_free(&e->sampler);
     forward_free(e->forward);
     e->model->device->ops->kv_free(e->model->device, e->kv);
+    mem_free(e->mem, e->tokens);
     mem_free(e->mem, e->positions);
     mem_free(e->mem, e->seqs);
     mem_free(e->mem, e->rows);
@@ -398,6 +249,30 @@ void ingot_engine_get_info(const ingot_engine *engine, ingot_engine_info *out) {
 
 // ------------------------------------------------------------------------------------------------- callers
 
+// Whether the model can do what is asked of it.
+static ingot_status check_kind(const ingot_engine *e, const ingot_request *params, ingot_error *err) {
+    const plan *p = &e->model->plan;
+    const char *name = gguf_name(e->model->file);
+    if (!params->embedding) {
+        if (!p->head.weight || !p->causal)
+            return fail(
+                err, INGOT_ERR_UNSUPPORTED,
+                "%s: the model is an encoder: it gives embeddings, but can't continue or score a text", name);
+        return INGOT_OK;
+    }
+    if (params->max_tokens != 0 || prompt_rows_any(params))
+        return fail(err, INGOT_ERR_INVALID,
+                    "a request for an embedding can't generate (max_tokens is %d, expected 0) or take rows",
+                    params->max_tokens);
+    if (params->pooling < INGOT_POOLING_NONE || params->pooling > INGOT_POOLING_RANK)
+        return fail(err, INGOT_ERR_INVALID, "pooling is %d, expected %d to %d", (int)params->pooling,
+                    INGOT_POOLING_NONE, INGOT_POOLING_RANK);
+    if (params->pooling == INGOT_POOLING_RANK && p->n_label == 0)
+        return fail(err, INGOT_ERR_UNSUPPORTED,
+                    "%s: pooling is rank, but the file has no classifier (tensor 'cls.output.weight')", name);
+    return INGOT_OK;
+}
+
 ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *params, uint64_t *id,
                                  ingot_error *err) {
     TRY(runtime_check(engine->model->runtime, err));
@@ -407,6 +282,7 @@ ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *para
             "the prompt has %zu tokens and the context %d; shorten it, or open the model with a larger n_ctx",
             params->n_tokens, engine->info.n_ctx);
     request *r;
+    TRY(check_kind(engine, params, err));
     TRY(request_new(params, engine->model->plan.n_vocab, engine->mem, &r, err));
     mutex_lock(&engine->lock);
     if (engine->n_requests >= MAX_QUEUED) {
@@ -491,7 +367,7 @@ void ingot_engine_drop(ingot_engine *engine, uint64_t id) {
     if (r) {
         r->users++;
         atomic_store(&r->cancel, true);
-        while (r->params.prompt_logits && r->started && !r->finished)
+        while (request_borrows(r) && r->started && !r->finished)
             condition_wait(&engine->news, &engine->lock);
         r->users--;
         condition_wake_all(&engine->news);

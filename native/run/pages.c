@@ -59,26 +59,38 @@ static void return_page(page_pool *p, int32_t page) {
     p->n_free++;
 }
 
+ingot_status page_pool_take(page_pool *p, int32_t n, int32_t *pages, ingot_error *err) {
+    if (n > p->n_free)
+        return fail(err, INGOT_ERR_LIMIT, "%d KV pages of %d tokens are needed, %d of %d are free", n,
+                    PAGE_TOKENS, p->n_free, p->n_pages);
+    for (int32_t i = 0; i < n; i++) {
+        pages[i] = take_page(p);
+        p->references[pages[i]] = 1;
+    }
+    return INGOT_OK;
+}
+
+void page_pool_give(page_pool *p, int32_t n, const int32_t *pages) {
+    while (n-- > 0)
+        if (--p->references[pages[n]] == 0)
+            return_page(p, pages[n]);
+}
+
 ingot_status sequence_reserve(sequence *s, page_pool *p, int32_t n_tokens, ingot_error *err) {
     int32_t missing = pages_for(n_tokens) - s->n_pages;
-    if (missing > p->n_free)
-        return fail(err, INGOT_ERR_LIMIT,
-                    "%d KV pages of %d tokens are needed for %d tokens, %d of %d are free", missing,
-                    PAGE_TOKENS, n_tokens, p->n_free, p->n_pages);
-    for (; missing > 0; missing--) {
-        int32_t page = take_page(p);
-        p->references[page] = 1;
-        s->pages[s->n_pages++] = page;
-    }
+    if (missing <= 0)
+        return INGOT_OK;
+    TRY(page_pool_take(p, missing, s->pages + s->n_pages, err));
+    s->n_pages += missing;
     return INGOT_OK;
 }
 
 void sequence_truncate(sequence *s, page_pool *p, int32_t n_tokens) {
     if (s->n_tokens > n_tokens)
         s->n_tokens = n_tokens;
-    while (s->n_pages > pages_for(n_tokens)) {
-        int32_t page = s->pages[--s->n_pages];
-        if (--p->references[page] == 0)
-            return_page(p, page);
-    }
+    int32_t surplus = s->n_pages - pages_for(n_tokens);
+    if (surplus <= 0)
+        return;
+    s->n_pages -= surplus;
+    page_pool_give(p, surplus, s->pages + s->n_pages);
 }

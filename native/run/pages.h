@@ -27,6 +27,10 @@ typedef struct sequence {
 ingot_status page_pool_init(page_pool *p, int32_t n_pages, ingot_error *err);
 void page_pool_free(page_pool *p);
 
+// Takes `n` pages for a while. INGOT_ERR_LIMIT, with nothing taken, if there aren't enough.
+ingot_status page_pool_take(page_pool *p, int32_t n, int32_t *pages, ingot_error *err);
+void page_pool_give(page_pool *p, int32_t n, const int32_t *pages);
+
 // Room for `n_ctx` positions; no pages yet.
 ingot_status sequence_init(sequence *s, int32_t n_ctx, ingot_error *err);
 void sequence_free(sequence *s, page_pool *p);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "run/prompt_rows.h"
 
 enum { PIECE_BYTES = 256 };
 
@@ -22,11 +23,7 @@ static ingot_status check_tokens(const ingot_request *params, int32_t n_vocab, i
     if (params->max_tokens < -1)
         return fail(err, INGOT_ERR_INVALID, "max_tokens is %d, expected -1 (no limit) or more",
                     params->max_tokens);
-    if (params->prompt_logits &&
-        (params->first_logits < 0 || (size_t)params->first_logits >= params->n_tokens))
-        return fail(err, INGOT_ERR_INVALID, "first_logits is %d, expected 0 to %zu", params->first_logits,
-                    params->n_tokens - 1);
-    return INGOT_OK;
+    return prompt_rows_check(params, n_vocab, err);
 }
 
 static ingot_status copy_arrays(request *r, ingot_error *err) {
@@ -75,6 +72,10 @@ void request_free(request *r) {
     mem_free(r->mem, r->events);
     mem_free(r->mem, r->read_text);
     mem_free(r->mem, r);
+}
+
+bool request_borrows(const request *r) {
+    return r->params.embedding || prompt_rows_any(&r->params);
 }
 
 // Makes *block hold at least `needed` items.

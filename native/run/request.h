@@ -23,7 +23,7 @@ typedef struct request {
     uint64_t id;
 
     // Fixed from submission on.
-    ingot_request params; // its pointers are the copies below, prompt_logits apart
+    ingot_request params; // its pointers are the copies below, but for what is to be filled
     sample_params sampling;
     int32_t *tokens;
     ingot_logit_bias *bias;
@@ -53,6 +53,9 @@ typedef struct request {
 ingot_status request_new(const ingot_request *params, int32_t n_vocab, const ingot_allocator *mem,
                          request **out, ingot_error *err);
 void request_free(request *r);
+
+// Whether results are written to memory of the caller's.
+bool request_borrows(const request *r);
 
 // The functions below are called under the engine's lock.
 

@@ -30,7 +30,13 @@ from ingot.errors import (
 if TYPE_CHECKING:
     from ingot import gguf
     from ingot.generation import Chunk, Completion, Stream, Timings
-    from ingot.machine import Device, InstructionSet, devices, instruction_sets
+    from ingot.machine import (
+        Device,
+        InstructionSet,
+        architectures,
+        devices,
+        instruction_sets,
+    )
     from ingot.model import Model, ModelInfo
     from ingot.sampling import SamplerParam, sampler_params
 
@@ -44,6 +50,7 @@ _HOMES = {
     "Timings": "generation",
     "Device": "machine",
     "InstructionSet": "machine",
+    "architectures": "machine",
     "devices": "machine",
     "instruction_sets": "machine",
     "__version__": "machine",
@@ -76,6 +83,7 @@ __all__ = [
     "TemplateError",
     "Timings",
     "UnsupportedError",
+    "architectures",
     "devices",
     "gguf",
     "instruction_sets",

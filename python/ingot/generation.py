@@ -131,6 +131,38 @@ def token_array(ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArra
     return np.ascontiguousarray(array, np.int32)
 
 
+@dataclass(frozen=True)
+class Fills:
+    """Arrays for results of the prompt itself, as ``ingot_request`` describes them."""
+
+    first: int = 0
+    logits: npt.NDArray[np.float32] | None = None
+    logprobs: npt.NDArray[np.float32] | None = None
+    top_tokens: npt.NDArray[np.int32] | None = None
+    top_logprobs: npt.NDArray[np.float32] | None = None
+    embedding: npt.NDArray[np.float32] | None = None
+    pooling: int = 0
+
+    def put(self, native: Any) -> None:
+        """Into an ``ingot_request``, which borrows the arrays."""
+        rows = native.rows
+        rows.first, native.pooling = self.first, self.pooling
+        rows.logits, rows.logprobs = _writable(self.logits), _writable(self.logprobs)
+        rows.n_top = 0 if self.top_tokens is None else self.top_tokens.shape[1]
+        rows.top_tokens, rows.top_logprobs = (
+            _writable(self.top_tokens),
+            _writable(self.top_logprobs),
+        )
+        native.embedding = _writable(self.embedding)
+
+
+def _writable(array: npt.NDArray[Any] | None) -> Any:
+    if array is None:
+        return ffi.NULL
+    kind = "int32_t[]" if array.dtype == np.int32 else "float[]"
+    return ffi.from_buffer(kind, array, require_writable=True)
+
+
 class Request:
     """A request in an engine's hands. ``close`` cancels it; a dropped one is closed."""
 
@@ -140,7 +172,7 @@ class Request:
         tokens: npt.NDArray[np.int32],
         options: Options,
         seed: int,
-        logits: npt.NDArray[np.float32] | None = None,
+        fills: Fills | None = None,
     ) -> None:
         stops = _stops(options.stop)
         texts = [ffi.from_buffer(utf8(text)) for text in stops]
@@ -159,13 +191,12 @@ class Request:
         native.n_bias, native.n_stop = len(bias), len(stops)
         native.max_tokens, native.seed = _max_tokens(options.max_tokens), seed
         native.ignore_eos, native.special = options.ignore_eos, options.special
-        if logits is not None:
-            native.prompt_logits = ffi.from_buffer("float[]", logits, require_writable=True)
-            native.first_logits = len(tokens) - len(logits)
+        if fills is not None:
+            fills.put(native)
 
         with engine as self._engine:  # which lives as long as the request does
             drop = partial(lib.ingot_engine_drop, self._engine)
-            self._handle = Handle(ffi.new("uint64_t *"), drop, "request", engine, logits)
+            self._handle = Handle(ffi.new("uint64_t *"), drop, "request", engine, fills)
             with self._handle:
                 check(lib.ingot_engine_submit, self._engine, native, self._handle.out)
         self._event = ffi.new("ingot_event *")

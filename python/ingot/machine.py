@@ -1,4 +1,4 @@
-"""The machine: instruction sets and devices."""
+"""The machine and the library: instruction sets, devices, architectures."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ class Device:
     memory_total: int
     memory_free: int
     threads: int
+
+
+def architectures() -> list[str]:
+    """What key "general.architecture" of a GGUF file may be for a model to be run."""
+    names = map(lib.ingot_arch_name, itertools.count())
+    return [text(name) for name in itertools.takewhile(lambda name: name != ffi.NULL, names)]
 
 
 def instruction_sets() -> list[InstructionSet]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import ingot
-from ingot import errors
+from ingot import errors, prompts
 from ingot._lib import (
     INT32_MAX,
     Handle,
@@ -33,19 +33,22 @@ from ingot._lib import (
     watched,
 )
 from ingot._native import ffi, lib
-from ingot.generation import Completion, Keywords, Options, Request, Stream, token_array
+from ingot.generation import Completion, Keywords, Options, Stream, token_array
 from ingot.gguf.types import type_by_name
 from ingot.gguf.values import Metadata
+from ingot.prompts import POOLINGS, Tokens
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-Tokens = Sequence[int] | npt.NDArray[np.integer[Any]]
-
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model is. From ``n_ctx_train`` on the numbers are 0 with ``vocab_only``."""
+    """What a model is. From ``n_ctx_train`` on there is nothing with ``vocab_only``.
+
+    ``generates``: it can continue texts; an encoder can only ``embed`` them. ``pooling`` is what
+    ``embed`` does unless told otherwise, ``n_label`` the number of scores of pooling "rank".
+    """
 
     architecture: str
     n_vocab: int
@@ -57,6 +60,9 @@ class ModelInfo:
     n_params: int
     weight_bytes: int
     kv_bytes_per_token_f16: int
+    generates: bool
+    pooling: str
+    n_label: int
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,8 @@ class Model:
         with self._model as model:
             lib.ingot_model_get_info(model, native)
         values = {field.name: getattr(native, field.name) for field in fields(ModelInfo)}
-        return ModelInfo(**values | {"architecture": text(native.architecture)})
+        texts = {"architecture": text(native.architecture), "pooling": POOLINGS[native.pooling]}
+        return ModelInfo(**values | texts)
 
     # ----------------------------------------------------------------------------------------- text
 
@@ -244,17 +251,58 @@ class Model:
 
     def logits(self, ids: Tokens, first: int = 0) -> npt.NDArray[np.float32]:
         """The logits after each token from index ``first`` on: float32 [T - first, n_vocab]."""
-        tokens = token_array(ids)
-        if not 0 <= first < len(tokens):
-            raise errors.ArgumentError(f"first is {first} of {len(tokens)} tokens")
-        out = np.empty((len(tokens) - first, self.info.n_vocab), np.float32)
-        request = Request(self._started(), tokens, Options(max_tokens=0), 0, out)
-        try:
-            while (event := request.next()) is None or event.finish is None:
-                pass
-        finally:
-            request.close()
-        return out
+        return prompts.logits(self._started(), token_array(ids), first, self.info.n_vocab)
+
+    def score(self, ids: Tokens, first: int = 0) -> npt.NDArray[np.float32]:
+        """The natural logarithm of the probability of each token from index ``first`` + 1 on, given
+        those before it: float32 [T - first - 1]."""
+        return prompts.score(self._started(), token_array(ids), first)
+
+    def top_logprobs(
+        self, ids: Tokens, k: int, first: int = 0
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """The ``k`` most probable tokens after each token from index ``first`` on, and the natural
+        logarithms of their probabilities: int32 and float32 [T - first, k]."""
+        k = integer("k", k, 1, self.info.n_vocab)
+        return prompts.top_logprobs(self._started(), token_array(ids), k, first)
+
+    def embed(
+        self,
+        inputs: str | Tokens | Sequence[str] | Sequence[Tokens],
+        *,
+        pooling: str | None = None,
+        normalize: bool = True,
+        dimensions: int | None = None,
+        progress: Progress | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """The vectors of texts (or of their token ids): float32 [N, D], one text makes N = 1.
+
+        Texts get the special tokens that the model wants around them. They are computed together,
+        and none of them changes another one's vector.
+
+        pooling      "mean", "cls" (the first token's), "last", "none" (the vectors of all tokens of
+                     one text: [T, D]), or "rank" (scores of a text by the model's classifier:
+                     [N, n_label]); None: ``info.pooling``
+        normalize    divide each vector by its length (scores are left alone)
+        dimensions   keep the first ones alone, before normalizing
+        progress     called with the share of the texts that is done
+        """
+        given: Iterable[Any] = [inputs] if prompts.is_one(inputs) else inputs
+        texts = prompts.token_arrays(
+            self.tokenize(item, add_special=True) if isinstance(item, str) else item
+            for item in given
+        )
+        kind = self.info.pooling if pooling is None else pooling
+        width = self.info.n_label if kind == "rank" else self.info.n_embd
+        if kind == "none" and len(texts) != 1:
+            raise errors.ArgumentError(f"pooling is 'none' for {len(texts)} texts; expected one")
+        if kind == "rank" and dimensions is not None:
+            raise errors.ArgumentError("scores (pooling 'rank') have no dimensions to leave out")
+        if not texts:
+            return np.empty((0, dimensions or width), np.float32)
+        vectors = prompts.embed(self._started(), texts, kind, width, progress)
+        vectors = prompts.shortened(vectors, dimensions)
+        return prompts.normalized(vectors) if normalize and kind != "rank" else vectors
 
     @overload
     def generate(

@@ -1,10 +1,13 @@
-"""Logits against an independent forward pass (HF transformers, float32), and against themselves.
+"""Every architecture against an independent forward pass (HF transformers, float32), and itself.
 
-The models are small and random; `meta.json` beside each says how it was made.
+A folder is a case: `model.gguf`, small and random; `golden.npz`, tokens and what the reference
+makes of them. `arch/` here was made by make_arch.py; the large set lies beside the repository.
 """
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import ingot
@@ -18,65 +21,112 @@ from golden import HERE, Floats, nmse
 LIMIT = 1e-9
 LIMIT_F16_PAGES = 1e-5  # keys and values rounded to halves
 
-FAMILIES = [
-    *("llama", "llama_rope_llama3", "llama_rope_yarn", "mistral", "mixtral"),
-    *("qwen2", "qwen3", "qwen2moe", "qwen3moe"),
-]
-SMALL = ["llama"]  # lies in this folder too, so that the repository can test itself
-
 Tokens = npt.NDArray[np.int32]
 
 
-def golden(folder: Path) -> tuple[Tokens, Floats]:
+def folders(path: Path) -> list[str]:
+    """The cases under `path`; where it is missing one that the fixture `shared` skips or fails."""
+    return sorted(p.name for p in path.iterdir()) if path.is_dir() else ["missing"]
+
+
+SHARED = Path(os.environ.get("INGOT_SHARED", HERE.parents[2] / "shared")) / "golden"
+SMALL = folders(HERE / "arch")
+LARGE = folders(SHARED / "arch")
+NEXT = folders(SHARED / "arch-next")
+
+
+def golden(folder: Path) -> dict[str, npt.NDArray[np.generic]]:
     with np.load(folder / "golden.npz") as data:
-        return data["tokens"], data["logits"]
+        return dict(data)
 
 
-def logits(
-    path: Path,
-    tokens: Tokens,
-    kv_type: str = "f32",
-    threads: int | None = None,
-    n_batch: int | None = None,
-) -> Floats:
-    with ingot.Model(path, kv_type=kv_type, n_ctx=256, threads=threads, n_batch=n_batch) as model:
-        return model.logits(tokens)
+def tokens_of(folder: Path) -> Tokens:
+    return golden(folder)["tokens"].astype(np.int32)
+
+
+def context_of(folder: Path) -> int:
+    """What a case asks for, or as much as its tokens need."""
+    case = folder / "case.json"
+    asked = json.loads(case.read_text(encoding="utf-8")).get("n_ctx") if case.is_file() else None
+    return int(asked or len(tokens_of(folder)))
+
+
+def open_model(
+    folder: Path, kv_type: str = "f32", threads: int | None = None, n_batch: int | None = None
+) -> ingot.Model:
+    path, n_ctx = folder / "model.gguf", context_of(folder)
+    return ingot.Model(path, kv_type=kv_type, n_ctx=n_ctx, threads=threads, n_batch=n_batch)
+
+
+def results(model: ingot.Model, tokens: Tokens) -> dict[str, Floats]:
+    """What a case may be compared with: logits, or an encoder's vectors."""
+    if model.info.generates:
+        return {"logits": model.logits(tokens)}
+    names = {"hidden": "none", "mean": "mean", "cls": "cls"}
+    return {
+        name: model.embed(tokens, pooling=pooling, normalize=False)
+        for name, pooling in names.items()
+    }
 
 
 def check(
     name: str,
     result: Floats,
-    reference: Floats,
+    reference: npt.NDArray[np.generic],
     capsys: pytest.CaptureFixture[str],
     limit: float = LIMIT,
 ) -> None:
-    assert result.shape == reference.shape
-    error = nmse(result, reference)
+    assert result.size == reference.size
+    error = nmse(result.reshape(reference.shape), reference.astype(np.float32))
     with capsys.disabled():
         print(f"\n{name}: NMSE {error:.1e}", end=" ")
     assert error <= limit
 
 
+def check_case(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    kv_type: str = "f32",
+    limit: float = LIMIT,
+) -> None:
+    data = golden(folder)
+    with open_model(folder, kv_type) as model:
+        found = results(model, data["tokens"].astype(np.int32))
+    for name, result in found.items():
+        check(f"{folder.name}, {name}, {kv_type} pages", result, data[name], capsys, limit)
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_small_set(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = HERE / "arch" / name
-    tokens, reference = golden(folder)
-    check(name, logits(folder / "model.gguf", tokens), reference, capsys)
+    check_case(HERE / "arch" / name, capsys)
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_set(shared: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_case(shared / "golden/arch" / name, capsys)
+
+
+@pytest.mark.parametrize("name", NEXT)
+def test_next(shared: Path, root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What isn't in the table is refused by name, and a line of the page says what it needs."""
+    folder = shared / "golden/arch-next" / name
+    architecture = str(ingot.gguf.Reader(folder / "model.gguf").metadata["general.architecture"])
+    if architecture in ingot.architectures():
+        check_case(folder, capsys)
+        return
+    with pytest.raises(ingot.UnsupportedError, match=f"'{architecture}'"):
+        ingot.Model(folder / "model.gguf")
+    assert f"| {architecture} |" in (root / "docs/architectures.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_f16_pages(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = HERE / "arch" / name
-    tokens, reference = golden(folder)
-    result = logits(folder / "model.gguf", tokens, kv_type="f16")
-    check(f"{name}, F16 pages", result, reference, capsys, LIMIT_F16_PAGES)
+    check_case(HERE / "arch" / name, capsys, "f16", LIMIT_F16_PAGES)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_large_set(shared: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = shared / "golden/arch" / name
-    tokens, reference = golden(folder)
-    check(name, logits(folder / "model.gguf", tokens), reference, capsys)
+def test_every_architecture_has_a_case() -> None:
+    cases = (ingot.gguf.Reader(HERE / "arch" / name / "model.gguf") for name in SMALL)
+    assert {str(r.metadata["general.architecture"]) for r in cases} == set(ingot.architectures())
 
 
 @pytest.mark.parametrize(
@@ -94,37 +144,58 @@ def test_quantized(
     folder = shared / "golden/quantmodel"
     with np.load(folder / answers) as data:
         tokens, reference = data["tokens"], data[key]
-    check(file, logits(folder / file, tokens), reference, capsys)
+    with ingot.Model(folder / file, kv_type="f32", n_ctx=256) as model:
+        check(file, model.logits(tokens), reference, capsys)
 
 
-def company(path: Path, tokens: Tokens, kv_type: str = "f32") -> None:
-    """A row of logits depends on its sequence alone, not on batch, chunk or threads."""
-    whole = logits(path, tokens, kv_type, threads=1)
-    assert np.isfinite(whole).all()
-    for n_batch in (1, 7, 16, 47):
-        assert np.array_equal(whole, logits(path, tokens, kv_type, 1, n_batch)), n_batch
-    for threads in (2, 3):
-        for n_batch in (1, 256):
-            result = logits(path, tokens, kv_type, threads, n_batch)
-            assert np.array_equal(whole, result), (threads, n_batch)
-    for n in (1, 5, 33):
-        assert np.array_equal(whole[:n], logits(path, tokens[:n], kv_type, threads=1)), n
-    with ingot.Model(path, kv_type=kv_type, n_ctx=256) as model:
+def whole(model: ingot.Model, tokens: Tokens) -> Floats:
+    """Every row: logits, or the vectors of an encoder."""
+    return results(model, tokens)["logits" if model.info.generates else "hidden"]
+
+
+def company(folder: Path, kv_type: str = "f32") -> None:
+    """A row depends on its sequence alone, not on batch, chunk, threads or what ran before."""
+    tokens = tokens_of(folder)
+    with open_model(folder, kv_type, 1) as model:
+        expected = whole(model, tokens)
+    assert np.isfinite(expected).all()
+
+    def same(threads: int, n_batch: int | None) -> bool:
+        with open_model(folder, kv_type, threads, n_batch) as model:
+            return np.array_equal(expected, whole(model, tokens))
+
+    for threads, n_batch in ((1, 1), (1, 7), (1, 16), (1, 47), (2, 1), (3, None)):
+        assert same(threads, n_batch), (threads, n_batch)
+    with open_model(folder, kv_type) as model:
         for _ in range(2):  # the second time its pages are used again
-            assert np.array_equal(whole, model.logits(tokens))
+            assert np.array_equal(expected, whole(model, tokens))
+        for n in (1, 5, 33):
+            if model.info.generates:  # an encoder sees what follows
+                assert np.array_equal(expected[:n], whole(model, tokens[:n])), n
+    vectors_in_company(folder, tokens, kv_type)
+
+
+def vectors_in_company(folder: Path, tokens: Tokens, kv_type: str) -> None:
+    """An embedding is the same alone and among others, whole and in pieces."""
+    texts = [tokens[i : i + n] for i, n in ((0, 1), (0, len(tokens)), (3, 9), (1, 32), (7, 2))]
+    with open_model(folder, kv_type, 1) as model:
+        for pooling in ("mean", "cls", "last"):
+            together = model.embed(texts, pooling=pooling)
+            alone = [model.embed(text, pooling=pooling)[0] for text in texts]
+            assert np.array_equal(together, np.stack(alone)), pooling
+    with open_model(folder, kv_type, 2, n_batch=5) as model:
+        assert np.array_equal(together, model.embed(texts, pooling="last"))
 
 
 @pytest.mark.parametrize("kv_type", ["f32", "f16"])
 @pytest.mark.parametrize("name", SMALL)
 def test_company_small_set(name: str, kv_type: str) -> None:
-    folder = HERE / "arch" / name
-    company(folder / "model.gguf", golden(folder)[0], kv_type)
+    company(HERE / "arch" / name, kv_type)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", LARGE)
 def test_company_large_set(shared: Path, name: str) -> None:
-    folder = shared / "golden/arch" / name
-    company(folder / "model.gguf", golden(folder)[0])
+    company(shared / "golden/arch" / name)
 
 
 @pytest.mark.parametrize("file", ["model-F16.gguf", "model-Q8_0.gguf", "model-Q4_K_M.gguf"])
@@ -132,4 +203,8 @@ def test_company_quantized(shared: Path, file: str) -> None:
     folder = shared / "golden/quantmodel"
     with np.load(folder / "golden_F16.npz") as data:
         tokens = data["tokens"]
-    company(folder / file, tokens)
+    found = []
+    for threads, n_batch in ((1, None), (1, 1), (1, 7), (2, 1), (3, None)):
+        with ingot.Model(folder / file, threads=threads, n_batch=n_batch, n_ctx=256) as model:
+            found.append(model.logits(tokens))
+    assert all(np.array_equal(found[0], other) for other in found[1:])

@@ -8,36 +8,10 @@
 #include <unistd.h>
 
 #include "failing_mem.h"
-#include "temp.h"
-#include "tiny_model.h"
+#include "session.h"
 
 static temp_dir dir;
 static temp_path dense, experts, shared;
-
-typedef struct session {
-    ingot_runtime *runtime;
-    ingot_model *model;
-    ingot_engine *engine;
-} session;
-
-static session session_open(const temp_path *path, int32_t threads, ingot_engine_params params) {
-    session s = {0};
-    ingot_error err = {0};
-    CHECK(ingot_runtime_new(&(ingot_runtime_params){.threads = threads}, &s.runtime, &err) == INGOT_OK);
-    CHECK(ingot_model_open(s.runtime, path->text, NULL, NULL, NULL, &s.model, &err) == INGOT_OK);
-    CHECK(ingot_engine_new(s.model, &params, &s.engine, &err) == INGOT_OK);
-    if (!s.engine) {
-        fprintf(stderr, "%s\n", err.message);
-        exit(1);
-    }
-    return s;
-}
-
-static void session_close(session *s) {
-    ingot_engine_free(s->engine);
-    ingot_model_close(s->model);
-    ingot_runtime_free(s->runtime);
-}
 
 typedef struct answer {
     int32_t tokens[TINY_CTX + 1];
@@ -47,9 +21,6 @@ typedef struct answer {
     ingot_event last;
     ingot_status wait_status;
 } answer;
-
-static const int32_t prompt[] = {1, 75, 104, 111, 111, 114, 35, 122, 114, 117, 111, 103};
-enum { N_PROMPT = (int)(sizeof prompt / sizeof *prompt) };
 
 static ingot_request simple(int32_t max_tokens) {
     ingot_request r = ingot_request_default();
@@ -127,7 +98,7 @@ static void test_company(const temp_path *path) {
         if (variant == 4) // something before it in the pages
             run(s.engine, (ingot_request){.tokens = prompt, .n_tokens = 5, .max_tokens = 9});
         ingot_request r = simple(30);
-        r.prompt_logits = logits;
+        r.rows.logits = logits;
         answer a = run(s.engine, r);
         CHECK(a.last.kind == INGOT_EVENT_DONE);
         if (variant == 0) {
@@ -139,7 +110,7 @@ static void test_company(const temp_path *path) {
         // Over what the pages hold already: the last rows, and the answer alone.
         enum { FROM = 7 };
         memset(logits, 0, sizeof logits);
-        r.first_logits = FROM;
+        r.rows.first = FROM;
         a = run(s.engine, r);
         CHECK(same(&first, &a) && a.last.n_cached == FROM);
         size_t rest = sizeof expected - FROM * TINY_VOCAB * sizeof *expected;
@@ -289,7 +260,7 @@ static void test_cancel(void) {
     // Dropping waits for what the request borrowed.
     float *logits = malloc(N_PROMPT * TINY_VOCAB * sizeof *logits);
     r = simple(100);
-    r.prompt_logits = logits;
+    r.rows.logits = logits;
     CHECK(ingot_engine_submit(s.engine, &r, &id, NULL) == INGOT_OK);
     ingot_engine_drop(s.engine, id);
     free(logits);

@@ -62,10 +62,6 @@ static void test_ops(const kernels *k) {
         k->rms_norm(x, NULL, 1e-6f, n, y);
         CHECK(near((double)y[0], (double)x[0] / sqrt(squares / (double)n + 1e-6), 1e-5));
 
-        k->swiglu(x, w, n, y);
-        for (int64_t i = 0; i < n; i++)
-            CHECK(near((double)y[i], (double)x[i] / (1.0 + exp(-(double)x[i])) * (double)w[i], 1e-5));
-
         memcpy(before, y, sizeof before);
         k->axpy(0.3f, x, n, y);
         for (int64_t i = 0; i < n; i++)
@@ -77,6 +73,78 @@ static void test_ops(const kernels *k) {
             sum += exp((double)x[i]);
         for (int64_t i = 0; i < n; i++)
             CHECK(near((double)y[i], exp((double)x[i]) / sum, 1e-5));
+    }
+}
+
+static void test_layer_norm(const kernels *k) {
+    float x[MAX_N], w[MAX_N], b[MAX_N], y[MAX_N];
+    for (int64_t n = 1; n <= MAX_N; n += 7) {
+        fill(x, n);
+        fill(w, n);
+        fill(b, n);
+        for (int64_t i = 0; i < n; i++)
+            x[i] += 100.0f; // a large mean must not hide the rest
+        double mean = 0.0, variance = 0.0;
+        for (int64_t i = 0; i < n; i++)
+            mean += (double)x[i] / (double)n;
+        for (int64_t i = 0; i < n; i++)
+            variance += ((double)x[i] - mean) * ((double)x[i] - mean) / (double)n;
+        double scale = 1.0 / sqrt(variance + 1e-6);
+        k->layer_norm(x, w, b, 1e-6f, n, y);
+        for (int64_t i = 0; i < n; i++)
+            CHECK(near((double)y[i], ((double)x[i] - mean) * scale * (double)w[i] + (double)b[i], 1e-4));
+        k->layer_norm(x, NULL, NULL, 1e-6f, n, x);
+        CHECK(near((double)x[0], n == 1 ? 0.0 : ((double)y[0] - (double)b[0]) / (double)w[0], 1e-2));
+    }
+}
+
+static double silu(double x) {
+    return x / (1.0 + exp(-x));
+}
+
+static double gelu(double x) {
+    return 0.5 * x * (1.0 + tanh(sqrt(2.0 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+}
+
+static double gelu_erf(double x) {
+    return 0.5 * x * (1.0 + erf(x / sqrt(2.0)));
+}
+
+static double relu_squared(double x) {
+    return x > 0.0 ? x * x : 0.0;
+}
+
+static void test_activations(const kernels *k) {
+    const struct {
+        kernels_activation *kernel;
+        double (*exact)(double);
+    } all[] = {{k->silu, silu},
+               {k->gelu, gelu},
+               {k->gelu_erf, gelu_erf},
+               {k->relu_squared, relu_squared},
+               {k->tanh, tanh}};
+    float x[MAX_N], up[MAX_N], y[MAX_N];
+    fill(x, MAX_N);
+    fill(up, MAX_N);
+    for (int64_t i = 0; i < MAX_N; i++)
+        x[i] *= i % 3 == 0 ? 30.0f : 3.0f;
+    for (size_t a = 0; a < sizeof all / sizeof *all; a++) {
+        for (int64_t n = 1; n <= MAX_N; n += 7) {
+            all[a].kernel(x, up, n, y);
+            for (int64_t i = 0; i < n; i++)
+                CHECK(near((double)y[i], all[a].exact((double)x[i]) * (double)up[i], 1e-6));
+            memcpy(y, x, sizeof y);
+            all[a].kernel(y, NULL, n, y);
+            for (int64_t i = 0; i < MAX_N; i++)
+                CHECK(near((double)y[i], i < n ? all[a].exact((double)x[i]) : (double)x[i], 1e-6));
+        }
+    }
+    for (int64_t i = 0; i < MAX_N; i++)
+        up[i] *= 20.0f;
+    k->swiglu_oai(x, up, MAX_N, y);
+    for (int64_t i = 0; i < MAX_N; i++) {
+        double g = fmin((double)x[i], 7.0), u = fmax(fmin((double)up[i], 7.0), -7.0);
+        CHECK(near((double)y[i], g / (1.0 + exp(-1.702 * g)) * (u + 1.0), 1e-6));
     }
 }
 
@@ -102,14 +170,16 @@ static void test_halves(const kernels *k) {
 
 enum { MAX_POSITIONS = 64, MAX_DIM = 72 };
 
-// Attention over `n` positions in two pieces against float64 in one.
-static void check_attend(const kernels *k, bool half, int64_t n, int64_t split, int64_t k_dim,
+// Attention over `n` positions in two pieces against float64 in one, plainly or with a cap and biases.
+static void check_attend(const kernels *k, bool half, bool plain, int64_t n, int64_t split, int64_t k_dim,
                          int64_t v_dim) {
     static float q[MAX_DIM], keys[MAX_POSITIONS * MAX_DIM], values[MAX_POSITIONS * MAX_DIM];
     static uint16_t half_keys[MAX_POSITIONS * MAX_DIM], half_values[MAX_POSITIONS * MAX_DIM];
     float acc[MAX_DIM] = {0};
     double weight[MAX_POSITIONS], total = 0.0;
-    const float scale = 0.7f;
+    const float scale = 0.7f, cap = plain ? 0.0f : 0.5f;
+    float bias[MAX_POSITIONS];
+    fill(bias, n);
     fill(q, k_dim);
     fill(keys, n * k_dim);
     fill(values, n * v_dim);
@@ -125,13 +195,17 @@ static void check_attend(const kernels *k, bool half, int64_t n, int64_t split, 
         const void *kp = half ? (const void *)(half_keys + at * k_dim) : (const void *)(keys + at * k_dim);
         const void *vp =
             half ? (const void *)(half_values + at * v_dim) : (const void *)(values + at * v_dim);
-        k->attend(&s, q, kp, vp, half, some, k_dim, v_dim, scale);
+        const attn_scores scores = {scale, cap, plain ? NULL : bias + at};
+        k->attend(&s, q, kp, vp, half, some, k_dim, v_dim, &scores);
     }
     for (int64_t p = 0; p < n; p++) {
         double score = 0.0;
         for (int64_t i = 0; i < k_dim; i++)
             score += (double)q[i] * (double)keys[p * k_dim + i];
-        total += weight[p] = exp(score * (double)scale);
+        score *= (double)scale;
+        if (!plain)
+            score = (double)cap * tanh(score / (double)cap) + (double)bias[p];
+        total += weight[p] = exp(score);
     }
     for (int64_t i = 0; i < v_dim; i++) {
         double expected = 0.0;
@@ -143,10 +217,11 @@ static void check_attend(const kernels *k, bool half, int64_t n, int64_t split, 
 
 static void test_attend(const kernels *k) {
     for (int64_t dim = 1; dim <= MAX_DIM; dim += dim < 20 ? 1 : 17) {
-        for (int half = 0; half < 2; half++) {
-            check_attend(k, half, 1, 64, dim, dim);
-            check_attend(k, half, 37, 32, dim, MAX_DIM + 1 - dim);
-            check_attend(k, half, 64, 64, dim, dim);
+        for (int kind = 0; kind < 4; kind++) {
+            bool half = kind & 1, plain = kind & 2;
+            check_attend(k, half, plain, 1, 64, dim, dim);
+            check_attend(k, half, plain, 37, 32, dim, MAX_DIM + 1 - dim);
+            check_attend(k, half, plain, 64, 64, dim, dim);
         }
     }
 }
@@ -172,6 +247,8 @@ int main(void) {
         printf("%s\n", kernels_at(i)->name);
         test_dots(kernels_at(i));
         test_ops(kernels_at(i));
+        test_layer_norm(kernels_at(i));
+        test_activations(kernels_at(i));
         test_halves(kernels_at(i));
         test_attend(kernels_at(i));
     }

@@ -99,27 +99,87 @@ typedef struct attend_job {
     backend_buffer *out;
 } attend_job;
 
+// The positions [begin, end) that a query sees.
+typedef struct span {
+    int64_t begin, end;
+} span;
+
+static span visible(const attend_job *job, int64_t token) {
+    const attend_args *a = job->args;
+    int64_t position = job->batch->positions[token];
+    span s = {0, a->causal ? position + 1 : job->batch->ends[job->batch->seqs[token]]};
+    int64_t begin = 0, end = s.end;
+    if (a->window_kind == WINDOW_SLIDING && a->causal)
+        begin = position - a->window + 1;
+    else if (a->window_kind == WINDOW_SLIDING) {
+        begin = position - a->window / 2;
+        end = position + a->window / 2 + 1;
+    } else if (a->window_kind == WINDOW_CHUNK) {
+        begin = position / a->window * a->window;
+        end = begin + a->window;
+    }
+    s.begin = begin > 0 ? begin : 0;
+    s.end = end < s.end ? end : s.end;
+    return s;
+}
+
+// The slope of a head: Press et al. 2022, section 3, and for numbers of heads that are no power of two the
+// authors' code.
+static float alibi_slope(float max_bias, int64_t head, int64_t n_head) {
+    int64_t whole = 1;
+    while (2 * whole <= n_head)
+        whole *= 2;
+    if (head < whole)
+        return exp2f(-max_bias * (float)(head + 1) / (float)whole);
+    return exp2f(-max_bias * (float)(2 * (head - whole) + 1) / (float)(2 * whole));
+}
+
+static float score_scale(const attend_args *a, int32_t position) {
+    if (a->temperature == 0.0f)
+        return a->scale;
+    double steps = floor((double)(position + a->temperature_offset) / (double)a->temperature_length);
+    return (float)((double)a->scale * (1.0 + (double)a->temperature * log1p(steps)));
+}
+
+// What the accumulated values are to be multiplied by. A sink's share of attention goes nowhere.
+static float finish(const attn_state *state, const float *sink) {
+    if (!sink)
+        return 1.0f / state->sum;
+    float max = state->max > *sink ? state->max : *sink;
+    float kept = expf(state->max - max);
+    return kept / (state->sum * kept + expf(*sink - max));
+}
+
 // One head of one token, page after page: the pages' borders are those of absolute positions, so the result
 // doesn't depend on how the tokens came in.
 static void attend_head(const attend_job *job, int64_t token, int64_t head, float *acc) {
     const kv_layout *layout = &job->kv->layout;
+    const attend_args *a = job->args;
     const int32_t *pages = job->batch->pages[job->batch->seqs[token]];
-    int64_t end = (int64_t)job->batch->positions[token] + 1;
-    int64_t kv_head = head / (job->args->n_head / job->args->n_head_kv);
+    int32_t position = job->batch->positions[token];
+    const span seen = visible(job, token);
+    int64_t kv_head = head / (a->n_head / a->n_head_kv);
     const float *q = job->q->data + token * job->q->width + head * layout->k_dim;
+    float bias[KERNELS_MAX_PAGE], slope = a->alibi > 0.0f ? alibi_slope(a->alibi, head, a->n_head) : 0.0f;
+    attn_scores scores = {score_scale(a, position), a->soft_cap, a->alibi > 0.0f ? bias : NULL};
     attn_state state = {.max = -INFINITY, .sum = 0.0f, .acc = acc};
     memset(acc, 0, (size_t)layout->v_dim * sizeof *acc);
-    for (int64_t p = 0; p * layout->page_tokens < end; p++) {
-        int64_t left = end - p * layout->page_tokens;
-        job->cpu->k->attend(&state, q, page_head(job->kv, pages[p], job->args->layer, kv_head, false),
-                            page_head(job->kv, pages[p], job->args->layer, kv_head, true),
-                            layout->type == QUANT_F16,
-                            left < layout->page_tokens ? left : layout->page_tokens, layout->k_dim,
-                            layout->v_dim, job->args->scale);
+    for (int64_t p = seen.begin / layout->page_tokens; p * layout->page_tokens < seen.end; p++) {
+        int64_t first = p * layout->page_tokens, from = first < seen.begin ? seen.begin : first;
+        int64_t to = first + layout->page_tokens < seen.end ? first + layout->page_tokens : seen.end;
+        for (int64_t i = from; scores.bias && i < to; i++)
+            bias[i - from] = -slope * (float)(i < position ? position - i : i - position);
+        const uint8_t *k = page_head(job->kv, pages[p], a->layer, kv_head, false);
+        const uint8_t *v = page_head(job->kv, pages[p], a->layer, kv_head, true);
+        uint64_t skipped = (uint64_t)(from - first) * job->kv->item;
+        job->cpu->k->attend(&state, q, k + skipped * (uint64_t)layout->k_dim,
+                            v + skipped * (uint64_t)layout->v_dim, layout->type == QUANT_F16, to - from,
+                            layout->k_dim, layout->v_dim, &scores);
     }
     float *out = job->out->data + token * job->out->width + head * layout->v_dim;
+    float share = finish(&state, a->sinks ? &a->sinks->vector[head] : NULL);
     for (int32_t i = 0; i < layout->v_dim; i++)
-        out[i] = acc[i] / state.sum;
+        out[i] = acc[i] * share;
 }
 
 static void attend_heads(void *arg, int64_t begin, int64_t end, int worker) {

@@ -22,8 +22,7 @@ struct backend_weight {
     const uint8_t *data;
     int64_t width, rows, mats;
     uint64_t row_bytes;
-    float *vector; // the decoded copy of a norm or bias; owned
-    char name[64];
+    float *vector; // the decoded copy of norms or biases, `width` numbers; owned
 };
 
 struct backend_buffer {
@@ -87,7 +86,8 @@ ingot_status cpu_scratch_reserve(cpu_backend *cpu, size_t floats, ingot_error *e
 // matmul.c
 void cpu_multiply(backend *b, const backend_buffer *x, int64_t n_tokens, const backend_product *products,
                   int32_t n_products);
-void cpu_embed(backend *b, const backend_weight *table, const backend_batch *batch, backend_buffer *out);
+void cpu_embed(backend *b, const backend_weight *table, const int32_t *ids, int64_t n_tokens,
+               backend_buffer *out);
 
 // moe.c
 ingot_status cpu_routing_new(backend *b, int32_t n_expert, int32_t n_used, int64_t max_tokens,
@@ -98,8 +98,9 @@ void cpu_route(backend *b, backend_buffer *logits, router_kind kind, float scale
 void cpu_multiply_experts(backend *b, const backend_buffer *x, bool per_choice,
                           const backend_routing *routing, const backend_product *products,
                           int32_t n_products);
-void cpu_add_experts(backend *b, const backend_buffer *x, const backend_routing *routing, int64_t n_tokens,
-                     backend_buffer *y);
+void cpu_weigh_experts(backend *b, const backend_routing *routing, int64_t n_tokens, backend_buffer *x);
+void cpu_add_experts(backend *b, const backend_buffer *x, const backend_routing *routing, bool weighted,
+                     int64_t n_tokens, backend_buffer *y);
 
 // attn.c
 ingot_status cpu_kv_new(backend *b, const kv_layout *layout, backend_kv **out, ingot_error *err);
@@ -111,11 +112,14 @@ void cpu_attend(backend *b, const backend_kv *kv, const attend_args *args, const
 
 // ops.c
 void cpu_gather(backend *b, const backend_buffer *x, const int32_t *rows, int64_t n, backend_buffer *out);
-void cpu_rms_norm(backend *b, const backend_buffer *x, const backend_weight *w, float eps, int64_t group,
-                  int64_t n_tokens, backend_buffer *out);
+void cpu_norm(backend *b, const backend_buffer *x, const backend_norm *norm, int64_t n_tokens,
+              backend_buffer *out);
 void cpu_clear(backend *b, backend_buffer *x, int64_t n_tokens);
-void cpu_add(backend *b, const backend_buffer *x, int64_t n_tokens, backend_buffer *y);
-void cpu_swiglu(backend *b, backend_buffer *gate, const backend_buffer *up, int64_t n_rows);
+void cpu_add(backend *b, const backend_buffer *x, float scale, int64_t n_tokens, backend_buffer *y);
+void cpu_scale(backend *b, backend_buffer *x, float scale, int64_t n_tokens);
+void cpu_soft_cap(backend *b, backend_buffer *x, float cap, int64_t n_tokens);
+void cpu_clamp(backend *b, backend_buffer *x, float limit, int64_t n_tokens);
+void cpu_activate(backend *b, activation kind, backend_buffer *x, const backend_buffer *up, int64_t n_rows);
 void cpu_rope_table(backend *b, const float *freqs, int32_t n_freqs, float magnitude,
                     const backend_batch *batch, backend_buffer *table);
 void cpu_rope(backend *b, backend_buffer *x, const backend_buffer *table, rope_kind kind, int32_t n_head,

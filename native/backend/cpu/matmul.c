@@ -50,7 +50,7 @@ void cpu_multiply(backend *b, const backend_buffer *x, int64_t n_tokens, const b
 
 typedef struct embed_job {
     const backend_weight *table;
-    const backend_batch *batch;
+    const int32_t *ids;
     backend_buffer *out;
 } embed_job;
 
@@ -58,12 +58,14 @@ static void embed_rows(void *arg, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const embed_job *job = arg;
     for (int64_t t = begin; t < end; t++) {
-        const uint8_t *row = job->table->data + (uint64_t)job->batch->tokens[t] * job->table->row_bytes;
-        job->table->type->decode(row, job->out->data + t * job->out->width, (uint64_t)job->table->width);
+        uint64_t id = job->ids ? (uint64_t)job->ids[t] : 0;
+        job->table->type->decode(job->table->data + id * job->table->row_bytes,
+                                 job->out->data + t * job->out->width, (uint64_t)job->table->width);
     }
 }
 
-void cpu_embed(backend *b, const backend_weight *table, const backend_batch *batch, backend_buffer *out) {
-    embed_job job = {table, batch, out};
-    pool_run(cpu_of(b)->threads, batch->n_tokens, 8, embed_rows, &job);
+void cpu_embed(backend *b, const backend_weight *table, const int32_t *ids, int64_t n_tokens,
+               backend_buffer *out) {
+    embed_job job = {table, ids, out};
+    pool_run(cpu_of(b)->threads, n_tokens, 8, embed_rows, &job);
 }

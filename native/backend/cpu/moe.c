@@ -1,5 +1,6 @@
 #include "backend/cpu/cpu.h"
 
+#include <math.h>
 #include <string.h>
 
 ingot_status cpu_routing_new(backend *b, int32_t n_expert, int32_t n_used, int64_t max_tokens,
@@ -42,6 +43,18 @@ typedef struct route_job {
     backend_routing *routing;
 } route_job;
 
+// From what was chosen by, and its sum over the chosen ones.
+static float share_of(router_kind kind, float chosen, float sum) {
+    switch (kind) {
+    case ROUTER_SOFTMAX_TOP:
+        return chosen / sum;
+    case ROUTER_SIGMOID:
+        return 1.0f / (1.0f + expf(-chosen));
+    default:
+        return chosen;
+    }
+}
+
 static void route_rows(void *arg, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const route_job *job = arg;
@@ -49,17 +62,18 @@ static void route_rows(void *arg, int64_t begin, int64_t end, int worker) {
     for (int64_t t = begin; t < end; t++) {
         float *p = job->logits->data + t * job->logits->width;
         float *share = routing->share + t * routing->n_used, sum = 0.0f;
-        job->cpu->k->softmax(p, routing->n_expert);
+        if (job->kind != ROUTER_SIGMOID)
+            job->cpu->k->softmax(p, routing->n_expert);
         for (int32_t j = 0; j < routing->n_used; j++) {
             int32_t best = 0;
             for (int32_t e = 1; e < routing->n_expert; e++)
                 best = p[e] > p[best] ? e : best;
             routing->expert[t * routing->n_used + j] = best;
             sum += share[j] = p[best];
-            p[best] = -1.0f;
+            p[best] = -INFINITY;
         }
         for (int32_t j = 0; j < routing->n_used; j++)
-            share[j] = (job->kind == ROUTER_SOFTMAX_TOP ? share[j] / sum : share[j]) * job->scale;
+            share[j] = share_of(job->kind, share[j], sum) * job->scale;
     }
 }
 
@@ -106,8 +120,11 @@ static void expert_tile(const experts_job *job, const backend_product *p, int32_
         int64_t choice = routing->order[i];
         const float *x = job->x->data + (job->per_choice ? choice : choice / routing->n_used) * w->width;
         float *out = p->out->data + choice * w->rows + first;
-        for (int64_t r = 0; r < n; r++)
+        for (int64_t r = 0; r < n; r++) {
             job->cpu->k->dots(scratch + r * w->width, x, 0, 1, w->width, out + r, 0);
+            if (p->bias)
+                out[r] += p->bias->vector[expert * w->rows + first + r];
+        }
     }
 }
 
@@ -133,20 +150,35 @@ typedef struct add_experts_job {
     cpu_backend *cpu;
     const backend_buffer *x;
     const backend_routing *routing;
+    bool weighted;
     backend_buffer *y;
 } add_experts_job;
+
+static void weigh_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const add_experts_job *job = arg;
+    int64_t width = job->y->width, n_used = job->routing->n_used;
+    for (int64_t choice = begin * n_used; choice < end * n_used; choice++)
+        for (int64_t i = 0; i < width; i++)
+            job->y->data[choice * width + i] *= job->routing->share[choice];
+}
+
+void cpu_weigh_experts(backend *b, const backend_routing *routing, int64_t n_tokens, backend_buffer *x) {
+    add_experts_job job = {cpu_of(b), NULL, routing, false, x};
+    pool_run(job.cpu->threads, n_tokens, 8, weigh_rows, &job);
+}
 
 static void add_experts_rows(void *arg, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const add_experts_job *job = arg;
     int64_t width = job->y->width, n_used = job->routing->n_used;
     for (int64_t choice = begin * n_used; choice < end * n_used; choice++)
-        job->cpu->k->axpy(job->routing->share[choice], job->x->data + choice * width, width,
-                          job->y->data + choice / n_used * width);
+        job->cpu->k->axpy(job->weighted ? job->routing->share[choice] : 1.0f, job->x->data + choice * width,
+                          width, job->y->data + choice / n_used * width);
 }
 
-void cpu_add_experts(backend *b, const backend_buffer *x, const backend_routing *routing, int64_t n_tokens,
-                     backend_buffer *y) {
-    add_experts_job job = {cpu_of(b), x, routing, y};
+void cpu_add_experts(backend *b, const backend_buffer *x, const backend_routing *routing, bool weighted,
+                     int64_t n_tokens, backend_buffer *y) {
+    add_experts_job job = {cpu_of(b), x, routing, weighted, y};
     pool_run(job.cpu->threads, n_tokens, 8, add_experts_rows, &job);
 }

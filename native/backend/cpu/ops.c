@@ -7,11 +7,11 @@
 typedef struct rows_job {
     cpu_backend *cpu;
     const backend_buffer *x;
-    const float *w;
     backend_buffer *out;
     const int32_t *rows;
-    float eps;
-    int64_t group;
+    const backend_norm *norm;
+    float number; // scale, cap or limit
+    kernels_activation *activation;
     rope_kind kind;
     int32_t n_head;
 } rows_job;
@@ -35,17 +35,32 @@ void cpu_gather(backend *b, const backend_buffer *x, const int32_t *rows, int64_
     run_rows(b, n, gather_rows, &(rows_job){.x = x, .rows = rows, .out = out});
 }
 
-static void rms_norm_rows(void *arg, int64_t begin, int64_t end, int worker) {
-    (void)worker;
-    const rows_job *job = arg;
-    for (int64_t at = begin * job->x->width; at < end * job->x->width; at += job->group)
-        job->cpu->k->rms_norm(job->x->data + at, job->w, job->eps, job->group, job->out->data + at);
+// The numbers of a group, of a vector that has some for each or the same for all.
+static const float *of_group(const backend_weight *w, int64_t at) {
+    return w ? w->vector + at % w->width : NULL;
 }
 
-void cpu_rms_norm(backend *b, const backend_buffer *x, const backend_weight *w, float eps, int64_t group,
-                  int64_t n_tokens, backend_buffer *out) {
-    run_rows(b, n_tokens, rms_norm_rows,
-             &(rows_job){.x = x, .w = w ? w->vector : NULL, .eps = eps, .group = group, .out = out});
+static void norm_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const rows_job *job = arg;
+    const backend_norm *norm = job->norm;
+    int64_t width = job->x->width;
+    for (int64_t t = begin; t < end; t++) {
+        for (int64_t at = 0; at < width; at += norm->group) {
+            const float *x = job->x->data + t * width + at;
+            float *out = job->out->data + t * width + at;
+            const float *w = of_group(norm->weight, at);
+            if (norm->kind == NORM_RMS)
+                job->cpu->k->rms_norm(x, w, norm->eps, norm->group, out);
+            else
+                job->cpu->k->layer_norm(x, w, of_group(norm->bias, at), norm->eps, norm->group, out);
+        }
+    }
+}
+
+void cpu_norm(backend *b, const backend_buffer *x, const backend_norm *norm, int64_t n_tokens,
+              backend_buffer *out) {
+    run_rows(b, n_tokens, norm_rows, &(rows_job){.x = x, .norm = norm, .out = out});
 }
 
 void cpu_clear(backend *b, backend_buffer *x, int64_t n_tokens) {
@@ -57,24 +72,79 @@ static void add_rows(void *arg, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const rows_job *job = arg;
     int64_t width = job->out->width;
-    job->cpu->k->axpy(1.0f, job->x->data + begin * width, (end - begin) * width,
+    job->cpu->k->axpy(job->number, job->x->data + begin * width, (end - begin) * width,
                       job->out->data + begin * width);
 }
 
-void cpu_add(backend *b, const backend_buffer *x, int64_t n_tokens, backend_buffer *y) {
-    run_rows(b, n_tokens, add_rows, &(rows_job){.x = x, .out = y});
+void cpu_add(backend *b, const backend_buffer *x, float scale, int64_t n_tokens, backend_buffer *y) {
+    run_rows(b, n_tokens, add_rows, &(rows_job){.x = x, .number = scale, .out = y});
 }
 
-static void swiglu_rows(void *arg, int64_t begin, int64_t end, int worker) {
+static void scale_rows(void *arg, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const rows_job *job = arg;
     int64_t width = job->out->width;
-    float *gate = job->out->data + begin * width;
-    job->cpu->k->swiglu(gate, job->x->data + begin * width, (end - begin) * width, gate);
+    for (int64_t i = begin * width; i < end * width; i++)
+        job->out->data[i] *= job->number;
 }
 
-void cpu_swiglu(backend *b, backend_buffer *gate, const backend_buffer *up, int64_t n_tokens) {
-    run_rows(b, n_tokens, swiglu_rows, &(rows_job){.x = up, .out = gate});
+void cpu_scale(backend *b, backend_buffer *x, float scale, int64_t n_tokens) {
+    run_rows(b, n_tokens, scale_rows, &(rows_job){.out = x, .number = scale});
+}
+
+static void soft_cap_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const rows_job *job = arg;
+    int64_t width = job->out->width;
+    for (int64_t i = begin * width; i < end * width; i++)
+        job->out->data[i] = job->number * tanhf(job->out->data[i] / job->number);
+}
+
+void cpu_soft_cap(backend *b, backend_buffer *x, float cap, int64_t n_tokens) {
+    run_rows(b, n_tokens, soft_cap_rows, &(rows_job){.out = x, .number = cap});
+}
+
+static void clamp_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const rows_job *job = arg;
+    int64_t width = job->out->width;
+    for (int64_t i = begin * width; i < end * width; i++)
+        job->out->data[i] = fminf(fmaxf(job->out->data[i], -job->number), job->number);
+}
+
+void cpu_clamp(backend *b, backend_buffer *x, float limit, int64_t n_tokens) {
+    run_rows(b, n_tokens, clamp_rows, &(rows_job){.out = x, .number = limit});
+}
+
+static void activate_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const rows_job *job = arg;
+    int64_t width = job->out->width;
+    float *x = job->out->data + begin * width;
+    job->activation(x, job->x ? job->x->data + begin * width : NULL, (end - begin) * width, x);
+}
+
+static kernels_activation *find_activation(const kernels *k, activation kind) {
+    switch (kind) {
+    case ACTIVATION_SILU:
+        return k->silu;
+    case ACTIVATION_GELU:
+        return k->gelu;
+    case ACTIVATION_GELU_ERF:
+        return k->gelu_erf;
+    case ACTIVATION_RELU_SQUARED:
+        return k->relu_squared;
+    case ACTIVATION_TANH:
+        return k->tanh;
+    case ACTIVATION_SWIGLU_OAI:
+        return k->swiglu_oai;
+    }
+    return NULL;
+}
+
+void cpu_activate(backend *b, activation kind, backend_buffer *x, const backend_buffer *up, int64_t n_rows) {
+    run_rows(b, n_rows, activate_rows,
+             &(rows_job){.x = up, .out = x, .activation = find_activation(cpu_of(b)->k, kind)});
 }
 
 void cpu_rope_table(backend *b, const float *freqs, int32_t n_freqs, float magnitude,

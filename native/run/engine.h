@@ -1,0 +1,49 @@
+// The engine's inside: what its thread works with, shared by the ways of serving a request.
+#ifndef INGOT_RUN_ENGINE_H
+#define INGOT_RUN_ENGINE_H
+
+#include "base/thread.h"
+#include "model/forward.h"
+#include "model/model.h"
+#include "run/pages.h"
+#include "run/request.h"
+
+struct ingot_engine {
+    ingot_model *model;
+    const ingot_allocator *mem;
+    ingot_engine_info info; // kv_bytes_used is kept in `pages_used`
+    uint64_t page_bytes;
+
+    // The thread's own.
+    backend_kv *kv;
+    forward *forward;
+    page_pool pool;
+    sequence sequence; // of the last request that generated
+    sampler sampler;
+    int32_t *tokens, *positions, *seqs, *rows; // [n_batch]
+    float *logits;                             // [n_vocab] of the last token; NULL: the model gives none
+
+    atomic_int pages_used;
+    atomic_bool stopping;
+    mutex lock;
+    condition work; // there is a request, or the end has come
+    condition news; // there are events
+    bool locks, running, closing;
+    thread thread;
+    request *first; // in the order of submission
+    int32_t n_requests;
+    uint64_t last_id;
+};
+
+// Each serves the request `r`, which was marked as started, until its end; the caller's lock isn't held.
+// engine_embed takes further waiting requests of its kind along.
+void engine_generate(ingot_engine *e, request *r);
+void engine_embed(ingot_engine *e, request *r);
+
+// Ends a request; if `status` is bad it failed with `err`.
+void engine_finish(ingot_engine *e, request *r, ingot_status status, ingot_finish finish,
+                   const ingot_error *err);
+
+void engine_count_pages(ingot_engine *e);
+
+#endif

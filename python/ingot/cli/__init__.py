@@ -15,6 +15,7 @@ from ingot.cli import terminal
 COMMANDS = {
     "run": "continue a prompt",
     "chat": "talk with a model",
+    "embed": "turn texts into vectors",
     "inspect": "show what is in a GGUF file",
     "tokenize": "show the tokens of a text",
     "devices": "show what models run on here",

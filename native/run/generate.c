@@ -32,6 +32,7 @@ static ingot_status run_tokens(ingot_engine *e, request *r, const int32_t *token
     engine_count_pages(e);
     for (int32_t i = 0; i < n; i++) {
         e->positions[i] = first + i;
+        e->seqs[i] = 0;
         if (prompt_rows_want(&r->params, first + i) || (sample && i == n - 1))
             e->rows[n_rows++] = i;
     }

@@ -94,12 +94,28 @@ static void test_poolings(void) {
             sum += (double)all[i][k];
         CHECK(fabs((double)one[k] - sum / n) < 1e-6);
     }
-    // An answer before it and after it is the same: pages are given back.
-    ingot_request r = {.tokens = prompt, .n_tokens = N_PROMPT, .max_tokens = 30};
-    ingot_event before = run(s.engine, r);
-    run(s.engine, embedding_of(text, INGOT_POOLING_MEAN, one));
-    ingot_event after = run(s.engine, r);
-    CHECK(before.n_generated == after.n_generated && after.n_cached == N_PROMPT - 1);
+    session_close(&s);
+}
+
+// An answer is the same after a batch of texts, and their pages are given back.
+static void test_answers_between(void) {
+    static float out[N_TEXTS][TINY_EMBD], logits[2][N_PROMPT * TINY_VOCAB];
+    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 0});
+    for (int round = 0; round < 2; round++) {
+        uint64_t ids[N_TEXTS];
+        ingot_request r = {.tokens = prompt, .n_tokens = N_PROMPT, .rows = {.logits = logits[round]}};
+        CHECK(run(s.engine, r).kind == INGOT_EVENT_DONE);
+        for (int i = 0; i < N_TEXTS; i++) {
+            r = embedding_of(i, INGOT_POOLING_MEAN, out[i]);
+            CHECK(ingot_engine_submit(s.engine, &r, &ids[i], NULL) == INGOT_OK);
+        }
+        for (int i = 0; i < N_TEXTS; i++)
+            CHECK(finish(s.engine, ids[i]).kind == INGOT_EVENT_DONE);
+    }
+    CHECK(memcmp(logits[0], logits[1], sizeof logits[0]) == 0);
+    ingot_engine_info info;
+    ingot_engine_get_info(s.engine, &info);
+    CHECK(info.kv_bytes_used <= 32u * TINY_LAYERS * TINY_KV_HEADS * 2 * TINY_DIM * sizeof(float));
     session_close(&s);
 }
 
@@ -230,6 +246,7 @@ int main(void) {
     make_texts();
     test_company();
     test_poolings();
+    test_answers_between();
     test_refusals();
     test_rows();
     test_threads();

@@ -1,0 +1,152 @@
+"""What a model says of a prompt: score, top_logprobs, embed."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import ingot
+import numpy as np
+import numpy.typing as npt
+import pytest
+from ingot import ArgumentError, CancelledError, LimitError, StateError, UnsupportedError
+
+TEXTS = ["Once upon a time", "The cat sat on the mat.", "2 + 2 = 4", "x"]
+
+
+@pytest.fixture(scope="module")
+def model(bundled: Path) -> ingot.Model:
+    return ingot.Model(bundled, kv_type="f32")
+
+
+def log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    shifted: npt.NDArray[np.float64] = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted
+
+
+def test_score_is_the_log_softmax_of_logits(model: ingot.Model) -> None:
+    ids = model.tokenize("Once upon a time there was a small fox.", add_special=True)
+    expected = log_softmax(model.logits(ids))[np.arange(len(ids) - 1), ids[1:]]
+    assert model.score(ids) == pytest.approx(expected, abs=1e-5)
+    assert np.array_equal(model.score(ids, first=3), model.score(ids)[3:])
+    assert model.score(ids[:1]).shape == (0,)
+
+
+def test_top_logprobs_are_the_largest(model: ingot.Model) -> None:
+    ids = model.tokenize("The king and the", add_special=True)
+    logprobs = log_softmax(model.logits(ids))
+    for k in (1, 5, model.info.n_vocab):
+        top, values = model.top_logprobs(ids, k)
+        order = np.argsort(-logprobs, axis=1, kind="stable")[:, :k]
+        assert np.array_equal(top, order)
+        assert values == pytest.approx(np.take_along_axis(logprobs, order, axis=1), abs=1e-5)
+    top, _ = model.top_logprobs(ids, 5, first=2)
+    assert top.shape == (len(ids) - 2, 5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_embeddings_are_the_same_alone_and_together(model: ingot.Model, pooling: str) -> None:
+    together = model.embed(TEXTS, pooling=pooling)
+    assert together.shape == (4, model.info.n_embd)
+    assert together.dtype == np.float32
+    for row, text in zip(together, TEXTS, strict=True):
+        assert np.array_equal(row, model.embed(text, pooling=pooling)[0])
+        ids = model.tokenize(text, add_special=True)
+        assert np.array_equal(row, model.embed(ids, pooling=pooling)[0])
+    arrays = [np.array(model.tokenize(text, add_special=True)) for text in TEXTS]
+    assert np.array_equal(together, model.embed(arrays, pooling=pooling))
+
+
+def test_pooling_normalizing_and_dimensions(model: ingot.Model) -> None:
+    rows = model.embed(TEXTS[1], pooling="none", normalize=False)
+    assert rows.shape == (len(model.tokenize(TEXTS[1], add_special=True)), model.info.n_embd)
+    plain = model.embed(TEXTS[1], pooling="mean", normalize=False)
+    assert plain[0] == pytest.approx(rows.mean(axis=0), rel=1e-4, abs=1e-5)
+    assert np.linalg.norm(model.embed(TEXTS), axis=1) == pytest.approx(1)
+    short = model.embed(TEXTS[1], pooling="mean", dimensions=8)
+    assert short.shape == (1, 8)
+    assert short[0] == pytest.approx(plain[0, :8] / np.linalg.norm(plain[0, :8]), rel=1e-5)
+    assert model.info.pooling == "last"
+    assert np.array_equal(model.embed(TEXTS), model.embed(TEXTS, pooling="last"))
+
+
+def test_many_texts_and_progress(model: ingot.Model) -> None:
+    seen: list[float] = []
+    texts = [f"{i} and {i}" for i in range(700)]
+    vectors = model.embed(texts, progress=seen.append)
+    assert vectors.shape[0] == 700
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert np.array_equal(vectors[698:], model.embed(texts[698:]))
+    assert model.embed([]).shape == (0, model.info.n_embd)
+
+
+def test_what_is_refused(model: ingot.Model) -> None:
+    with pytest.raises(ArgumentError, match="pooling is 'max'; expected one of none, mean"):
+        model.embed("a", pooling="max")
+    with pytest.raises(ArgumentError, match="'none' for 2 texts"):
+        model.embed(["a", "b"], pooling="none")
+    with pytest.raises(UnsupportedError, match=r"cls\.output"):
+        model.embed("a", pooling="rank")
+    with pytest.raises(ArgumentError, match="dimensions is 0"):
+        model.embed("a", dimensions=0)
+    with pytest.raises(ArgumentError, match="text 1 has no tokens"):
+        model.embed([[1], []])
+    with pytest.raises(ArgumentError, match="k is 0"):
+        model.top_logprobs([1, 2], 0)
+    with pytest.raises(ArgumentError, match="first is 2 of 2 tokens"):
+        model.score([1, 2], first=2)
+    with pytest.raises(LimitError, match="the context"):
+        model.embed([[1] * (model.n_ctx + 1)])
+    assert model.embed("still there").shape[0] == 1
+
+
+def test_an_exception_in_progress_ends_it(model: ingot.Model) -> None:
+    def stop(done: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.embed(["some text"] * 600, progress=stop)
+    assert model.embed("still there").shape[0] == 1
+
+
+def test_closing_ends_it(bundled: Path) -> None:
+    model = ingot.Model(bundled)
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            while True:
+                model.embed(["a longer text " * 20] * 50)
+        except (StateError, CancelledError) as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    model.embed("wait until the other one runs")
+    model.close()
+    thread.join(timeout=60)
+    assert len(failures) == 1
+
+
+def test_generation_goes_on_beside_embeddings(model: ingot.Model) -> None:
+    alone = model.generate("Once upon a time", max_tokens=16, seed=1)
+    with model.generate("Once upon a time", max_tokens=16, seed=1, stream=True) as stream:
+        vectors = model.embed(TEXTS)
+        text = "".join(chunk.text for chunk in stream)
+    assert text == alone.text
+    assert np.array_equal(vectors, model.embed(TEXTS))
+
+
+def test_an_encoder_only_embeds(root: Path) -> None:
+    with ingot.Model(root / "tests/golden/arch/bert/model.gguf") as encoder:
+        assert not encoder.info.generates
+        assert encoder.embed([[1, 2, 3], [4]]).shape == (2, encoder.info.n_embd)
+        for call in (encoder.logits, encoder.score, encoder.generate):
+            with pytest.raises(UnsupportedError, match="encoder"):
+                call([1, 2, 3])
+        with pytest.raises(LimitError, match=r"49 tokens"):
+            encoder.embed([[1] * 49])
+    with pytest.raises(LimitError, match="learned positions"):
+        ingot.Model(root / "tests/golden/arch/bert/model.gguf", n_ctx=64).embed([[1]])

@@ -67,6 +67,8 @@ def test_rendered_as_by_hugging_face(root: Path, shared: Path) -> None:
 LOOP, END = "{% for _ in range(9999) %}", "{% endfor %}"
 X = "{% set ns = namespace(x='x', n=3) %}"
 
+DEEP = "{% set ns = namespace(x=[]) %}" + LOOP + "{% set ns.x = [ns.x] %}" + END
+
 HOSTILE = {
     "range": "{% for i in range(10**9) %}{% endfor %}",
     "nested loops": LOOP * 5 + END * 5,
@@ -121,7 +123,76 @@ HOSTILE = {
     "generator frame": "{{ (messages|map('string')).gi_frame.f_globals }}",
     "self": "{{ self.__init__.__globals__ }}",
     "namespace": "{% set ns = namespace() %}{% set ns.__class__ = 1 %}",
-    "mutation": "{{ messages.append(1) }}",
+    "namespace's own": "{{ namespace(__html__=raise_exception)|e }}",
+    "strftime's own": "{{ strftime_now.__self__.__class__.__mro__ }}",
+    "function": "{{ raise_exception.__globals__.os }}",
+    "code": "{{ raise_exception.__code__.co_consts }}",
+    "class": "{{ dict.mro() }}",
+    "macro's own": "{% macro m() %}{% endmacro %}{{ m._func.__globals__ }}",
+    "attribute of a loop": "{% for i in [1] %}{{ loop._iterable.__class__.a }}{% endfor %}",
+    "attribute of a list": "{{ [[]]|map(attribute='__class__.__base__')|list|tojson }}",
+    "attribute to sort by": "{{ [1, 2]|sort(attribute='__class__.__base__')|first + none }}",
+    "format of an attribute": "{{ ['{0.__class__}']|map(attribute='format')|first([]) }}",
+    "format as a key": "{% set f = '{0.__class__}'.format %}{{ [[2], [1]].sort(key=f) + 1 }}",
+    "mutation": "{% for m in messages %}{% set _ = messages.append(m) %}{% endfor %}",
+    "endless list": "{% set x = [1] %}{% for i in x %}{% set _ = x.append(i) %}{% endfor %}",
+    "list that doubles": "{% set x = [1] %}" + LOOP + "{% set _ = x.extend(x) %}" + END,
+    "list in itself": "{% set x = [] %}{% set _ = x.append(x) %}{{ x|tojson }}",
+    "lists in themselves": "{% set x = [] %}{% set _ = x.append(x) %}{{ x == [x] == [[x]] }}"
+    "{% set y = [] %}{% set _ = y.append(y) %}{{ x == y }}",
+    "deep list": DEEP + "{{ ns.x }}",
+    "deep list as JSON": DEEP + "{{ ns.x|tojson }}",
+    "deep list as a key": DEEP.replace("[ns.x]", "(ns.x,)") + "{{ {ns.x: 1} }}",
+    "deep generator": DEEP.replace("[ns.x]", "ns.x|select") + "{{ ns.x|list }}",
+    "generator as JSON": "{{ (range(99999)|list * 9999)|select|tojson }}",
+    "wordwrap": "{{ ('a b ' * 10**6)|wordwrap(1, wrapstring='x' * 10**6) }}",
+    "truncate": "{{ 'a'|truncate(10**10, end='x' * 10**9) }}",
+    "indent of a line": "{{ 'a'|indent(10**10, first=true) }}",
+    "indent of nothing": "{{ [1]|tojson(indent=10**9) }}",
+    "precision of %": "{{ '%.999999999f' % 1.5 }}",
+    "zeros of %": "{{ '%0999999999d' % 1 }}",
+    "nested width": "{{ '{:{}}'.format(1, 10**9) }}",
+    "many of %": "{{ ('%s' * 10**6) % (('a' * 10**6,) * 10**6) }}",
+    "urls": "{{ ('www.' ~ 'a.' * 10**6)|urlize(rel='x' * 10**8) }}",
+    "attributes": "{{ dict.fromkeys(range(9999)|map('string'), '<' * 10**6)|xmlattr }}",
+    "escape": "{{ ('<' * 10**8)|e }}",
+    "sort": "{{ (['a' * 10**6] * 10**5)|sort|length }}",
+    "encoding": "{{ ('a' * 10**8).encode('utf-32').hex() }}",
+    "bytes of a number": "{{ (1).to_bytes(10**10, 'big') }}",
+    "shift": "{{ 2 ** (2 ** 40) }}",
+    "lines": "{{ ('\n' * 10**8).splitlines()|sum }}",
+    "cycler's items": "{% set c = cycler('a' * 10**8) %}" + LOOP + "{{ c.next() }}" + END,
+    "block": "{% block a %}{{ self.a() }}{% endblock %}",
+    "two macros": "{% macro a(x) %}{{ b(x ~ x) }}{% endmacro %}"
+    "{% macro b(x) %}{{ a(x ~ x) }}{% endmacro %}{{ a('x') }}",
+    "folded string": "{{ 'a' * 10**9 * 0 }}" * 100,
+    "folded list": "{{ [[1] * 10**8] * 10**8 }}",
+    "long number": "{{ " + "9" * 10**6 + " }}",
+    "deep list literal": "{{ " + "[" * 10**5 + "]" * 10**5 + " }}",
+    "deep mapping literal": "{{ " + "{1:" * 10**5 + "1" + "}" * 10**5 + " }}",
+    "deep signs": "{{ " + "-" * 10**5 + "1 }}",
+    "deep negation": "{{ " + "not " * 10**5 + "1 }}",
+    "deep condition": "{{ " + "1 if 1 else " * 10**5 + "1 }}",
+    "long sum": "{{ " + "a + " * 10**5 + "a }}",
+    "long power": "{{ " + "1 ** " * 10**5 + "1 }}",
+    "long conjunction": "{{ " + "a and " * 10**5 + "a }}",
+    "long call chain": "{{ a" + "()" * 10**5 + " }}",
+    "long subscripts": "{{ a" + "[0]" * 10**5 + " }}",
+    "deep loops": "{% for i in [1] %}" * 10**4 + END * 10**4,
+    "loops within Python's bounds": "{% for i in [1] %}" * 100 + END * 100,
+    "deep set blocks": "{% set a %}" * 10**4 + "{% endset %}" * 10**4,
+    "deep generation": "{% generation %}" * 10**4 + "{% endgeneration %}" * 10**4,
+    "deep macros": "".join(f"{{% macro m{i}() %}}" for i in range(9999)) + "{% endmacro %}" * 9999,
+    "deep blocks by name": "".join(f"{{% block b{i} %}}" for i in range(9999))
+    + "{% endblock %}" * 9999,
+    "many conditions": "{% if a %}" + "{% elif a %}" * 10**5 + "{% endif %}",
+    "many names": "".join(f"{{% set a{i} = a{i + 1} %}}" for i in range(10**5)),
+    "many statements": "{{ a }}" * 10**6,
+    "unfinished comments": "{#" * 10**6,
+    "unfinished raw": "{% raw %}" * 10**5,
+    "unfinished string": "{{ '" + "\\" * 10**6,
+    "extends": "{% extends 'a' %}",
+    "include of itself": "{% include self %}",
     "include": "{% include '/etc/passwd' %}",
     "import": "{% import 'os' as os %}{{ os }}",
     "raise": "{{ raise_exception('this conversation is wrong') }}",
@@ -150,6 +221,58 @@ def test_hostile_templates_are_errors_within_bounds(
     assert render("{{ 1 + 1 }}", {}) == "2"
 
 
+def test_hostile_templates_leave_nothing_behind() -> None:
+    """Neither processes nor open files, nor anything for the next template."""
+    code = """
+import os
+from contextlib import suppress
+from ingot import TemplateError
+from ingot.chat import render, template
+template.CPU_SECONDS = 0.1
+render("", {})
+before = sorted(os.listdir("/proc/self/fd"))
+for source in (
+    "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+    "{{ 'a' * 10**10 }}",
+    "{{ 9**(9**9) }}{{ 9**9**9**9 }}",
+    "{{ 'x' * 17 * 10**6 }}",
+    "{{ raise_exception('no') }}",
+) * 3:
+    with suppress(TemplateError):
+        render(source, {})
+    assert render("{{ 1 + 1 }}", {}) == "2"
+assert sorted(os.listdir("/proc/self/fd")) == before
+template._stop_at_exit()
+template._worker = None
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("none")
+"""
+    done = run_python(code)
+    assert done.stdout.split() == ["none"], done.stderr
+
+
+def test_a_template_begins_as_if_it_were_the_first() -> None:
+    shared = (
+        "{% set x = [] %}{% set _ = x.append(1) %}{{ x }}",
+        "{% macro m(a=[], b={}) %}{% set _ = a.append(1) %}{{ a }}{{ b.setdefault('k', a|length) }}"
+        "{% endmacro %}{{ m() }}{{ m() }}",
+        "{% set _ = messages.append(messages.pop(0)) %}{{ messages|tojson }}",
+        "{% set c = cycler(1, 2) %}{{ c.next() }}{% set j = joiner() %}{{ j() }}{{ j() }}",
+        "{% set range = 7 %}{% set dict = 8 %}{% set namespace = 9 %}{{ range }}{{ dict }}",
+        "{{ range(2)|list }}{{ dict(a=1) }}{{ namespace(a=1).a }}{{ strftime_now('') }}",
+    )
+    first = [render(source, {"messages": MESSAGES}) for source in shared]
+    assert first[:2] == ["[1]", "[1]1[1]1"]
+    for _ in range(3):
+        assert [render(source, {"messages": MESSAGES}) for source in shared] == first
+    for source in ("{% set dict.x = 1 %}", "{% set namespace.x = 1 %}", "{% set range.x = 1 %}"):
+        with pytest.raises(TemplateError):
+            render(source, {})
+    assert MESSAGES == [{"role": "user", "content": "<Hi> & 'bye'"}]
+
+
 def test_what_looks_hostile_and_is_not() -> None:
     assert render("{{ messages.__init__ }}{{ ().__class__ }}", {"messages": []}) == ""
     assert render("{{ ''|attr('__class__')|attr('__mro__') }}", {}) == ""
@@ -168,7 +291,7 @@ def test_errors_say_where_and_what() -> None:
         "\n{% if %}": "chat template: line 2: TemplateSyntaxError: Expected an expression, "
         "got 'end of statement block'",
         "{{ 'a' * 10**10 }}": "chat template: needs more than 512 MiB of memory",
-        HOSTILE["nested loops"]: "chat template: took more than 2 seconds",
+        HOSTILE["nested loops"]: "chat template: took more than 1.5 seconds",
         HOSTILE["text of loops"]: "chat template: ValueError: writes more than 16 MiB",
     }.items():
         with pytest.raises(TemplateError) as caught:

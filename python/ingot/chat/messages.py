@@ -14,6 +14,8 @@ from typing import Any
 from ingot import errors
 
 MARKS = "\ufdd0", "\ufdd1"  # noncharacters, which no text has
+END = "\ufdd2"  # where a message ends that is to be continued
+REASONING = ("reasoning_content", "thinking", "reasoning")  # names for one thing, the first wins
 _TRUSTED = ("system", "developer", "assistant")
 _MARKED = re.compile("{0}([^{0}{1}]*){1}".format(*MARKS))
 
@@ -21,8 +23,11 @@ _MARKED = re.compile("{0}([^{0}{1}]*){1}".format(*MARKS))
 def prepared(
     messages: Sequence[Mapping[str, Any]], control: re.Pattern[str]
 ) -> list[dict[str, Any]]:
-    """Messages as templates take them: contents are texts, with marks around what is ``control``
-    in those of users and tools."""
+    """Messages as templates take them.
+
+    Contents are texts, what says nothing is left out, and reasoning has the names that templates
+    read. What users and tools say has marks around what is ``control``.
+    """
     return [_prepared(f"message {i}", message, control) for i, message in enumerate(messages)]
 
 
@@ -31,16 +36,36 @@ def _prepared(where: str, message: Mapping[str, Any], control: re.Pattern[str]) 
         raise errors.ArgumentError(
             f'{where} is {message!r}; expected {{"role": ..., "content": ...}}'
         )
-    content = message.get("content")
+    said = {k: v for k, v in message.items() if v is not None or k == "content"}
+    if "tool_calls" in said and not said["tool_calls"]:
+        del said["tool_calls"]  # some templates take the mere key for calls
+    content = said.get("content")
     if isinstance(content, (list, tuple)):
-        content = "".join(_part(where, part) for part in content)
-    if isinstance(content, str) and message.get("role") not in _TRUSTED:
-        content = control.sub(r"{}\g<0>{}".format(*MARKS), unmarked(content))
-    if not isinstance(content, str | None):
+        said["content"] = "".join(_part(where, part) for part in content)
+    elif not isinstance(content, str | None):
         raise errors.ArgumentError(
             f"{where}: the content is {type(content).__name__}; expected a text"
         )
-    return {**message, "content": content} if "content" in message else dict(message)
+    reasoning = next((said[name] for name in REASONING if name in said), None)
+    if reasoning is not None:
+        said = {"thinking": reasoning, **said, "reasoning_content": reasoning}
+    if said.get("role") in _TRUSTED:
+        return said
+    try:
+        return {k: _marked(v, control) for k, v in said.items()}
+    except RecursionError:
+        raise errors.ArgumentError(f"{where} is nested too deep") from None
+
+
+def _marked(value: Any, control: re.Pattern[str]) -> Any:
+    """A value with marks in all of its texts, but not in the keys of mappings."""
+    if isinstance(value, str):
+        return control.sub(r"{}\g<0>{}".format(*MARKS), unmarked(value))
+    if isinstance(value, Mapping):
+        return {k: _marked(v, control) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_marked(v, control) for v in value]
+    return value
 
 
 def _part(where: str, part: object) -> str:
@@ -58,7 +83,7 @@ def _part(where: str, part: object) -> str:
 
 def unmarked(prompt: str) -> str:
     """A text without marks."""
-    return prompt.translate(dict.fromkeys(map(ord, MARKS)))
+    return prompt.translate(dict.fromkeys(map(ord, (*MARKS, END))))
 
 
 def pieces(prompt: str) -> Iterator[tuple[str, bool]]:

@@ -17,15 +17,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from ingot import errors
 from ingot.chat.worker import ANSWER, OUTPUT_BYTES, REQUEST
 
 KEY = "tokenizer.chat_template"
-CPU_SECONDS = 2.0  # for one template, compiled and rendered
+CPU_SECONDS = 1.5  # for one template, compiled and rendered
 _PATIENCE = 30.0  # seconds of silence after which the worker is given up
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TZ")  # and LC_*: the rest may be secret
+_ALWAYS = {"tools": None, "documents": None, "add_generation_prompt": False}  # as transformers does
 _START = "import sys; sys.path[:] = sys.argv[1:]; from ingot.chat.worker import serve; serve()"
 
 
@@ -64,7 +66,12 @@ def _found_template(metadata: Mapping[str, Any], template: str | None, tools: bo
 def render(source: str, variables: Mapping[str, Any]) -> str:
     """Renders a template, which may be hostile. Variables must be JSON values."""
     try:
-        request = {"source": source, "variables": variables, "seconds": CPU_SECONDS}
+        request = {
+            "source": source,
+            "variables": {**_ALWAYS, **variables},
+            "seconds": CPU_SECONDS,
+            "now": datetime.now().isoformat(),
+        }
         payload = json.dumps(request).encode()
     except (TypeError, ValueError, RecursionError) as e:
         problem = f"messages, tools and variables must be JSON values: {e}"

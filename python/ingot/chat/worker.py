@@ -21,7 +21,10 @@ from datetime import datetime
 from functools import lru_cache
 from importlib import import_module
 from importlib.machinery import BuiltinImporter
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
+
+from ingot.chat.shapes import shape
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -62,7 +65,7 @@ def _load() -> None:
         "{% if %}",
     ):
         with suppress(Exception):
-            rendered(source, {"messages": []})
+            rendered(source, {"messages": []}, datetime.now())
     time.tzset()
 
 
@@ -91,7 +94,8 @@ def _answer(payload: bytes) -> tuple[bool, bytes]:
         try:
             request = json.loads(payload)
             signal.setitimer(signal.ITIMER_PROF, request["seconds"])  # its signal ends the process
-            text = rendered(request["source"], request["variables"])
+            now = datetime.fromisoformat(request["now"])
+            text = rendered(request["source"], request["variables"], now)
             return True, text.encode("utf-8", "surrogateescape")
         except (MemoryError, RecursionError):
             raise
@@ -104,9 +108,10 @@ def _answer(payload: bytes) -> tuple[bool, bytes]:
     return False, problem.encode("utf-8", "replace")
 
 
-def rendered(source: str, variables: dict[str, Any]) -> str:
+def rendered(source: str, variables: dict[str, Any], now: datetime) -> str:
+    shape(variables.get("messages"), source)
     pieces, size = [], 0
-    for piece in compiled(source).generate(**variables):
+    for piece in compiled(source).generate({"strftime_now": now.strftime, **variables}):
         pieces.append(piece)
         size += len(piece.encode("utf-8", "replace"))
         if size > OUTPUT_BYTES:
@@ -122,11 +127,15 @@ def compiled(source: str) -> Template:
 
 @lru_cache(maxsize=1)
 def _environment() -> Any:
-    """What the templates of models are written for: Jinja as Hugging Face sets it up."""
+    """What the templates of models are written for: Jinja as Hugging Face sets it up.
+
+    Two things are allowed beyond that, since templates of llama.cpp's need them: changing lists
+    and mappings, which here are a request's own, and writing a generator as JSON.
+    """
     from jinja2 import TemplateRuntimeError, nodes
     from jinja2.exceptions import SecurityError
     from jinja2.ext import Extension, loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from jinja2.sandbox import SandboxedEnvironment
     from jinja2.utils import Namespace
 
     class Generation(Extension):
@@ -140,16 +149,23 @@ def _environment() -> Any:
             return nodes.Scope(body, lineno=line)
 
     class PublicNamespace(Namespace):
+        def __init__(self, /, *args: Any, **values: object) -> None:
+            super().__init__()
+            for name, value in dict(*args, **values).items():
+                self[name] = value
+
         def __setitem__(self, name: str, value: object) -> None:
-            if name.startswith("_"):
+            if isinstance(name, str) and name.startswith("_"):
                 raise SecurityError(f"a namespace takes no {name!r}")
             super().__setitem__(name, value)
 
     def raise_exception(message: object) -> None:
         raise TemplateRuntimeError(str(message))
 
-    def strftime_now(form: str) -> str:
-        return datetime.now().strftime(form)
+    def listed(value: object) -> list[object]:
+        if isinstance(value, GeneratorType):
+            return list(value)
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
     def tojson(
         value: object,
@@ -164,16 +180,15 @@ def _environment() -> Any:
             indent=indent,
             separators=separators,
             sort_keys=sort_keys,
+            default=listed,
         )
 
-    environment = ImmutableSandboxedEnvironment(
+    environment = SandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
     environment.filters["tojson"] = tojson
     environment.globals.pop("lipsum")
-    environment.globals.update(
-        namespace=PublicNamespace, raise_exception=raise_exception, strftime_now=strftime_now
-    )
+    environment.globals.update(namespace=PublicNamespace, raise_exception=raise_exception)
     return environment
 
 

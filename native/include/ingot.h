@@ -124,6 +124,12 @@ INGOT_API int32_t ingot_device_count(const ingot_runtime *runtime);
 INGOT_API ingot_status ingot_device_get(const ingot_runtime *runtime, int32_t i, ingot_device *out,
                                         ingot_error *err);
 
+// Measures how fast the runtime's threads together read memory: `bytes` of it (a few hundred MB, more than
+// all caches hold) are allocated and read a dozen times in several ways, and the best rate is stored. While
+// it runs, nothing else of this runtime computes. INGOT_ERR_INVALID below 4160000 bytes.
+INGOT_API ingot_status ingot_measure_read(ingot_runtime *runtime, uint64_t bytes, double *bytes_per_second,
+                                          ingot_error *err);
+
 // ---------------------------------------------------------------------------------------------- tensor types
 
 // A tensor type is its GGUF id (0: F32, 1: F16, 2: Q4_0, ...). Rows are made of blocks of `block_size`

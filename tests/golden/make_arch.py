@@ -8,7 +8,8 @@ file holds the very numbers of its reference. Each folder gets
 
     model.gguf   matrices F16, the rest F32; no vocabulary; names and orders are llama.cpp's
     golden.npz   tokens int32 [40]; logits float32 [40, vocabulary], or of encoders (not normalised)
-                 hidden [40, width], their mean [width] and the first of them, cls [width]
+                 hidden [40, width], their mean [width] and the first of them, cls [width];
+                 of classifiers scores [labels] too
     case.json    architecture, hf_class, config (as given to HF), seed, note, n_ctx where it matters
 
 It prints which weights matter least: the NMSE of the result when all of one name are zero (norm
@@ -136,6 +137,7 @@ UNSCALED: dict[str, Value] = {"rope.scaling.type": "none"}
 RMS_TOO: dict[str, Value] = {"attention.layer_norm_rms_epsilon": EPSILON}
 CLS: dict[str, Value] = {"attention.causal": False, "pooling_type": 2}
 MEAN: dict[str, Value] = {"attention.causal": False, "pooling_type": 1}
+RANK: dict[str, Value] = {"attention.causal": False, "pooling_type": 4}
 
 # From HF's tensors to llama.cpp's.
 
@@ -189,6 +191,10 @@ NOMIC = (  # to the names of the model's own code
     Rule(r"^layers(.*)_proj\.weight", targets=(r"model.layers\1_proj.weight",)),
     Rule(r"^(.*)post_attention_layernorm" + BOTH, targets=(r"encoder.\1norm1.\2",)),
     Rule(r"^(.*)post_mlp_layernorm" + BOTH, targets=(r"encoder.\1norm2.\2",)))
+CLASSIFIER = (  # the pooler and what follows, to RoBERTa's names
+    Rule(r"^bert\.pooler\.dense" + BOTH, targets=(r"classifier.dense.\1",)),
+    Rule(r"^classifier" + BOTH, targets=(r"classifier.out_proj.\1",)),
+    Rule(r"^bert\.(.*)", targets=(r"\1",)))
 # fmt: on
 
 # The cases.
@@ -363,6 +369,17 @@ CASES = {name: (name, row) for name, row in ARCHS.items() if name != "llama"}
 for variant, (changed, text) in VARIANTS.items():
     base = variant.split("_")[0]
     CASES[variant] = base, replace(ARCHS[base], config=ARCHS[base].config | changed, note=text)
+CASES["bert_rank"] = (
+    "bert",
+    replace(
+        ARCHS["bert"],
+        hf="BertForSequenceClassification",
+        config=ARCHS["bert"].config | {"num_labels": 3},
+        constants=RANK,
+        rules=CLASSIFIER,
+        note="a classifier with three labels",
+    ),
+)
 
 
 # Making them.
@@ -386,24 +403,33 @@ def fill(model: Any, arch: Arch, seed: int) -> None:
         parameter.data = torch.from_numpy(x.astype(np.float16).astype(np.float32))
 
 
-def compute(model: Any, tokens: npt.NDArray[np.int32]) -> Array:
+def compute(model: Any, arch: Arch, tokens: npt.NDArray[np.int32]) -> dict[str, Array]:
+    """What golden.npz has beside the tokens. All weights that a file holds matter for the first."""
+    ids = torch.from_numpy(tokens).long()[None]
     with torch.no_grad():
-        result = model(input_ids=torch.from_numpy(tokens).long()[None])
-    output: Array = first(result, "logits last_hidden_state")[0].numpy()
-    return output
+        if "pooling_type" not in arch.constants:
+            return {"logits": model(input_ids=ids).logits[0].numpy()}
+        hidden = model.base_model(input_ids=ids).last_hidden_state[0].numpy()
+        vectors = {"hidden": hidden, "mean": hidden.mean(axis=0), "cls": hidden[0]}
+        if arch.constants["pooling_type"] != RANK["pooling_type"]:
+            return vectors
+        return {"scores": model(input_ids=ids).logits[0].numpy(), **vectors}
 
 
-def influences(model: Any, arch: Arch, tokens: npt.NDArray[np.int32], reference: Array) -> str:
+def influences(
+    model: Any, arch: Arch, tokens: npt.NDArray[np.int32], golden: dict[str, Array]
+) -> str:
     """The two weights that matter least, and the NMSE that they make when they are neutral."""
     found: dict[str, float] = {}
-    parameters = dict(model.named_parameters())
-    kinds = {name: re.sub(r"\.\d+\.", ".*.", name) for name in parameters if "pooler." not in name}
+    result = next(iter(golden))
+    parameters = {k: v for k, v in model.named_parameters() if not k.startswith("pooler.")}
+    kinds = {name: re.sub(r"\.\d+\.", ".*.", name) for name in parameters}
     for kind in set(kinds.values()):
         kept = {name: parameters[name].data for name in kinds if kinds[name] == kind}
         for name, x in kept.items():
             neutral = 1.0 - arch.norm_offset if is_norm(name) else 0.0
             parameters[name].data = torch.full_like(x, neutral)
-        found[kind] = nmse(compute(model, tokens), reference)
+        found[kind] = nmse(compute(model, arch, tokens)[result], golden[result])
         for name, x in kept.items():
             parameters[name].data = x
     least = sorted(found, key=lambda kind: found[kind])[:2]
@@ -469,10 +495,7 @@ def make(name: str) -> None:
     model = kind._from_config(config, dtype=torch.float32, **plain).eval()
     fill(model, arch, seed)
     tokens = np.random.default_rng(seed + 1).integers(0, 64, N_TOKENS, dtype=np.int32)
-    result = compute(model, tokens)
-    golden: dict[str, Any] = {"logits": result}
-    if "pooling_type" in arch.constants:
-        golden = {"hidden": result, "mean": result.mean(axis=0), "cls": result[0]}
+    golden: dict[str, Any] = compute(model, arch, tokens)
     folder = HERE / "arch" / name
     folder.mkdir(parents=True, exist_ok=True)
     state = {key: value.numpy() for key, value in model.state_dict().items()}
@@ -485,9 +508,9 @@ def make(name: str) -> None:
         about["n_ctx"] = config.max_position_embeddings
     (folder / "case.json").write_text(json.dumps(about, indent=1) + "\n")
     size = sum(file.stat().st_size for file in folder.iterdir())
-    rms = float(np.sqrt((result**2).mean()))
+    rms = float(np.sqrt((next(iter(golden.values())) ** 2).mean()))
     print(f"{name}: {size / 1000:.0f} KB, rms {rms:.2f}; least: ", end="")
-    print(influences(model, arch, tokens, result))
+    print(influences(model, arch, tokens, golden))
 
 
 def main() -> None:

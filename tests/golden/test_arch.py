@@ -60,10 +60,12 @@ def open_model(
 
 
 def results(model: ingot.Model, tokens: Tokens) -> dict[str, Floats]:
-    """What a case may be compared with: logits, or an encoder's vectors."""
+    """What a case may be compared with: logits, or an encoder's vectors and scores."""
     if model.info.generates:
         return {"logits": model.logits(tokens)}
     names = {"hidden": "none", "mean": "mean", "cls": "cls"}
+    if model.info.n_label > 0:
+        names["scores"] = "rank"
     return {
         name: model.embed(tokens, pooling=pooling, normalize=False)
         for name, pooling in names.items()
@@ -93,6 +95,7 @@ def check_case(
     data = golden(folder)
     with open_model(folder, kv_type) as model:
         found = results(model, data["tokens"])
+    assert ("scores" in found) == ("scores" in data)
     for name, result in found.items():
         check(f"{folder.name}, {name}, {kv_type} pages", result, data[name], capsys, limit)
 
@@ -180,7 +183,8 @@ def vectors_in_company(folder: Path, tokens: Tokens, kv_type: str) -> None:
     """An embedding is the same alone and among others, whole and in pieces."""
     texts = [tokens[i : i + n] for i, n in ((0, 1), (0, len(tokens)), (3, 9), (1, 32), (7, 2))]
     with open_model(folder, kv_type, 1) as model:
-        for pooling in ("mean", "cls", "last"):
+        scores = ["rank"] if model.info.n_label > 0 else []
+        for pooling in ("mean", "cls", *scores, "last"):
             together = model.embed(texts, pooling=pooling)
             alone = [model.embed(text, pooling=pooling)[0] for text in texts]
             assert np.array_equal(together, np.stack(alone)), pooling

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,3 +21,10 @@ def bundled() -> Path:
 def model() -> Iterator[ingot.Model]:
     with ingot.Model(n_ctx=512) as opened:
         yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path, bundled: Path) -> Path:
+    """A folder with a model.gguf, as the examples of README.md and docs/ take it for granted."""
+    shutil.copy(bundled, tmp_path / "model.gguf")
+    return tmp_path

@@ -535,6 +535,20 @@ def test_inspect_any_gguf(tmp_path: Path) -> None:
     assert in_terminal("inspect", str(path))
 
 
+def test_columns_of_numbers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their last digits stand below each other."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    rows = [("a", "1.0000", "1", "-"), ("b", "-0.2500", "-10", "10"), ("-c", "0.5000", "7", "x")]
+    terminal.table("", ["text", "cosine", "count", "mixed"], rows)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "." in line]
+    at = [[(word.start(), word.end()) for word in re.finditer(r"\S+", line)] for line in lines]
+    for column, edge in enumerate((0, 1, 1, 0)):  # where the words of a column meet
+        assert len({row[column][edge] for row in at}) == 1, lines
+        assert len({row[column][1 - edge] for row in at}) > 1, lines
+
+
 def test_inspect_in_a_terminal() -> None:
     shown = in_terminal("inspect", "--tensors")
     assert "metadata" in shown
@@ -563,6 +577,12 @@ def test_tokenize_a_file_without_a_text(bundled: Path) -> None:
     done = run("tokenize", bundled)
     assert done.returncode == 0
     assert f"{bundled} is a file, and taken for the text" in done.stderr
+
+
+def test_tokenize_what_is_too_long_for_a_name() -> None:
+    text = "word " * 1000
+    found = json.loads(run_well("tokenize", text, "--json"))
+    assert "".join(row["piece"] for row in found) == text
 
 
 def test_tokenize_parts_of_characters() -> None:

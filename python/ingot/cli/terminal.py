@@ -96,7 +96,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
     grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
-        numeric = all(row[i][:1].isdigit() for row in cells)
+        numeric = all(re.match(r"-?\d", row[i]) for row in cells)
         grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         grid.add_row(*map(Text, row))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
-from pathlib import Path
 
 from ingot._lib import INT32_MAX
 from ingot.cli import options, terminal
@@ -40,7 +40,8 @@ def execute(args: argparse.Namespace) -> int:
     if not wanted <= len(args.words) <= wanted + 1:
         args.usage_error("expected [MODEL] TEXT, or [MODEL] --decode IDS")
     path = args.words[0] if len(args.words) > wanted else None
-    if path is None and args.words and Path(args.words[0]).is_file():
+    # Not Path.is_file(): it raises for what is too long to be a name.
+    if path is None and args.words and os.path.isfile(args.words[0]):  # noqa: PTH113
         terminal.note(f"{args.words[0]} is a file, and taken for the text: give [MODEL] TEXT")
     with Model(path, vocab_only=True, pre=args.pre) as model:
         if args.decode is not None:

@@ -273,14 +273,25 @@ static ingot_status check_kind(const ingot_engine *e, const ingot_request *param
     return INGOT_OK;
 }
 
+static ingot_status check_length(const ingot_engine *e, size_t n_tokens, ingot_error *err) {
+    const plan *p = &e->model->plan;
+    if (n_tokens <= (size_t)e->info.n_ctx)
+        return INGOT_OK;
+    if (p->positions && n_tokens > (size_t)p->n_ctx_train)
+        return fail(err, INGOT_ERR_LIMIT,
+                    "the prompt has %zu tokens and the context %d; shorten it: the model has learned "
+                    "positions for %d tokens and no others",
+                    n_tokens, e->info.n_ctx, p->n_ctx_train);
+    return fail(err, INGOT_ERR_LIMIT,
+                "the prompt has %zu tokens and the context %d; shorten it, or open the model with a larger "
+                "n_ctx",
+                n_tokens, e->info.n_ctx);
+}
+
 ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *params, uint64_t *id,
                                  ingot_error *err) {
     TRY(runtime_check(engine->model->runtime, err));
-    if (params->n_tokens > (size_t)engine->info.n_ctx)
-        return fail(
-            err, INGOT_ERR_LIMIT,
-            "the prompt has %zu tokens and the context %d; shorten it, or open the model with a larger n_ctx",
-            params->n_tokens, engine->info.n_ctx);
+    TRY(check_length(engine, params->n_tokens, err));
     request *r;
     TRY(check_kind(engine, params, err));
     TRY(request_new(params, engine->model->plan.n_vocab, engine->mem, &r, err));

@@ -97,7 +97,7 @@ def test_what_is_refused(model: ingot.Model) -> None:
         model.top_logprobs([1, 2], 0)
     with pytest.raises(ArgumentError, match="first is 2 of 2 tokens"):
         model.score([1, 2], first=2)
-    with pytest.raises(LimitError, match="the context"):
+    with pytest.raises(LimitError, match="shorten it, or open the model with a larger n_ctx"):
         model.embed([[1] * (model.n_ctx + 1)])
     assert model.embed("still there").shape[0] == 1
 
@@ -146,7 +146,13 @@ def test_an_encoder_only_embeds(root: Path) -> None:
         for call in (encoder.logits, encoder.score, encoder.generate):
             with pytest.raises(UnsupportedError, match="encoder"):
                 call([1, 2, 3])
-        with pytest.raises(LimitError, match=r"49 tokens"):
+        with pytest.raises(LimitError, match=r"has 49 tokens .* shorten it: .* for 48") as found:
+            encoder.embed([[1] * 49])
+        assert "n_ctx" not in str(found.value)
+    with ingot.Model(root / "tests/golden/arch/bert/model.gguf", n_ctx=16) as encoder:
+        with pytest.raises(LimitError, match="shorten it, or open the model with a larger n_ctx"):
+            encoder.embed([[1] * 48])
+        with pytest.raises(LimitError, match="shorten it: the model has learned positions"):
             encoder.embed([[1] * 49])
     with pytest.raises(LimitError, match="learned positions"):
         ingot.Model(root / "tests/golden/arch/bert/model.gguf", n_ctx=64).embed([[1]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from numbers import Real
@@ -194,11 +195,12 @@ class Request:
         if fills is not None:
             fills.put(native)
 
-        with engine as self._engine:  # which lives as long as the request does
-            drop = partial(lib.ingot_engine_drop, self._engine)
+        self._engine = engine
+        with engine as self._pointer:  # which lives as long as the request does
+            drop = partial(lib.ingot_engine_drop, self._pointer)
             self._handle = Handle(ffi.new("uint64_t *"), drop, "request", engine, fills)
             with self._handle:
-                check(lib.ingot_engine_submit, self._engine, native, self._handle.out)
+                check(lib.ingot_engine_submit, self._pointer, native, self._handle.out)
         self._event = ffi.new("ingot_event *")
         self.stops = stops
 
@@ -207,8 +209,9 @@ class Request:
 
         One thread at a time: an event's text is valid until the next wait.
         """
-        with self._handle as number:
-            check(lib.ingot_engine_wait, self._engine, number, _WAIT_MS, self._event)
+        # The engine first: when a model is closed, its requests are too, but only one by one.
+        with self._engine as engine, self._handle as number:
+            check(lib.ingot_engine_wait, engine, number, _WAIT_MS, self._event)
             return self._read(self._event)
 
     def _read(self, event: Any) -> Event | None:
@@ -227,6 +230,15 @@ class Request:
             prompt_seconds=event.prefill_seconds,
             decode_seconds=event.decode_seconds,
         )
+
+    def cancel(self) -> None:
+        """Ends it soon, without waiting for that; its last event is a CancelledError.
+
+        ``close`` waits where memory was lent: who closes several cancels all of them before, else
+        the engine goes on with those whose turn to be closed hasn't come.
+        """
+        with suppress(errors.StateError), self._handle as number:  # closed: it has ended
+            lib.ingot_engine_cancel(self._pointer, number)
 
     def close(self) -> None:
         self._handle.close()

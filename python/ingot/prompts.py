@@ -103,6 +103,8 @@ def embed(
                 progress(1 - len(waiting) / len(texts))
     finally:
         for request in waiting:
+            request.cancel()
+        for request in waiting:
             request.close()
     return out
 

@@ -130,6 +130,7 @@ print(answer.n_generated, mapped() - maps)
     ("work", "span"),
     [
         ("model.logits([7 + i % 50] * 40)", 0.02),
+        ("model.embed([[7 + i % 50] * 40] * 600)", 0.05),
         ('model.generate("Once", max_tokens=99, ignore_eos=True, stream=True)', 0.002),
         ("ingot.Model(path)", 0.01),
         ("gguf.open(path).tensors['token_embd.weight'].data", 0.005),

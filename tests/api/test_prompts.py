@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import ingot
 import numpy as np
 import numpy.typing as npt
 import pytest
-from ingot import ArgumentError, CancelledError, LimitError, StateError, UnsupportedError
+from ingot import ArgumentError, LimitError, StateError, UnsupportedError
 
 TEXTS = ["Once upon a time", "The cat sat on the mat.", "2 + 2 = 4", "x"]
 
@@ -102,32 +104,60 @@ def test_what_is_refused(model: ingot.Model) -> None:
     assert model.embed("still there").shape[0] == 1
 
 
-def test_an_exception_in_progress_ends_it(model: ingot.Model) -> None:
-    def stop(done: float) -> None:
-        raise KeyboardInterrupt
+def test_an_exception_in_progress_ends_it(bundled: Path) -> None:
+    """Soon: texts that are being computed together with the one that is waited for end too."""
+    texts = [[7 + i] * 250 for i in range(48)]
+    with ingot.Model(bundled, n_ctx=4096) as model:  # room for 16 of them
+        model.embed("the engine runs")
+        start = time.monotonic()
+        model.embed(texts[:16])
+        of_sixteen = time.monotonic() - start
+        raised = 0.0
 
-    with pytest.raises(KeyboardInterrupt):
-        model.embed(["some text"] * 600, progress=stop)
-    assert model.embed("still there").shape[0] == 1
+        def stop(done: float) -> None:
+            nonlocal raised
+            time.sleep(of_sixteen / 4)  # until the next ones are on their way
+            raised = time.monotonic()
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            model.embed(texts, progress=stop)
+        assert time.monotonic() - raised < of_sixteen / 2
+        assert model.embed("still there").shape[0] == 1
 
 
-def test_closing_ends_it(bundled: Path) -> None:
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda model: model.embed([5] * 500),
+        lambda model: model.embed([[5] * 200] * 100),
+        lambda model: model.logits([5] * 500),
+        lambda model: model.generate("Once", max_tokens=None, ignore_eos=True),
+    ],
+)
+def test_closing_ends_it(bundled: Path, work: Callable[[ingot.Model], object]) -> None:
+    """And the error says what was closed."""
     model = ingot.Model(bundled)
+    model.embed("the engine runs")
     failures: list[Exception] = []
 
-    def work() -> None:
+    def repeat() -> None:
         try:
             while True:
-                model.embed(["a longer text " * 20] * 50)
-        except (StateError, CancelledError) as error:
+                work(model)
+        except StateError as error:
             failures.append(error)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=repeat)
     thread.start()
-    model.embed("wait until the other one runs")
+    time.sleep(0.1)  # into the work
+    start = time.monotonic()
     model.close()
     thread.join(timeout=60)
-    assert len(failures) == 1
+    assert time.monotonic() - start < 2
+    with pytest.raises(StateError, match="the model is closed"):
+        work(model)
+    assert [str(failure) for failure in failures] == ["the model is closed"]
 
 
 def test_generation_goes_on_beside_embeddings(model: ingot.Model) -> None:

@@ -120,7 +120,10 @@ class Completion:
 
 def token_array(ids: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int32]:
     """Token ids as C takes them."""
-    array = np.asarray(ids)
+    try:
+        array = np.asarray(ids)
+    except ValueError as e:  # rows of several lengths
+        raise errors.ArgumentError(f"expected a sequence of token ids (integers): {e}") from None
     if array.size == 0:
         return np.empty(0, np.int32)
     if array.ndim != 1 or array.dtype.kind not in "iu":

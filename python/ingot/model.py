@@ -268,7 +268,7 @@ class Model:
 
     def embed(
         self,
-        inputs: str | Tokens | Sequence[str] | Sequence[Tokens],
+        inputs: str | bytes | Tokens | Iterable[str | bytes | Tokens],
         *,
         pooling: str | None = None,
         normalize: bool = True,
@@ -287,21 +287,23 @@ class Model:
         dimensions   keep the first ones alone, before normalizing
         progress     called with the share of the texts that is done
         """
-        given: Iterable[Any] = [inputs] if prompts.is_one(inputs) else inputs
-        texts = prompts.token_arrays(
-            self.tokenize(item, add_special=True) if isinstance(item, str) else item
-            for item in given
-        )
-        kind = self.info.pooling if pooling is None else pooling
+        engine = self._started()
+        kind = prompts.checked_pooling(self.info.pooling if pooling is None else pooling)
         width = self.info.n_label if kind == "rank" else self.info.n_embd
+        kept = prompts.checked_dimensions(dimensions, kind, width)
+        prompts.check_progress(progress)
+        texts = prompts.token_arrays(
+            (
+                self.tokenize(item, add_special=True) if isinstance(item, (str, bytes)) else item
+                for item in prompts.several(inputs)
+            ),
+            self.info.n_vocab,
+        )
         if kind == "none" and len(texts) != 1:
             raise errors.ArgumentError(f"pooling is 'none' for {len(texts)} texts; expected one")
-        if kind == "rank" and dimensions is not None:
-            raise errors.ArgumentError("scores (pooling 'rank') have no dimensions to leave out")
         if not texts:
-            return np.empty((0, dimensions or width), np.float32)
-        vectors = prompts.embed(self._started(), texts, kind, width, progress)
-        vectors = prompts.shortened(vectors, dimensions)
+            return np.empty((0, kept), np.float32)
+        vectors = prompts.embed(engine, texts, kind, width, progress)[:, :kept]
         return prompts.normalized(vectors) if normalize and kind != "rank" else vectors
 
     @overload

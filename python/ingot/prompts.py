@@ -61,26 +61,65 @@ def top_logprobs(engine: Handle, tokens: Ids, k: int, first: int) -> tuple[Ids, 
     return ids, out
 
 
-def pooling_number(pooling: str) -> int:
+def checked_pooling(pooling: str) -> str:
     if pooling not in POOLINGS:
         raise errors.ArgumentError(f"pooling is {pooling!r}; expected one of {', '.join(POOLINGS)}")
-    return POOLINGS.index(pooling)
+    return pooling
 
 
-def is_one(inputs: object) -> bool:
-    """Whether an input of ``embed`` is one text (a str or token ids) and not several."""
-    if isinstance(inputs, str):
-        return True
-    if isinstance(inputs, np.ndarray):
-        return inputs.ndim == 1
-    return isinstance(inputs, Sequence) and len(inputs) > 0 and isinstance(inputs[0], Integral)
+def checked_dimensions(dimensions: int | None, pooling: str, width: int) -> int:
+    """How many numbers of a vector to keep (Kusupati et al. 2022, "Matryoshka Representation
+    Learning")."""
+    if dimensions is None:
+        return width
+    if pooling == "rank":
+        raise errors.ArgumentError("scores (pooling 'rank') have no dimensions to leave out")
+    if isinstance(dimensions, bool):  # an integer to Python, and surely a mistake
+        raise errors.ArgumentError(
+            f"dimensions is {dimensions}; expected an integer from 1 to {width}"
+        )
+    return integer("dimensions", dimensions, 1, width)
+
+
+def check_progress(progress: Progress | None) -> None:
+    if progress is not None and not callable(progress):
+        raise errors.ArgumentError(f"progress is {progress!r}; expected a function or None")
+
+
+def several(inputs: object) -> list[Any]:
+    """The inputs of ``embed``, of which one (a text, or token ids) may stand alone."""
+    if isinstance(inputs, (str, bytes)):
+        return [inputs]
+    if isinstance(inputs, np.ndarray) and inputs.ndim == 1 and inputs.dtype.kind not in "OSU":
+        return [inputs]
+    if isinstance(inputs, Sequence) and len(inputs) > 0 and isinstance(inputs[0], Integral):
+        return [inputs]
+    try:
+        items = iter(inputs)  # type: ignore[call-overload]
+    except TypeError:
+        raise errors.ArgumentError(
+            f"the input is {inputs!r}; expected a text, token ids, or several of one of them"
+        ) from None
+    return list(items)
+
+
+def token_arrays(inputs: Iterable[Tokens], n_vocab: int) -> list[Ids]:
+    """Token ids as C takes them, of texts that all have some."""
+    texts = [token_array(ids) for ids in inputs]
+    for i, ids in enumerate(texts):
+        if len(ids) == 0:
+            raise errors.ArgumentError(f"text {i} has no tokens; at least one is needed")
+        if ids.min() < 0 or ids.max() >= n_vocab:
+            wrong = next(token for token in ids if not 0 <= token < n_vocab)
+            raise errors.ArgumentError(f"text {i} has token {wrong}; expected 0 to {n_vocab - 1}")
+    return texts
 
 
 def embed(
     engine: Handle, texts: Sequence[Ids], pooling: str, width: int, progress: Progress | None
 ) -> Floats:
     """The vectors of texts as they come: [N, width], or with pooling none [T, width] of one."""
-    kind = pooling_number(pooling)
+    kind = POOLINGS.index(pooling)
     out = np.empty((len(texts[0]) if pooling == "none" else len(texts), width), np.float32)
     waiting: deque[Request] = deque()
 
@@ -109,24 +148,7 @@ def embed(
     return out
 
 
-def shortened(vectors: Floats, dimensions: int | None) -> Floats:
-    """The first ``dimensions`` numbers of each vector (Kusupati et al. 2022, "Matryoshka
-    Representation Learning")."""
-    if dimensions is None:
-        return vectors
-    return vectors[:, : integer("dimensions", dimensions, 1, vectors.shape[1])]
-
-
 def normalized(vectors: Floats) -> Floats:
     """Each vector divided by its length; one of zeros stays so."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-
-
-def token_arrays(inputs: Iterable[Tokens]) -> list[Ids]:
-    """Token ids as C takes them, of texts that all have some."""
-    texts = [token_array(ids) for ids in inputs]
-    for i, ids in enumerate(texts):
-        if len(ids) == 0:
-            raise errors.ArgumentError(f"text {i} has no tokens; at least one is needed")
-    return texts

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ingot
 import numpy as np
@@ -60,6 +61,19 @@ def test_embeddings_are_the_same_alone_and_together(model: ingot.Model, pooling:
     assert np.array_equal(together, model.embed(arrays, pooling=pooling))
 
 
+def test_the_kinds_of_input(model: ingot.Model) -> None:
+    expected = model.embed(TEXTS)
+    data = [text.encode() for text in TEXTS]
+    for texts in (data, tuple(TEXTS), iter(TEXTS), np.array(TEXTS), np.array(TEXTS, object)):
+        assert np.array_equal(expected, model.embed(texts))
+    assert np.array_equal(expected[:1], model.embed(data[0]))
+    assert np.array_equal(expected[:1], model.embed(np.array(TEXTS[:1])))
+    broken = b"a\xff"
+    assert np.array_equal(
+        model.embed(broken), model.embed(model.tokenize(broken, add_special=True))
+    )
+
+
 def test_pooling_normalizing_and_dimensions(model: ingot.Model) -> None:
     rows = model.embed(TEXTS[1], pooling="none", normalize=False)
     assert rows.shape == (len(model.tokenize(TEXTS[1], add_special=True)), model.info.n_embd)
@@ -84,17 +98,47 @@ def test_many_texts_and_progress(model: ingot.Model) -> None:
     assert model.embed([]).shape == (0, model.info.n_embd)
 
 
+@pytest.mark.parametrize(
+    ("given", "options", "message"),
+    [
+        (3, {}, "the input is 3; expected a text, token ids, or several"),
+        (None, {}, "the input is None; expected"),
+        (np.array(3), {}, "the input is array"),
+        ([None], {}, "expected a sequence of token ids"),
+        (["a", 3], {}, "expected a sequence of token ids"),
+        ([[1, [2]]], {}, "expected a sequence of token ids"),
+        ([1.5], {}, "expected a sequence of token ids"),
+        ([[1], []], {}, "text 1 has no tokens"),
+        ([[1], [1, -1]], {}, "text 1 has token -1; expected 0 to"),
+        ([[1], [10**6]], {}, "text 1 has token 1000000; expected 0 to"),
+        ("a", {"pooling": "max"}, "pooling is 'max'; expected one of none, mean"),
+        ([], {"pooling": "max"}, "pooling is 'max'"),
+        ("a", {"pooling": 3}, "pooling is 3"),
+        (["a", "b"], {"pooling": "none"}, "'none' for 2 texts"),
+        ("a", {"pooling": "rank", "dimensions": 8}, "no dimensions to leave out"),
+        ("a", {"dimensions": 0}, "dimensions is 0; expected an integer from 1 to"),
+        ([], {"dimensions": -5}, "dimensions is -5"),
+        ([], {"dimensions": 999}, "dimensions is 999"),
+        ("a", {"dimensions": 8.0}, "dimensions is 8.0"),
+        ("a", {"dimensions": True}, "dimensions is True; expected an integer from 1 to"),
+        ("a", {"progress": 3}, "progress is 3; expected a function or None"),
+    ],
+)
+def test_wrong_arguments_of_embed(
+    model: ingot.Model, given: Any, options: dict[str, Any], message: str
+) -> None:
+    """All are found before anything is computed."""
+
+    def computed(done: float) -> None:
+        raise AssertionError(done)
+
+    with pytest.raises(ArgumentError, match=message):
+        model.embed(given, **{"progress": computed, **options})
+
+
 def test_what_is_refused(model: ingot.Model) -> None:
-    with pytest.raises(ArgumentError, match="pooling is 'max'; expected one of none, mean"):
-        model.embed("a", pooling="max")
-    with pytest.raises(ArgumentError, match="'none' for 2 texts"):
-        model.embed(["a", "b"], pooling="none")
     with pytest.raises(UnsupportedError, match=r"cls\.output"):
         model.embed("a", pooling="rank")
-    with pytest.raises(ArgumentError, match="dimensions is 0"):
-        model.embed("a", dimensions=0)
-    with pytest.raises(ArgumentError, match="text 1 has no tokens"):
-        model.embed([[1], []])
     with pytest.raises(ArgumentError, match="k is 0"):
         model.top_logprobs([1, 2], 0)
     with pytest.raises(ArgumentError, match="first is 2 of 2 tokens"):
@@ -186,3 +230,16 @@ def test_an_encoder_only_embeds(root: Path) -> None:
             encoder.embed([[1] * 49])
     with pytest.raises(LimitError, match="learned positions"):
         ingot.Model(root / "tests/golden/arch/bert/model.gguf", n_ctx=64).embed([[1]])
+
+
+def test_a_classifier_ranks(root: Path) -> None:
+    """Scores are neither made short nor normalised; tests/golden/test_arch.py compares them."""
+    with ingot.Model(root / "tests/golden/arch/bert_rank/model.gguf") as encoder:
+        assert (encoder.info.pooling, encoder.info.n_label) == ("rank", 3)
+        texts = [[1, 2, 3], [4], [5] * 40]
+        scores = encoder.embed(texts)
+        assert scores.shape == (3, 3)
+        assert np.array_equal(scores, encoder.embed(texts, pooling="rank", normalize=False))
+        assert len({tuple(row) for row in scores}) == 3
+        assert encoder.embed([]).shape == (0, 3)
+        assert encoder.embed(texts, pooling="cls").shape == (3, encoder.info.n_embd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from ingot._lib import check, runtime, text
+from ingot._lib import check, integer, runtime, text
 from ingot._native import ffi, lib
 
 __version__ = text(lib.ingot_version())
@@ -67,3 +67,14 @@ def devices() -> list[Device]:
                 )
             )
     return found
+
+
+def measure_read(threads: int | None = None, n_bytes: int = 1 << 28) -> float:
+    """Bytes of memory that so many threads (None: as many as pay) together read in a second.
+
+    Takes a fraction of one, and ``n_bytes`` of memory, which should be more than the caches hold.
+    """
+    out = ffi.new("double *")
+    with runtime(threads) as native:
+        check(lib.ingot_measure_read, native, integer("n_bytes", n_bytes, 0, 2**63), out)
+    return float(out[0])

@@ -18,6 +18,7 @@ COMMANDS = {
     "embed": "turn texts into vectors",
     "inspect": "show what is in a GGUF file",
     "tokenize": "show the tokens of a text",
+    "bench": "measure how fast a model is here",
     "devices": "show what models run on here",
 }
 

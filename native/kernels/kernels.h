@@ -28,8 +28,66 @@ typedef struct attn_state {
     float *acc; // [v_dim] weighted sum of values, not yet divided by `sum`
 } attn_state;
 
+// Integer products of quantised weights with activations.
+//
+// Activations are columns of int8 with a scale for each 256 of them, or for each 32 where the weights' own
+// scales are per 32. Within such a block everything is exact: products of codes and activations, sums, and
+// integer scales of groups of weights are int32. Blocks are combined in float, first to last, with one fused
+// multiply-add each (two where weights have minimums). So a result depends on its row and column alone, never
+// on how many rows or columns are computed with it, and all instruction sets with a fused multiply-add give
+// the same bits.
+//
+// Columns are kept in tiles of up to KERNELS_TILE columns, words of four activations of each column side by
+// side; rows are computed VEC_LANES at a time, a row in each lane.
+enum { KERNELS_TILE = 12, KERNELS_FEW = 4, KERNELS_MAX_ROWS = 16 };
+
+typedef enum columns_kind {
+    COLUMNS_NONE = 0, // float products
+    COLUMNS_32,
+    COLUMNS_256,
+} columns_kind;
+
+// A tile's width: that of the tile of `n` columns, rounded up to one that kernels exist for.
+static inline int kernels_tile_width(int64_t n) {
+    return n <= 4 ? (int)n : n <= 6 ? 6 : n <= 8 ? 8 : KERNELS_TILE;
+}
+
+// Bytes of a tile of `width` columns of `k` activations.
+static inline int64_t kernels_tile_bytes(columns_kind kind, int64_t k, int width) {
+    // Words of codes; per block: the scale and, of 32, the sum twice; of 256, sums of groups and pairs of
+    // them.
+    int64_t words = k / 4 + (kind == COLUMNS_32 ? k / 32 * 3 : k / 256 * (1 + 16 + 8 + 8 + 4));
+    return words * width * 4;
+}
+
+// Of a tensor type. `rows` are whole rows as they lie in a file, `row_bytes` apart; results go to
+// out[column * out_stride + row], for as many rows as the instruction set takes and all columns of the tile.
+typedef struct kernels_product {
+    columns_kind columns;
+    // Few columns (width at most KERNELS_FEW): straight from the file's layout.
+    void (*few)(const uint8_t *rows, int64_t row_bytes, int64_t k, const void *tile, int width, float *out,
+                int64_t out_stride);
+    // Many: the rows unpacked once, then used with tile after tile.
+    int64_t (*panel_bytes)(int64_t k);
+    void (*pack)(const uint8_t *rows, int64_t row_bytes, int64_t k, void *panel);
+    void (*many)(const void *panel, int64_t k, const void *tile, int width, float *out, int64_t out_stride);
+} kernels_product;
+
+// What a product of a panel's rows with a tile may fill.
+typedef struct kernels_result {
+    float at[KERNELS_TILE][KERNELS_MAX_ROWS];
+} kernels_result;
+
+enum { KERNELS_TYPES = 43 }; // tensor types that may have one, by id
+
 typedef struct kernels {
     const char *name;
+
+    int rows;                               // that products take at a time
+    const kernels_product *const *products; // [KERNELS_TYPES], NULL: no integer product
+
+    // Quantises `k` activations into column `column` of a tile.
+    void (*quantize)(columns_kind kind, const float *x, int64_t k, int column, int width, void *tile);
 
     // out[c * out_stride] = sum over i < n of w[i] * x[c * x_stride + i], for c < n_cols. Strides in floats.
     void (*dots)(const float *w, const float *x, int64_t x_stride, int64_t n_cols, int64_t n, float *out,

@@ -1,7 +1,13 @@
 // Everything that one instruction set compiles, and its table. Included once, after a vec/<isa>.h.
 #include "kernels/kernels.h"
 
+#include "quant/blocks.h"
+
 #include "kernels/dot.inc.h"
+#include "kernels/columns.inc.h"
+#include "kernels/product.inc.h"
+#include "kernels/unpack_32.inc.h"
+#include "kernels/unpack_256.inc.h"
 #include "kernels/ops.inc.h"
 #include "kernels/attn.inc.h"
 
@@ -10,9 +16,20 @@
 #define TABLE_STRING_(name) #name
 #define TABLE_STRING(name)  TABLE_STRING_(name)
 
+static const kernels_product *const products[KERNELS_TYPES] = {
+    [QUANT_Q4_0] = &q4_0_product,   [QUANT_Q4_1] = &q4_1_product,     [QUANT_Q5_0] = &q5_0_product,
+    [QUANT_Q5_1] = &q5_1_product,   [QUANT_Q8_0] = &q8_0_product,     [QUANT_Q2_K] = &q2_k_product,
+    [QUANT_Q3_K] = &q3_k_product,   [QUANT_Q4_K] = &q4_k_product,     [QUANT_Q5_K] = &q5_k_product,
+    [QUANT_Q6_K] = &q6_k_product,   [QUANT_IQ4_NL] = &iq4_nl_product, [QUANT_IQ4_XS] = &iq4_xs_product,
+    [QUANT_MXFP4] = &mxfp4_product,
+};
+
 extern const kernels TABLE_SYMBOL(VEC_NAME);
 const kernels TABLE_SYMBOL(VEC_NAME) = {
     .name = TABLE_STRING(VEC_NAME),
+    .rows = VEC_LANES,
+    .products = products,
+    .quantize = quantize,
     .dots = dots,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,

@@ -4,15 +4,19 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/thread.h"
 
+// Virtual memory: aligned to pages, so that panels don't straddle cache lines, and touched only if used.
 ingot_status cpu_scratch_reserve(cpu_backend *cpu, size_t floats, ingot_error *err) {
     if (floats <= cpu->scratch_floats)
         return INGOT_OK;
     for (int i = 0; i < pool_threads(cpu->threads); i++) {
-        float *grown = mem_resize(cpu->mem, cpu->scratch[i], floats, sizeof(float));
-        if (!grown)
+        float *larger = vm_reserve(floats * sizeof(float));
+        if (!larger)
             return fail_memory(err, floats * sizeof(float), "a worker's scratch memory");
-        cpu->scratch[i] = grown;
+        vm_release(cpu->scratch[i], cpu->scratch_bytes[i]);
+        cpu->scratch[i] = larger;
+        cpu->scratch_bytes[i] = floats * sizeof(float);
     }
     cpu->scratch_floats = floats;
     return INGOT_OK;
@@ -39,9 +43,10 @@ static void cpu_close(backend *b) {
     if (!b)
         return;
     cpu_backend *cpu = cpu_of(b);
-    for (int i = 0; cpu->scratch && i < pool_threads(cpu->threads); i++)
-        mem_free(cpu->mem, cpu->scratch[i]);
+    for (int i = 0; cpu->scratch && cpu->scratch_bytes && i < pool_threads(cpu->threads); i++)
+        vm_release(cpu->scratch[i], cpu->scratch_bytes[i]);
     mem_free(cpu->mem, cpu->scratch);
+    mem_free(cpu->mem, cpu->scratch_bytes);
     mem_free(cpu->mem, cpu);
 }
 
@@ -57,7 +62,9 @@ static ingot_status cpu_open(const backend_params *params, int32_t device, backe
     cpu->k = params->kernels;
     cpu->mem = params->mem;
     cpu->scratch = mem_alloc(params->mem, (size_t)pool_threads(params->threads), sizeof *cpu->scratch);
-    if (!cpu->scratch) {
+    cpu->scratch_bytes =
+        mem_alloc(params->mem, (size_t)pool_threads(params->threads), sizeof *cpu->scratch_bytes);
+    if (!cpu->scratch || !cpu->scratch_bytes) {
         cpu_close(&cpu->head);
         return fail_memory(err, sizeof *cpu->scratch, "scratch memory");
     }
@@ -72,6 +79,17 @@ static void cpu_weight_free(backend *b, backend_weight *w) {
     mem_free(cpu_of(b)->mem, w);
 }
 
+// Scratch for what a product with this weight needs, in each worker.
+static ingot_status reserve_for(cpu_backend *cpu, const backend_weight *w, ingot_error *err) {
+    int64_t floats = w->width * CPU_DECODED_ROWS;
+    if (w->product) {
+        int64_t panel = cpu_padding(cpu, w) + w->product->panel_bytes(w->width) / 4;
+        floats = panel > floats ? panel : floats;
+        cpu->max_width = w->width > cpu->max_width ? w->width : cpu->max_width;
+    }
+    return cpu_scratch_reserve(cpu, (size_t)floats, err);
+}
+
 static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_weight **out,
                                    ingot_error *err) {
     cpu_backend *cpu = cpu_of(b);
@@ -80,7 +98,6 @@ static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_
         return fail(err, INGOT_ERR_UNSUPPORTED,
                     "tensor '%s' has type %s, which can't hold rows of %lld weights", desc->name,
                     type ? type->name : "unknown", (long long)desc->width);
-    TRY(cpu_scratch_reserve(cpu, (size_t)desc->width * CPU_TILE_ROWS, err));
     backend_weight *w = mem_alloc(cpu->mem, 1, sizeof *w);
     if (!w)
         return fail_memory(err, sizeof *w, desc->name);
@@ -91,7 +108,13 @@ static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_
         .rows = desc->rows,
         .mats = desc->mats,
         .row_bytes = (uint64_t)(desc->width / type->block_size) * (uint64_t)type->block_bytes,
+        .product = desc->vector ? NULL : cpu_product(cpu, type, desc->width),
     };
+    ingot_status status = reserve_for(cpu, w, err);
+    if (status != INGOT_OK) {
+        cpu_weight_free(b, w);
+        return status;
+    }
     if (desc->vector) {
         w->vector = mem_alloc(cpu->mem, (size_t)desc->width, sizeof(float));
         if (!w->vector) {
@@ -107,6 +130,9 @@ static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_
 static void cpu_buffer_free(backend *b, backend_buffer *buffer) {
     if (!buffer)
         return;
+    for (int kind = COLUMNS_32; kind <= COLUMNS_256; kind++)
+        vm_release(buffer->columns[kind],
+                   cpu_columns_bytes((columns_kind)kind, buffer->width, buffer->max_tokens));
     mem_free(cpu_of(b)->mem, buffer->data);
     mem_free(cpu_of(b)->mem, buffer);
 }
@@ -122,8 +148,19 @@ static ingot_status cpu_buffer_new(backend *b, int64_t width, int64_t max_tokens
     if (!buffer)
         return fail_memory(err, sizeof *buffer, "activations");
     // Not cleared: what no token uses is never touched.
-    *buffer = (backend_buffer){mem_resize(cpu->mem, NULL, (size_t)floats, sizeof(float)), width, max_tokens};
-    if (!buffer->data) {
+    *buffer = (backend_buffer){
+        .data = mem_resize(cpu->mem, NULL, (size_t)floats, sizeof(float)),
+        .width = width,
+        .max_tokens = max_tokens,
+    };
+    bool columns = true;
+    for (int kind = COLUMNS_32; kind <= COLUMNS_256; kind++) {
+        if (width % (kind == COLUMNS_32 ? 32 : 256) != 0)
+            continue;
+        buffer->columns[kind] = vm_reserve(cpu_columns_bytes((columns_kind)kind, width, max_tokens));
+        columns = columns && buffer->columns[kind];
+    }
+    if (!buffer->data || !columns) {
         cpu_buffer_free(b, buffer);
         return fail_memory(err, floats * sizeof(float), "activations");
     }

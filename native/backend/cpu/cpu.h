@@ -13,12 +13,15 @@ typedef struct cpu_backend {
     pool *threads;
     const struct kernels *k;
     const ingot_allocator *mem;
-    float **scratch;       // per worker: room for a tile of decoded rows, or for a head's attention
-    size_t scratch_floats; // grown when a weight is made, never during an operation
+    float **scratch;         // per worker: room for decoded rows, a panel, or a head's attention
+    uint64_t *scratch_bytes; // of each
+    size_t scratch_floats;   // grown when a weight is made, never during an operation
+    int64_t max_width;       // of the weights with integer products
 } cpu_backend;
 
 struct backend_weight {
     const quant_type *type;
+    const kernels_product *product; // NULL: its rows are decoded to float
     const uint8_t *data;
     int64_t width, rows, mats;
     uint64_t row_bytes;
@@ -29,6 +32,9 @@ struct backend_buffer {
     float *data; // [max_tokens][width]
     int64_t width;
     int64_t max_tokens;
+    // By columns_kind: `data` as integer products read it, written when it is multiplied. NULL where the
+    // width allows no such product. Virtual memory, touched only if used.
+    uint8_t *columns[COLUMNS_256 + 1];
 };
 
 // Choices are numbered t * n_used + j. Those of expert e are order[first[e]] to order[first[e + 1] - 1],
@@ -39,6 +45,9 @@ struct backend_routing {
     int32_t *expert; // [max_tokens * n_used]
     int32_t *order;  // [max_tokens * n_used]
     int32_t *first;  // [n_expert + 1]
+    // The columns of all choices in that order, each expert's own tiles; of weights at most this wide.
+    int64_t max_choices, max_width;
+    uint8_t *columns[COLUMNS_256 + 1];
 };
 
 struct backend_kv {
@@ -50,27 +59,50 @@ struct backend_kv {
     uint64_t item;     // bytes of a number
 };
 
-// Rows of a weight that are decoded at a time: enough to use each column of x several times while it is near.
-enum { CPU_TILE_ROWS = 8 };
+// Rows of a weight that are handed out as one piece of work, and that are decoded to float at a time.
+enum { CPU_PIECE_ROWS = 128, CPU_DECODED_ROWS = 8 };
 
 static inline cpu_backend *cpu_of(backend *b) {
     return (cpu_backend *)b;
 }
 
-static inline int64_t cpu_tiles(const backend_weight *w) {
-    return (w->rows + CPU_TILE_ROWS - 1) / CPU_TILE_ROWS;
+static inline int64_t cpu_pieces(const backend_weight *w) {
+    return (w->rows + CPU_PIECE_ROWS - 1) / CPU_PIECE_ROWS;
 }
 
-// Finds tile number *tile of several products: returns the product, leaves the tile's number in it and its
+// Finds piece number *piece of several products: returns the product, leaves the piece's number in it and its
 // rows.
-static inline const backend_product *cpu_find_tile(const backend_product *products, int64_t *tile,
-                                                   int64_t *first, int64_t *n) {
+static inline const backend_product *cpu_find_piece(const backend_product *products, int64_t *piece,
+                                                    int64_t *first, int64_t *n) {
     const backend_product *p = products;
-    while (*tile >= cpu_tiles(p->weight))
-        *tile -= cpu_tiles(p++->weight);
-    *first = *tile * CPU_TILE_ROWS;
-    *n = p->weight->rows - *first < CPU_TILE_ROWS ? p->weight->rows - *first : CPU_TILE_ROWS;
+    while (*piece >= cpu_pieces(p->weight))
+        *piece -= cpu_pieces(p++->weight);
+    *first = *piece * CPU_PIECE_ROWS;
+    *n = p->weight->rows - *first < CPU_PIECE_ROWS ? p->weight->rows - *first : CPU_PIECE_ROWS;
     return p;
+}
+
+// A tile of quantised columns.
+typedef struct cpu_tile {
+    void *data;
+    int width;
+} cpu_tile;
+
+// The tile that begins with column `first`, a multiple of KERNELS_TILE, of which `left` remain.
+static inline cpu_tile cpu_tile_at(uint8_t *columns, columns_kind kind, int64_t k, int64_t first,
+                                   int64_t left) {
+    int64_t skipped = first / KERNELS_TILE * kernels_tile_bytes(kind, k, KERNELS_TILE);
+    return (cpu_tile){columns + skipped, kernels_tile_width(left < KERNELS_TILE ? left : KERNELS_TILE)};
+}
+
+// Bytes for `n` columns in tiles of any division: a tile is at most a third wider than its columns.
+static inline uint64_t cpu_columns_bytes(columns_kind kind, int64_t k, int64_t n) {
+    return (uint64_t)kernels_tile_bytes(kind, k, 1) * (uint64_t)(n + n / 3 + 4);
+}
+
+// Floats at the start of a worker's scratch that hold a panel's rows where the weight has fewer.
+static inline int64_t cpu_padding(const cpu_backend *cpu, const backend_weight *w) {
+    return ((int64_t)w->row_bytes * cpu->k->rows + 63) / 64 * 16;
 }
 
 // Decodes `n` rows from row `first` on (counted over all matrices) to floats, width after width.
@@ -84,6 +116,17 @@ static inline void cpu_decode_rows(const backend_weight *w, int64_t first, int64
 ingot_status cpu_scratch_reserve(cpu_backend *cpu, size_t floats, ingot_error *err);
 
 // matmul.c
+const kernels_product *cpu_product(const cpu_backend *cpu, const quant_type *type, int64_t width);
+
+// A panel's `rows` rows from row `first` on (counted over all matrices); copied to `scratch`, and padded, if
+// they are fewer than the instruction set takes.
+const uint8_t *cpu_panel_rows(const cpu_backend *cpu, const backend_weight *w, int64_t first, int64_t rows,
+                              void *scratch);
+
+// Puts what belongs to the weight and the tokens where it goes, plus `bias` [rows] or NULL.
+void cpu_panel_out(const kernels_result *result, int64_t rows, int64_t columns, const float *bias, float *out,
+                   int64_t stride);
+
 void cpu_multiply(backend *b, const backend_buffer *x, int64_t n_tokens, const backend_product *products,
                   int32_t n_products);
 void cpu_embed(backend *b, const backend_weight *table, const int32_t *ids, int64_t n_tokens,

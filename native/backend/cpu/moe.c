@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/thread.h"
+
 ingot_status cpu_routing_new(backend *b, int32_t n_expert, int32_t n_used, int64_t max_tokens,
                              backend_routing **out, ingot_error *err) {
     const ingot_allocator *mem = cpu_of(b)->mem;
@@ -16,7 +18,14 @@ ingot_status cpu_routing_new(backend *b, int32_t n_expert, int32_t n_used, int64
     r->expert = mem_alloc(mem, choices, sizeof *r->expert);
     r->order = mem_alloc(mem, choices, sizeof *r->order);
     r->first = mem_alloc(mem, (size_t)n_expert + 1, sizeof *r->first);
-    if (!r->share || !r->expert || !r->order || !r->first) {
+    r->max_choices = (int64_t)choices;
+    r->max_width = cpu_of(b)->max_width;
+    bool columns = true;
+    for (int kind = COLUMNS_32; kind <= COLUMNS_256 && r->max_width > 0; kind++) {
+        r->columns[kind] = vm_reserve(cpu_columns_bytes((columns_kind)kind, r->max_width, r->max_choices));
+        columns = columns && r->columns[kind];
+    }
+    if (!r->share || !r->expert || !r->order || !r->first || !columns) {
         cpu_routing_free(b, r);
         return fail_memory(err, choices * sizeof *r->share, "expert choices");
     }
@@ -28,6 +37,9 @@ void cpu_routing_free(backend *b, backend_routing *routing) {
     const ingot_allocator *mem = cpu_of(b)->mem;
     if (!routing)
         return;
+    for (int kind = COLUMNS_32; kind <= COLUMNS_256; kind++)
+        vm_release(routing->columns[kind],
+                   cpu_columns_bytes((columns_kind)kind, routing->max_width, routing->max_choices));
     mem_free(mem, routing->share);
     mem_free(mem, routing->expert);
     mem_free(mem, routing->order);
@@ -104,46 +116,126 @@ typedef struct experts_job {
     bool per_choice;
     const backend_routing *routing;
     const backend_product *products;
-    int64_t tiles; // of one expert, all products together
+    int64_t pieces; // of one expert, all products together
+    int64_t width;  // of the input
+    bool kinds[COLUMNS_256 + 1];
 } experts_job;
 
-// Rows [first, first + n) of `expert`, for every token that chose it.
-static void expert_tile(const experts_job *job, const backend_product *p, int32_t expert, int64_t first,
-                        int64_t n, float *scratch) {
+// The input of choice number `choice`.
+static const float *input_of(const experts_job *job, int64_t choice) {
+    return job->x->data + (job->per_choice ? choice : choice / job->routing->n_used) * job->width;
+}
+
+// The tile of an expert's choices from the `from`-th on. Tiles are as wide as their choices need, so that
+// those of all experts before it take as much room as so many columns, and a third more.
+static cpu_tile tile_of(const experts_job *job, columns_kind kind, int32_t expert, int64_t from) {
+    const int32_t *first = job->routing->first;
+    int64_t before = first[expert] + (int64_t)first[expert] / 3;
+    uint8_t *columns = job->routing->columns[kind] + before * kernels_tile_bytes(kind, job->width, 1);
+    return cpu_tile_at(columns, kind, job->width, from, first[expert + 1] - first[expert] - from);
+}
+
+static void quantize_choices(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const experts_job *job = arg;
+    const backend_routing *routing = job->routing;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t choice = routing->order[i];
+        int32_t expert = routing->expert[choice];
+        int64_t in_expert = i - routing->first[expert], from = in_expert / KERNELS_TILE * KERNELS_TILE;
+        for (int kind = COLUMNS_32; kind <= COLUMNS_256; kind++) {
+            if (!job->kinds[kind])
+                continue;
+            cpu_tile tile = tile_of(job, (columns_kind)kind, expert, from);
+            job->cpu->k->quantize((columns_kind)kind, input_of(job, choice), job->width,
+                                  (int)(in_expert - from), tile.width, tile.data);
+        }
+    }
+}
+
+// Rows [first, first + rows) of `expert`, for every token that chose it.
+static void expert_panel(const experts_job *job, const backend_product *p, int32_t expert, int64_t first,
+                         int64_t rows, float *scratch) {
+    const backend_weight *w = p->weight;
+    const kernels_product *f = w->product;
+    const backend_routing *routing = job->routing;
+    const int64_t n = routing->first[expert + 1] - routing->first[expert], row = expert * w->rows + first;
+    const float *bias = p->bias ? p->bias->vector + row : NULL;
+    const uint8_t *data = cpu_panel_rows(job->cpu, w, row, rows, scratch);
+    const bool few = n <= KERNELS_FEW;
+    void *panel = scratch + cpu_padding(job->cpu, w);
+    kernels_result result;
+    if (!few)
+        f->pack(data, (int64_t)w->row_bytes, w->width, panel);
+    for (int64_t from = 0; from < n; from += KERNELS_TILE) {
+        cpu_tile tile = tile_of(job, f->columns, expert, from);
+        if (few)
+            f->few(data, (int64_t)w->row_bytes, w->width, tile.data, tile.width, result.at[0],
+                   KERNELS_MAX_ROWS);
+        else
+            f->many(panel, w->width, tile.data, tile.width, result.at[0], KERNELS_MAX_ROWS);
+        const int32_t *choices = routing->order + routing->first[expert] + from;
+        for (int64_t c = 0; c < n - from && c < KERNELS_TILE; c++)
+            for (int64_t r = 0; r < rows; r++)
+                p->out->data[choices[c] * p->out->width + first + r] =
+                    result.at[c][r] + (bias ? bias[r] : 0.0f);
+    }
+}
+
+// The same for float weights.
+static void expert_decoded(const experts_job *job, const backend_product *p, int32_t expert, int64_t first,
+                           int64_t rows, float *scratch) {
     const backend_weight *w = p->weight;
     const backend_routing *routing = job->routing;
-    int32_t begin = routing->first[expert], end = routing->first[expert + 1];
-    if (begin == end)
-        return;
-    cpu_decode_rows(w, expert * w->rows + first, n, scratch);
-    for (int32_t i = begin; i < end; i++) {
+    cpu_decode_rows(w, expert * w->rows + first, rows, scratch);
+    for (int32_t i = routing->first[expert]; i < routing->first[expert + 1]; i++) {
         int64_t choice = routing->order[i];
-        const float *x = job->x->data + (job->per_choice ? choice : choice / routing->n_used) * w->width;
         float *out = p->out->data + choice * w->rows + first;
-        for (int64_t r = 0; r < n; r++) {
-            job->cpu->k->dots(scratch + r * w->width, x, 0, 1, w->width, out + r, 0);
+        for (int64_t r = 0; r < rows; r++) {
+            job->cpu->k->dots(scratch + r * w->width, input_of(job, choice), 0, 1, w->width, out + r, 0);
             if (p->bias)
                 out[r] += p->bias->vector[expert * w->rows + first + r];
         }
     }
 }
 
-static void expert_tiles(void *arg, int64_t begin, int64_t end, int worker) {
+static void expert_pieces(void *arg, int64_t begin, int64_t end, int worker) {
     const experts_job *job = arg;
     for (int64_t i = begin; i < end; i++) {
-        int64_t tile = i % job->tiles, first, n;
-        const backend_product *p = cpu_find_tile(job->products, &tile, &first, &n);
-        expert_tile(job, p, (int32_t)(i / job->tiles), first, n, job->cpu->scratch[worker]);
+        int32_t expert = (int32_t)(i / job->pieces);
+        if (job->routing->first[expert] == job->routing->first[expert + 1])
+            continue;
+        int64_t piece = i % job->pieces, first, n;
+        const backend_product *p = cpu_find_piece(job->products, &piece, &first, &n);
+        const int64_t step = p->weight->product ? job->cpu->k->rows : CPU_DECODED_ROWS;
+        for (int64_t row = first; row < first + n; row += step) {
+            int64_t rows = first + n - row < step ? first + n - row : step;
+            if (p->weight->product)
+                expert_panel(job, p, expert, row, rows, job->cpu->scratch[worker]);
+            else
+                expert_decoded(job, p, expert, row, rows, job->cpu->scratch[worker]);
+        }
     }
 }
 
 void cpu_multiply_experts(backend *b, const backend_buffer *x, bool per_choice,
                           const backend_routing *routing, const backend_product *products,
                           int32_t n_products) {
-    experts_job job = {cpu_of(b), x, per_choice, routing, products, 0};
-    for (int32_t i = 0; i < n_products; i++)
-        job.tiles += cpu_tiles(products[i].weight);
-    pool_run(job.cpu->threads, job.tiles * routing->n_expert, 1, expert_tiles, &job);
+    experts_job job = {.cpu = cpu_of(b),
+                       .x = x,
+                       .per_choice = per_choice,
+                       .routing = routing,
+                       .products = products,
+                       .width = products[0].weight->width};
+    bool any = false;
+    for (int32_t i = 0; i < n_products; i++) {
+        job.pieces += cpu_pieces(products[i].weight);
+        if (products[i].weight->product)
+            job.kinds[products[i].weight->product->columns] = any = true;
+    }
+    if (any)
+        pool_run(job.cpu->threads, routing->first[routing->n_expert], 4, quantize_choices, &job);
+    pool_run(job.cpu->threads, job.pieces * routing->n_expert, 1, expert_pieces, &job);
 }
 
 typedef struct add_experts_job {

@@ -14,6 +14,6 @@ endfunction()
 ingot_isa(generic)
 if(INGOT_X86_64)
   ingot_isa(avx2 -mavx2 -mfma -mf16c)
-  ingot_isa(avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mavx2 -mfma -mf16c
+  ingot_isa(avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mavx512vnni -mavx2 -mfma -mf16c
             -mprefer-vector-width=512)
 endif()

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "kernels/vec/inline.h"
 #include "quant/quant.h"
 
 #define VEC_NAME  avx2
@@ -13,40 +14,209 @@
 
 typedef __m256 vec;
 
-static inline vec vec_load(const float *p) {
+INLINE vec vec_load(const float *p) {
     return _mm256_loadu_ps(p);
 }
 
-static inline void vec_store(float *p, vec a) {
+INLINE void vec_store(float *p, vec a) {
     _mm256_storeu_ps(p, a);
 }
 
-static inline vec vec_set1(float x) {
+INLINE vec vec_set1(float x) {
     return _mm256_set1_ps(x);
 }
 
-static inline vec vec_mul(vec a, vec b) {
+INLINE vec vec_mul(vec a, vec b) {
     return _mm256_mul_ps(a, b);
 }
 
-static inline vec vec_add(vec a, vec b) {
+INLINE vec vec_add(vec a, vec b) {
     return _mm256_add_ps(a, b);
 }
 
-static inline vec vec_fma(vec a, vec b, vec c) {
+INLINE vec vec_fma(vec a, vec b, vec c) {
     return _mm256_fmadd_ps(a, b, c);
 }
 
-static inline float scalar_fma(float a, float b, float c) {
+INLINE float scalar_fma(float a, float b, float c) {
     return fmaf(a, b, c);
 }
 
-static inline vec vec_load_f16(const uint16_t *p) {
+INLINE vec vec_load_f16(const uint16_t *p) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
-static inline void vec_store_f16(uint16_t *p, vec a) {
+INLINE void vec_store_f16(uint16_t *p, vec a) {
     _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+INLINE vec vec_sub(vec a, vec b) {
+    return _mm256_sub_ps(a, b);
+}
+
+INLINE vec vec_div(vec a, vec b) {
+    return _mm256_div_ps(a, b);
+}
+
+INLINE vec vec_max(vec a, vec b) {
+    return _mm256_max_ps(a, b);
+}
+
+INLINE vec vec_min(vec a, vec b) {
+    return _mm256_min_ps(a, b);
+}
+
+INLINE vec vec_abs(vec a) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+
+// The first `n` lanes of `a`, the others of `b`.
+INLINE vec vec_first(int64_t n, vec a, vec b) {
+    __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)n), lane);
+    return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(mask));
+}
+
+// ------------------------------------------------------------------------- integers: a lane is a row of
+// weights
+
+typedef __m256i ivec;
+
+// Signed bytes stay as they are: the product takes their sign to the other side.
+#define VEC_SIGNED_BIAS_BITS 0
+
+INLINE ivec veci_load(const void *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+INLINE void veci_store(void *p, ivec a) {
+    _mm256_storeu_si256((__m256i *)p, a);
+}
+
+INLINE ivec veci_zero(void) {
+    return _mm256_setzero_si256();
+}
+
+INLINE ivec veci_set1(int32_t x) {
+    return _mm256_set1_epi32(x);
+}
+
+INLINE ivec veci_add(ivec a, ivec b) {
+    return _mm256_add_epi32(a, b);
+}
+
+INLINE ivec veci_sub(ivec a, ivec b) {
+    return _mm256_sub_epi32(a, b);
+}
+
+INLINE ivec veci_mul(ivec a, ivec b) {
+    return _mm256_mullo_epi32(a, b);
+}
+
+INLINE ivec veci_max(ivec a, ivec b) {
+    return _mm256_max_epi32(a, b);
+}
+
+INLINE ivec veci_and(ivec a, ivec b) {
+    return _mm256_and_si256(a, b);
+}
+
+INLINE ivec veci_or(ivec a, ivec b) {
+    return _mm256_or_si256(a, b);
+}
+
+INLINE ivec veci_shl(ivec a, int n) {
+    return _mm256_slli_epi32(a, n);
+}
+
+INLINE ivec veci_shr(ivec a, int n) {
+    return _mm256_srli_epi32(a, n);
+}
+
+INLINE ivec veci_sar(ivec a, int n) {
+    return _mm256_srai_epi32(a, n);
+}
+
+INLINE vec veci_to_float(ivec a) {
+    return _mm256_cvtepi32_ps(a);
+}
+
+INLINE vec veci_as_float(ivec a) {
+    return _mm256_castsi256_ps(a);
+}
+
+INLINE ivec vec_round(vec a) {
+    return _mm256_cvtps_epi32(a);
+}
+
+// The low 16 bits of each lane as a half.
+INLINE vec veci_half(ivec a) {
+    __m256i words = _mm256_and_si256(a, _mm256_set1_epi32(0xffff));
+    words = _mm256_permute4x64_epi64(_mm256_packus_epi32(words, words), 0x08);
+    return _mm256_cvtph_ps(_mm256_castsi256_si128(words));
+}
+
+// The lowest byte of each lane, VEC_LANES bytes in all.
+INLINE void veci_store_bytes(void *p, ivec a) {
+    const __m256i low = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8,
+                                         12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    __m256i bytes = _mm256_shuffle_epi8(a, low);
+    __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+    _mm_storel_epi64((__m128i *)p, both);
+}
+
+// Every byte of `codes` (0 to 15) replaced by that of the table, which is the same sixteen bytes in every
+// lane of four.
+INLINE ivec veci_table(const int8_t table[16]) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
+}
+
+INLINE ivec veci_lookup(ivec table, ivec codes) {
+    return _mm256_shuffle_epi8(table, codes);
+}
+
+// Signed bytes as veci_dot_signed takes them.
+INLINE ivec veci_signed(ivec a) {
+    return a;
+}
+
+// acc + the sums of four products of bytes: unsigned codes below 128 with signed activations. Pairs of
+// products are sums of 16 bits: below 128 they can't saturate.
+INLINE ivec veci_dot_unsigned(ivec acc, ivec codes, ivec x) {
+    __m256i pairs = _mm256_maddubs_epi16(codes, x);
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+INLINE ivec veci_dot_signed(ivec acc, ivec codes, ivec x) {
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+// acc + the sums of two products of signed 16-bit numbers.
+INLINE ivec veci_dot16(ivec acc, ivec a, ivec b) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+}
+
+INLINE __m256i rows_half(const uint8_t *p, int64_t stride) {
+    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(p + 4 * stride));
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+}
+
+// Four words of each row: lane r of out[i] is the i-th at p + r * stride.
+INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
+    __m256i a = rows_half(p, stride), b = rows_half(p + stride, stride);
+    __m256i c = rows_half(p + 2 * stride, stride), d = rows_half(p + 3 * stride, stride);
+    __m256i ab_low = _mm256_unpacklo_epi32(a, b), ab_high = _mm256_unpackhi_epi32(a, b);
+    __m256i cd_low = _mm256_unpacklo_epi32(c, d), cd_high = _mm256_unpackhi_epi32(c, d);
+    out[0] = _mm256_unpacklo_epi64(ab_low, cd_low);
+    out[1] = _mm256_unpackhi_epi64(ab_low, cd_low);
+    out[2] = _mm256_unpacklo_epi64(ab_high, cd_high);
+    out[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
+}
+
+INLINE void vec_prefetch(const void *p) {
+    _mm_prefetch((const char *)p, _MM_HINT_T1);
 }
 
 #endif

@@ -1,4 +1,4 @@
-// Vector primitives for AVX-512: sixteen lanes.
+// Vector primitives for AVX-512 with VNNI: sixteen lanes.
 #ifndef INGOT_KERNELS_VEC_H
 #define INGOT_KERNELS_VEC_H
 
@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "kernels/vec/inline.h"
 #include "quant/quant.h"
 
 #define VEC_NAME  avx512
@@ -13,41 +14,200 @@
 
 typedef __m512 vec;
 
-static inline vec vec_load(const float *p) {
+INLINE vec vec_load(const float *p) {
     return _mm512_loadu_ps(p);
 }
 
-static inline void vec_store(float *p, vec a) {
+INLINE void vec_store(float *p, vec a) {
     _mm512_storeu_ps(p, a);
 }
 
-static inline vec vec_set1(float x) {
+INLINE vec vec_set1(float x) {
     return _mm512_set1_ps(x);
 }
 
-static inline vec vec_mul(vec a, vec b) {
+INLINE vec vec_mul(vec a, vec b) {
     return _mm512_mul_ps(a, b);
 }
 
-static inline vec vec_add(vec a, vec b) {
+INLINE vec vec_add(vec a, vec b) {
     return _mm512_add_ps(a, b);
 }
 
-static inline vec vec_fma(vec a, vec b, vec c) {
+INLINE vec vec_fma(vec a, vec b, vec c) {
     return _mm512_fmadd_ps(a, b, c);
 }
 
-static inline float scalar_fma(float a, float b, float c) {
+INLINE float scalar_fma(float a, float b, float c) {
     return fmaf(a, b, c);
 }
 
-static inline vec vec_load_f16(const uint16_t *p) {
+INLINE vec vec_load_f16(const uint16_t *p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
-static inline void vec_store_f16(uint16_t *p, vec a) {
+INLINE void vec_store_f16(uint16_t *p, vec a) {
     _mm256_storeu_si256((__m256i *)(void *)p,
                         _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+INLINE vec vec_sub(vec a, vec b) {
+    return _mm512_sub_ps(a, b);
+}
+
+INLINE vec vec_div(vec a, vec b) {
+    return _mm512_div_ps(a, b);
+}
+
+INLINE vec vec_max(vec a, vec b) {
+    return _mm512_max_ps(a, b);
+}
+
+INLINE vec vec_min(vec a, vec b) {
+    return _mm512_min_ps(a, b);
+}
+
+INLINE vec vec_abs(vec a) {
+    return _mm512_abs_ps(a);
+}
+
+// The first `n` lanes of `a`, the others of `b`.
+INLINE vec vec_first(int64_t n, vec a, vec b) {
+    return _mm512_mask_blend_ps((__mmask16)((1u << n) - 1), b, a);
+}
+
+// ------------------------------------------------------------------------- integers: a lane is a row of
+// weights
+
+typedef __m512i ivec;
+
+// Signed bytes are the unsigned side of a product with 128 added.
+#define VEC_SIGNED_BIAS_BITS 7
+
+INLINE ivec veci_load(const void *p) {
+    return _mm512_loadu_si512(p);
+}
+
+INLINE void veci_store(void *p, ivec a) {
+    _mm512_storeu_si512(p, a);
+}
+
+INLINE ivec veci_zero(void) {
+    return _mm512_setzero_si512();
+}
+
+INLINE ivec veci_set1(int32_t x) {
+    return _mm512_set1_epi32(x);
+}
+
+INLINE ivec veci_add(ivec a, ivec b) {
+    return _mm512_add_epi32(a, b);
+}
+
+INLINE ivec veci_sub(ivec a, ivec b) {
+    return _mm512_sub_epi32(a, b);
+}
+
+INLINE ivec veci_mul(ivec a, ivec b) {
+    return _mm512_mullo_epi32(a, b);
+}
+
+INLINE ivec veci_max(ivec a, ivec b) {
+    return _mm512_max_epi32(a, b);
+}
+
+INLINE ivec veci_and(ivec a, ivec b) {
+    return _mm512_and_si512(a, b);
+}
+
+INLINE ivec veci_or(ivec a, ivec b) {
+    return _mm512_or_si512(a, b);
+}
+
+INLINE ivec veci_shl(ivec a, int n) {
+    return _mm512_slli_epi32(a, (unsigned)n);
+}
+
+INLINE ivec veci_shr(ivec a, int n) {
+    return _mm512_srli_epi32(a, (unsigned)n);
+}
+
+INLINE ivec veci_sar(ivec a, int n) {
+    return _mm512_srai_epi32(a, (unsigned)n);
+}
+
+INLINE vec veci_to_float(ivec a) {
+    return _mm512_cvtepi32_ps(a);
+}
+
+INLINE vec veci_as_float(ivec a) {
+    return _mm512_castsi512_ps(a);
+}
+
+INLINE ivec vec_round(vec a) {
+    return _mm512_cvtps_epi32(a);
+}
+
+// The low 16 bits of each lane as a half.
+INLINE vec veci_half(ivec a) {
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a));
+}
+
+// The lowest byte of each lane, VEC_LANES bytes in all.
+INLINE void veci_store_bytes(void *p, ivec a) {
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
+}
+
+// Every byte of `codes` (0 to 15) replaced by that of the table, which is the same sixteen bytes in every
+// lane of four.
+INLINE ivec veci_table(const int8_t table[16]) {
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table));
+}
+
+INLINE ivec veci_lookup(ivec table, ivec codes) {
+    return _mm512_shuffle_epi8(table, codes);
+}
+
+// Signed bytes as veci_dot_signed takes them.
+INLINE ivec veci_signed(ivec a) {
+    return _mm512_xor_si512(a, _mm512_set1_epi32((int32_t)0x80808080));
+}
+
+// acc + the sums of four products of bytes: unsigned codes below 128 with signed activations.
+INLINE ivec veci_dot_unsigned(ivec acc, ivec codes, ivec x) {
+    return _mm512_dpbusd_epi32(acc, codes, x);
+}
+
+INLINE ivec veci_dot_signed(ivec acc, ivec codes, ivec x) {
+    return _mm512_dpbusd_epi32(acc, codes, x);
+}
+
+// acc + the sums of two products of signed 16-bit numbers.
+INLINE ivec veci_dot16(ivec acc, ivec a, ivec b) {
+    return _mm512_dpwssd_epi32(acc, a, b);
+}
+
+INLINE __m512i rows_quarter(const uint8_t *p, int64_t stride) {
+    __m512i r = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)p));
+    r = _mm512_inserti32x4(r, _mm_loadu_si128((const __m128i *)(const void *)(p + 4 * stride)), 1);
+    r = _mm512_inserti32x4(r, _mm_loadu_si128((const __m128i *)(const void *)(p + 8 * stride)), 2);
+    return _mm512_inserti32x4(r, _mm_loadu_si128((const __m128i *)(const void *)(p + 12 * stride)), 3);
+}
+
+// Four words of each row: lane r of out[i] is the i-th at p + r * stride.
+INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
+    __m512i a = rows_quarter(p, stride), b = rows_quarter(p + stride, stride);
+    __m512i c = rows_quarter(p + 2 * stride, stride), d = rows_quarter(p + 3 * stride, stride);
+    __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
+    __m512i cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
+    out[0] = _mm512_unpacklo_epi64(ab_low, cd_low);
+    out[1] = _mm512_unpackhi_epi64(ab_low, cd_low);
+    out[2] = _mm512_unpacklo_epi64(ab_high, cd_high);
+    out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
+}
+
+INLINE void vec_prefetch(const void *p) {
+    _mm_prefetch((const char *)p, _MM_HINT_T1);
 }
 
 #endif

@@ -4,7 +4,9 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "kernels/vec/inline.h"
 #include "quant/quant.h"
 
 #define VEC_NAME  generic
@@ -14,56 +16,269 @@ typedef struct vec {
     float lane[VEC_LANES];
 } vec;
 
-static inline vec vec_load(const float *p) {
+INLINE vec vec_load(const float *p) {
     vec r;
     for (int i = 0; i < VEC_LANES; i++)
         r.lane[i] = p[i];
     return r;
 }
 
-static inline void vec_store(float *p, vec a) {
+INLINE void vec_store(float *p, vec a) {
     for (int i = 0; i < VEC_LANES; i++)
         p[i] = a.lane[i];
 }
 
-static inline vec vec_set1(float x) {
+INLINE vec vec_set1(float x) {
     vec r;
     for (int i = 0; i < VEC_LANES; i++)
         r.lane[i] = x;
     return r;
 }
 
-static inline vec vec_mul(vec a, vec b) {
+INLINE vec vec_mul(vec a, vec b) {
     for (int i = 0; i < VEC_LANES; i++)
         a.lane[i] *= b.lane[i];
     return a;
 }
 
-static inline vec vec_add(vec a, vec b) {
+INLINE vec vec_add(vec a, vec b) {
     for (int i = 0; i < VEC_LANES; i++)
         a.lane[i] += b.lane[i];
     return a;
 }
 
 // a * b + c; here, and only here, rounded twice.
-static inline vec vec_fma(vec a, vec b, vec c) {
+INLINE vec vec_fma(vec a, vec b, vec c) {
     return vec_add(vec_mul(a, b), c);
 }
 
-static inline float scalar_fma(float a, float b, float c) {
+INLINE float scalar_fma(float a, float b, float c) {
     return a * b + c;
 }
 
-static inline vec vec_load_f16(const uint16_t *p) {
+INLINE vec vec_load_f16(const uint16_t *p) {
     vec r;
     for (int i = 0; i < VEC_LANES; i++)
         r.lane[i] = quant_f16_decode(p[i]);
     return r;
 }
 
-static inline void vec_store_f16(uint16_t *p, vec a) {
+INLINE void vec_store_f16(uint16_t *p, vec a) {
     for (int i = 0; i < VEC_LANES; i++)
         p[i] = quant_f16_encode(a.lane[i]);
+}
+
+INLINE vec vec_sub(vec a, vec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = a.lane[i] - b.lane[i];
+    return a;
+}
+
+INLINE vec vec_div(vec a, vec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = a.lane[i] / b.lane[i];
+    return a;
+}
+
+INLINE vec vec_max(vec a, vec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+    return a;
+}
+
+INLINE vec vec_min(vec a, vec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i];
+    return a;
+}
+
+INLINE vec vec_abs(vec a) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = fabsf(a.lane[i]);
+    return a;
+}
+
+// The first `n` lanes of `a`, the others of `b`.
+INLINE vec vec_first(int64_t n, vec a, vec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = i < n ? a.lane[i] : b.lane[i];
+    return a;
+}
+
+// ------------------------------------------------------------------------- integers: a lane is a row of
+// weights
+
+typedef struct ivec {
+    int32_t lane[VEC_LANES];
+} ivec;
+
+#define VEC_SIGNED_BIAS_BITS 0
+
+INLINE ivec veci_load(const void *p) {
+    ivec r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
+
+INLINE void veci_store(void *p, ivec a) {
+    memcpy(p, &a, sizeof a);
+}
+
+INLINE ivec veci_set1(int32_t x) {
+    ivec r;
+    for (int i = 0; i < VEC_LANES; i++)
+        r.lane[i] = x;
+    return r;
+}
+
+INLINE ivec veci_zero(void) {
+    return veci_set1(0);
+}
+
+INLINE ivec veci_add(ivec a, ivec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = (int32_t)((uint32_t)a.lane[i] + (uint32_t)b.lane[i]);
+    return a;
+}
+
+INLINE ivec veci_sub(ivec a, ivec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = (int32_t)((uint32_t)a.lane[i] - (uint32_t)b.lane[i]);
+    return a;
+}
+
+INLINE ivec veci_mul(ivec a, ivec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = (int32_t)((uint32_t)a.lane[i] * (uint32_t)b.lane[i]);
+    return a;
+}
+
+INLINE ivec veci_max(ivec a, ivec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];
+    return a;
+}
+
+INLINE ivec veci_and(ivec a, ivec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = a.lane[i] & b.lane[i];
+    return a;
+}
+
+INLINE ivec veci_or(ivec a, ivec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = a.lane[i] | b.lane[i];
+    return a;
+}
+
+INLINE ivec veci_shl(ivec a, int n) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = (int32_t)((uint32_t)a.lane[i] << n);
+    return a;
+}
+
+INLINE ivec veci_shr(ivec a, int n) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = (int32_t)((uint32_t)a.lane[i] >> n);
+    return a;
+}
+
+INLINE ivec veci_sar(ivec a, int n) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = a.lane[i] >> n;
+    return a;
+}
+
+INLINE vec veci_to_float(ivec a) {
+    vec r;
+    for (int i = 0; i < VEC_LANES; i++)
+        r.lane[i] = (float)a.lane[i];
+    return r;
+}
+
+INLINE vec veci_as_float(ivec a) {
+    vec r;
+    memcpy(&r, &a, sizeof r);
+    return r;
+}
+
+INLINE ivec vec_round(vec a) {
+    ivec r;
+    for (int i = 0; i < VEC_LANES; i++)
+        r.lane[i] = (int32_t)lrintf(a.lane[i]);
+    return r;
+}
+
+// The low 16 bits of each lane as a half.
+INLINE vec veci_half(ivec a) {
+    vec r;
+    for (int i = 0; i < VEC_LANES; i++)
+        r.lane[i] = quant_f16_decode((uint16_t)a.lane[i]);
+    return r;
+}
+
+// The lowest byte of each lane, VEC_LANES bytes in all.
+INLINE void veci_store_bytes(void *p, ivec a) {
+    for (int i = 0; i < VEC_LANES; i++)
+        ((uint8_t *)p)[i] = (uint8_t)a.lane[i];
+}
+
+// Every byte of `codes` (0 to 15) replaced by that of the table, which is the same sixteen bytes in every
+// lane of four.
+INLINE ivec veci_table(const int8_t table[16]) {
+    ivec r;
+    for (int i = 0; i < VEC_LANES; i += 4)
+        memcpy(&r.lane[i], table, 16);
+    return r;
+}
+
+INLINE ivec veci_lookup(ivec table, ivec codes) {
+    const int8_t *bytes = (const int8_t *)table.lane;
+    uint8_t out[4 * VEC_LANES];
+    memcpy(out, &codes, sizeof out);
+    for (int i = 0; i < 4 * VEC_LANES; i++)
+        out[i] = (uint8_t)bytes[out[i] & 15];
+    memcpy(&codes, out, sizeof out);
+    return codes;
+}
+
+// Signed bytes as veci_dot_signed takes them.
+INLINE ivec veci_signed(ivec a) {
+    return a;
+}
+
+// acc + the sums of four products of bytes: unsigned codes below 128 with signed activations.
+INLINE ivec veci_dot_signed(ivec acc, ivec codes, ivec x) {
+    const int8_t *a = (const int8_t *)codes.lane, *b = (const int8_t *)x.lane;
+    for (int i = 0; i < VEC_LANES; i++)
+        for (int j = 0; j < 4; j++)
+            acc.lane[i] += a[4 * i + j] * b[4 * i + j];
+    return acc;
+}
+
+INLINE ivec veci_dot_unsigned(ivec acc, ivec codes, ivec x) {
+    return veci_dot_signed(acc, codes, x);
+}
+
+// acc + the sums of two products of signed 16-bit numbers.
+INLINE ivec veci_dot16(ivec acc, ivec a, ivec b) {
+    int16_t x[2 * VEC_LANES], y[2 * VEC_LANES];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &b, sizeof y);
+    for (int i = 0; i < VEC_LANES; i++)
+        acc.lane[i] += x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1];
+    return acc;
+}
+
+// Four words of each row: lane r of out[i] is the i-th at p + r * stride.
+INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
+    for (int r = 0; r < VEC_LANES; r++)
+        for (int i = 0; i < 4; i++)
+            memcpy(&out[i].lane[r], p + r * stride + 4 * i, 4);
+}
+
+INLINE void vec_prefetch(const void *p) {
+    (void)p;
 }
 
 #endif

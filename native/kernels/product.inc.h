@@ -1,0 +1,321 @@
+// Integer products, written once for all tensor types; unpack_*.inc.h says how each type's weights become
+// codes. Everything with a constant width is inlined and unrolled.
+
+// What the codes of a type are, beyond their scales.
+typedef enum code_kind {
+    CODES_PLAIN,   // weight = d * scale * code
+    CODES_MINIMUM, // weight = d * scale * code - e * minimum (blocks of 32: + e)
+    CODES_OFFSET,  // weight = d * scale * (code - 2^shift)
+    CODES_SIGNED,  // weight = d * scale * code, of signed bytes
+} code_kind;
+
+INLINE ivec dot_word(code_kind kind, ivec acc, ivec codes, int32_t x) {
+    return kind == CODES_SIGNED ? veci_dot_signed(acc, codes, veci_set1(x))
+                                : veci_dot_unsigned(acc, codes, veci_set1(x));
+}
+
+// Where a group's sum begins: minus the offset times the sum of its activations.
+INLINE ivec dot_start(code_kind kind, int shift, int32_t minus_sum) {
+    if (kind == CODES_OFFSET)
+        return veci_shl(veci_set1(minus_sum), shift);
+    if (kind == CODES_SIGNED && VEC_SIGNED_BIAS_BITS > 0)
+        return veci_shl(veci_set1(minus_sum), VEC_SIGNED_BIAS_BITS);
+    return veci_zero();
+}
+
+// ------------------------------------------------------------------------- blocks of 256 weights
+
+typedef struct head_256 {
+    vec d, e;
+    ivec scale[16];  // of groups of 16 (or of 32: the first eight)
+    ivec minimum[8]; // pairs of 16 bits
+    ivec extra[8];   // what a type wants to keep for its codes
+} head_256;
+
+// Adds to `sums` the groups of a chunk of 64 weights whose first group of 16 is number `first` of its block.
+INLINE void group_256(code_kind kind, int shift, int group, int width, const ivec *codes, const ivec *scale,
+                      int first, const int32_t *x, const int32_t *minus_sum, ivec *sums) {
+    const int at = first * 16 / group;
+    ivec dot[KERNELS_TILE];
+    for (int c = 0; c < width; c++)
+        dot[c] = dot_start(kind, shift, minus_sum[at * width + c]);
+    for (int i = 0; i < group / 4; i++)
+        for (int c = 0; c < width; c++)
+            dot[c] = dot_word(kind, dot[c], codes[i], x[(4 * first + i) * width + c]);
+    for (int c = 0; c < width; c++)
+        sums[c] = veci_add(sums[c], veci_mul(dot[c], scale[at]));
+}
+
+// Adds a block's integers to the columns' results.
+INLINE void finish_256(code_kind kind, int group, int width, vec d, vec e, const ivec *minimum,
+                       const float *scale, const int32_t *pairs, const ivec *sums, vec *out) {
+    for (int c = 0; c < width; c++) {
+        out[c] = vec_fma(veci_to_float(sums[c]), vec_mul(d, vec_set1(scale[c])), out[c]);
+        if (kind != CODES_MINIMUM)
+            continue;
+        ivec m = veci_zero();
+        for (int p = 0; p < 128 / group; p++)
+            m = veci_dot16(m, minimum[p], veci_set1(pairs[p * width + c]));
+        out[c] = vec_fma(veci_to_float(m), vec_mul(e, vec_set1(-scale[c])), out[c]);
+    }
+}
+
+// A panel's block: codes [64], scales [256 / group], with minimums [128 / group], d, with minimums e; each an
+// ivec or a vec.
+#define PANEL_WORDS_256(kind, group)                                                                         \
+    ((64 + 256 / (group) + ((kind) == CODES_MINIMUM ? 128 / (group) + 1 : 0) + 1) * VEC_LANES)
+
+INLINE void many_256(code_kind kind, int shift, int group, int width, const void *panel, int64_t k,
+                     const void *tile, float *out, int64_t out_stride) {
+    const tile_256 t = tile_256_of(tile, k, width);
+    const int32_t *p = panel, *minus_sum = group == 16 ? t.minus_sum16 : t.minus_sum32;
+    const int32_t *pairs = group == 16 ? t.pairs16 : t.pairs32;
+    vec result[KERNELS_TILE];
+    for (int c = 0; c < width; c++)
+        result[c] = vec_set1(0.0f);
+    for (int64_t b = 0; b < k / 256; b++) {
+        const int32_t *scale = p + 64 * VEC_LANES, *minimum = scale + 256 / group * VEC_LANES;
+        const int32_t *d = minimum + (kind == CODES_MINIMUM ? 128 / group * VEC_LANES : 0);
+        ivec sums[KERNELS_TILE], mins[8];
+        for (int c = 0; c < width; c++)
+            sums[c] = veci_zero();
+        for (int g = 0; g < 256 / group; g++) {
+            ivec dot[KERNELS_TILE];
+            for (int c = 0; c < width; c++)
+                dot[c] = dot_start(kind, shift, minus_sum[(256 / group * b + g) * width + c]);
+#pragma GCC unroll 2
+            for (int i = g * group / 4; i < (g + 1) * group / 4; i++) {
+                ivec codes = veci_load(p + i * VEC_LANES);
+                for (int c = 0; c < width; c++)
+                    dot[c] = dot_word(kind, dot[c], codes, t.codes[(64 * b + i) * width + c]);
+            }
+            ivec s = veci_load(scale + g * VEC_LANES);
+            for (int c = 0; c < width; c++)
+                sums[c] = veci_add(sums[c], veci_mul(dot[c], s));
+        }
+        for (int i = 0; kind == CODES_MINIMUM && i < 128 / group; i++)
+            mins[i] = veci_load(minimum + i * VEC_LANES);
+        finish_256(kind, group, width, vec_load((const float *)d),
+                   vec_load((const float *)d + (kind == CODES_MINIMUM ? VEC_LANES : 0)), mins,
+                   t.scale + b * width, pairs + 128 / group * b * width, sums, result);
+        p += PANEL_WORDS_256(kind, group);
+    }
+    for (int c = 0; c < width; c++)
+        vec_store(out + c * out_stride, result[c]);
+}
+
+// A panel's block of 32: codes [8], d, with minimums e.
+#define PANEL_WORDS_32(kind) ((8 + ((kind) == CODES_MINIMUM ? 2 : 1)) * VEC_LANES)
+
+INLINE void block_32(code_kind kind, int shift, int width, const ivec codes[8], vec d, vec e,
+                     const int32_t *x, const float *scale, const int32_t *minus_sum, const float *scaled_sum,
+                     vec *out) {
+    ivec dot[KERNELS_TILE];
+    for (int c = 0; c < width; c++)
+        dot[c] = dot_start(kind, shift, minus_sum[c]);
+    for (int i = 0; i < 8; i++)
+        for (int c = 0; c < width; c++)
+            dot[c] = dot_word(kind, dot[c], codes[i], x[i * width + c]);
+    for (int c = 0; c < width; c++) {
+        out[c] = vec_fma(veci_to_float(dot[c]), vec_mul(d, vec_set1(scale[c])), out[c]);
+        if (kind == CODES_MINIMUM)
+            out[c] = vec_fma(e, vec_set1(scaled_sum[c]), out[c]);
+    }
+}
+
+INLINE void many_32(code_kind kind, int shift, int width, const void *panel, int64_t k, const void *tile,
+                    float *out, int64_t out_stride) {
+    const tile_32 t = tile_32_of(tile, k, width);
+    const int32_t *p = panel;
+    vec result[KERNELS_TILE];
+    for (int c = 0; c < width; c++)
+        result[c] = vec_set1(0.0f);
+    for (int64_t b = 0; b < k / 32; b++) {
+        ivec codes[8];
+        for (int i = 0; i < 8; i++)
+            codes[i] = veci_load(p + i * VEC_LANES);
+        const float *d = (const float *)p + 8 * VEC_LANES;
+        block_32(kind, shift, width, codes, vec_load(d),
+                 vec_load(d + (kind == CODES_MINIMUM ? VEC_LANES : 0)), t.codes + 8 * b * width,
+                 t.scale + b * width, t.minus_sum + b * width, t.scaled_sum + b * width, result);
+        p += PANEL_WORDS_32(kind);
+    }
+    for (int c = 0; c < width; c++)
+        vec_store(out + c * out_stride, result[c]);
+}
+
+// ------------------------------------------------------------------------- one set of functions per type
+
+// Rows are read side by side, which no hardware prefetcher follows; but a panel's rows lie one after the
+// other. So while one is used, the next one is fetched, each block its share of it in address order.
+INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, int64_t block_bytes) {
+    const uint8_t *next = rows + VEC_LANES * (row_bytes + block * block_bytes);
+    for (int64_t i = 0; i < VEC_LANES * block_bytes; i += 64)
+        vec_prefetch(next + i);
+}
+
+// Calls `f` with the width as a constant, of those that tiles have.
+#define FOR_WIDTHS_FEW(f, ...)                                                                               \
+    switch (width) {                                                                                         \
+    case 1:                                                                                                  \
+        f(1, __VA_ARGS__);                                                                                   \
+        break;                                                                                               \
+    case 2:                                                                                                  \
+        f(2, __VA_ARGS__);                                                                                   \
+        break;                                                                                               \
+    case 3:                                                                                                  \
+        f(3, __VA_ARGS__);                                                                                   \
+        break;                                                                                               \
+    case 4:                                                                                                  \
+        f(4, __VA_ARGS__);                                                                                   \
+        break;                                                                                               \
+    default:                                                                                                 \
+        break;                                                                                               \
+    }
+
+#define FOR_WIDTHS(f, ...)                                                                                   \
+    switch (width) {                                                                                         \
+    case 6:                                                                                                  \
+        f(6, __VA_ARGS__);                                                                                   \
+        break;                                                                                               \
+    case 8:                                                                                                  \
+        f(8, __VA_ARGS__);                                                                                   \
+        break;                                                                                               \
+    case 12:                                                                                                 \
+        f(12, __VA_ARGS__);                                                                                  \
+        break;                                                                                               \
+    default:                                                                                                 \
+        FOR_WIDTHS_FEW(f, __VA_ARGS__)                                                                       \
+    }
+
+// many_<kind>_...: shared by all types of that kind.
+#define MANY_256(name, kind, shift, group)                                                                   \
+    INLINE void name##_width(int width, const void *panel, int64_t k, const void *tile, float *out,          \
+                             int64_t out_stride) {                                                           \
+        many_256(kind, shift, group, width, panel, k, tile, out, out_stride);                                \
+    }                                                                                                        \
+    static void name(const void *panel, int64_t k, const void *tile, int width, float *out,                  \
+                     int64_t out_stride) {                                                                   \
+        FOR_WIDTHS(name##_width, panel, k, tile, out, out_stride)                                            \
+    }                                                                                                        \
+    static int64_t name##_bytes(int64_t k) {                                                                 \
+        return k / 256 * PANEL_WORDS_256(kind, group) * 4;                                                   \
+    }
+
+#define MANY_32(name, kind, shift)                                                                           \
+    INLINE void name##_width(int width, const void *panel, int64_t k, const void *tile, float *out,          \
+                             int64_t out_stride) {                                                           \
+        many_32(kind, shift, width, panel, k, tile, out, out_stride);                                        \
+    }                                                                                                        \
+    static void name(const void *panel, int64_t k, const void *tile, int width, float *out,                  \
+                     int64_t out_stride) {                                                                   \
+        FOR_WIDTHS(name##_width, panel, k, tile, out, out_stride)                                            \
+    }                                                                                                        \
+    static int64_t name##_bytes(int64_t k) {                                                                 \
+        return k / 32 * PANEL_WORDS_32(kind) * 4;                                                            \
+    }
+
+// A type with blocks of 256. It brings <type>_head(block, row_bytes, &head), <type>_codes(block, row_bytes,
+// chunk, &head, codes), and GROUP(chunk, q): which group of 16 the q-th quarter of a chunk of 64 is.
+#define PRODUCT_256(type, kind, shift, group, GROUP, many_name)                                              \
+    INLINE void type##_few_width(int width, const uint8_t *rows, int64_t row_bytes, int64_t k,               \
+                                 const void *tile, float *out, int64_t out_stride) {                         \
+        const tile_256 t = tile_256_of(tile, k, width);                                                      \
+        const int32_t *minus_sum = (group) == 16 ? t.minus_sum16 : t.minus_sum32;                            \
+        const int32_t *pairs = (group) == 16 ? t.pairs16 : t.pairs32;                                        \
+        vec result[KERNELS_FEW];                                                                             \
+        for (int c = 0; c < width; c++)                                                                      \
+            result[c] = vec_set1(0.0f);                                                                      \
+        for (int64_t b = 0; b < k / 256; b++) {                                                              \
+            const uint8_t *block = rows + b * (int64_t)sizeof(block_##type);                                 \
+            head_256 h;                                                                                      \
+            ivec sums[KERNELS_FEW], codes[16];                                                               \
+            fetch_next(rows, row_bytes, b, (int64_t)sizeof(block_##type));                                   \
+            for (int c = 0; c < width; c++)                                                                  \
+                sums[c] = veci_zero();                                                                       \
+            type##_head(block, row_bytes, &h);                                                               \
+            for (int chunk = 0; chunk < 4; chunk++) {                                                        \
+                type##_codes(block, row_bytes, chunk, &h, codes);                                            \
+                for (int q = 0; q < 4; q += (group) / 16)                                                    \
+                    group_256(kind, shift, group, width, codes + 4 * q, h.scale, GROUP(chunk, q),            \
+                              t.codes + 64 * b * width, minus_sum + 256 / (group)*b * width, sums);          \
+            }                                                                                                \
+            finish_256(kind, group, width, h.d, h.e, h.minimum, t.scale + b * width,                         \
+                       pairs + 128 / (group)*b * width, sums, result);                                       \
+        }                                                                                                    \
+        for (int c = 0; c < width; c++)                                                                      \
+            vec_store(out + c * out_stride, result[c]);                                                      \
+    }                                                                                                        \
+    static void type##_few(const uint8_t *rows, int64_t row_bytes, int64_t k, const void *tile, int width,   \
+                           float *out, int64_t out_stride) {                                                 \
+        FOR_WIDTHS_FEW(type##_few_width, rows, row_bytes, k, tile, out, out_stride)                          \
+    }                                                                                                        \
+    static void type##_pack(const uint8_t *rows, int64_t row_bytes, int64_t k, void *panel) {                \
+        int32_t *p = panel;                                                                                  \
+        for (int64_t b = 0; b < k / 256; b++) {                                                              \
+            const uint8_t *block = rows + b * (int64_t)sizeof(block_##type);                                 \
+            head_256 h;                                                                                      \
+            ivec codes[16];                                                                                  \
+            type##_head(block, row_bytes, &h);                                                               \
+            for (int chunk = 0; chunk < 4; chunk++) {                                                        \
+                type##_codes(block, row_bytes, chunk, &h, codes);                                            \
+                for (int i = 0; i < 16; i++)                                                                 \
+                    veci_store(p + (4 * GROUP(chunk, i / 4) + i % 4) * VEC_LANES, codes[i]);                 \
+            }                                                                                                \
+            p += 64 * VEC_LANES;                                                                             \
+            for (int g = 0; g < 256 / (group); g++, p += VEC_LANES)                                          \
+                veci_store(p, h.scale[g]);                                                                   \
+            for (int g = 0; (kind) == CODES_MINIMUM && g < 128 / (group); g++, p += VEC_LANES)               \
+                veci_store(p, h.minimum[g]);                                                                 \
+            vec_store((float *)p, h.d);                                                                      \
+            p += VEC_LANES;                                                                                  \
+            if ((kind) == CODES_MINIMUM) {                                                                   \
+                vec_store((float *)p, h.e);                                                                  \
+                p += VEC_LANES;                                                                              \
+            }                                                                                                \
+        }                                                                                                    \
+    }                                                                                                        \
+    static const kernels_product type##_product = {COLUMNS_256, type##_few, many_name##_bytes, type##_pack,  \
+                                                   many_name};
+
+// A type with blocks of 32. It brings <type>_unpack(block, row_bytes, &d, &e, codes).
+#define PRODUCT_32(type, kind, shift, many_name)                                                             \
+    INLINE void type##_few_width(int width, const uint8_t *rows, int64_t row_bytes, int64_t k,               \
+                                 const void *tile, float *out, int64_t out_stride) {                         \
+        const tile_32 t = tile_32_of(tile, k, width);                                                        \
+        vec result[KERNELS_FEW];                                                                             \
+        for (int c = 0; c < width; c++)                                                                      \
+            result[c] = vec_set1(0.0f);                                                                      \
+        for (int64_t b = 0; b < k / 32; b++) {                                                               \
+            vec d, e = vec_set1(0.0f);                                                                       \
+            ivec codes[8];                                                                                   \
+            fetch_next(rows, row_bytes, b, (int64_t)sizeof(block_##type));                                   \
+            type##_unpack(rows + b * (int64_t)sizeof(block_##type), row_bytes, &d, &e, codes);               \
+            block_32(kind, shift, width, codes, d, e, t.codes + 8 * b * width, t.scale + b * width,          \
+                     t.minus_sum + b * width, t.scaled_sum + b * width, result);                             \
+        }                                                                                                    \
+        for (int c = 0; c < width; c++)                                                                      \
+            vec_store(out + c * out_stride, result[c]);                                                      \
+    }                                                                                                        \
+    static void type##_few(const uint8_t *rows, int64_t row_bytes, int64_t k, const void *tile, int width,   \
+                           float *out, int64_t out_stride) {                                                 \
+        FOR_WIDTHS_FEW(type##_few_width, rows, row_bytes, k, tile, out, out_stride)                          \
+    }                                                                                                        \
+    static void type##_pack(const uint8_t *rows, int64_t row_bytes, int64_t k, void *panel) {                \
+        int32_t *p = panel;                                                                                  \
+        for (int64_t b = 0; b < k / 32; b++) {                                                               \
+            vec d, e = vec_set1(0.0f);                                                                       \
+            ivec codes[8];                                                                                   \
+            type##_unpack(rows + b * (int64_t)sizeof(block_##type), row_bytes, &d, &e, codes);               \
+            for (int i = 0; i < 8; i++, p += VEC_LANES)                                                      \
+                veci_store(p, codes[i]);                                                                     \
+            vec_store((float *)p, d);                                                                        \
+            p += VEC_LANES;                                                                                  \
+            if ((kind) == CODES_MINIMUM) {                                                                   \
+                vec_store((float *)p, e);                                                                    \
+                p += VEC_LANES;                                                                              \
+            }                                                                                                \
+        }                                                                                                    \
+    }                                                                                                        \
+    static const kernels_product type##_product = {COLUMNS_32, type##_few, many_name##_bytes, type##_pack,   \
+                                                   many_name};

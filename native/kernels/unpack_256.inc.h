@@ -1,0 +1,199 @@
+// Types with blocks of 256 weights: how their bytes become words of codes, a row in each lane.
+// quant/<type>.inc.h describes the layouts.
+
+#define IN_ORDER(chunk, q) (4 * (chunk) + (q))
+
+INLINE ivec byte_of(ivec word, int i) {
+    return veci_and(veci_shr(word, 8 * i), veci_set1(255));
+}
+
+// The bytes of two words as eight numbers.
+INLINE void spread_bytes(ivec low, ivec high, ivec out[8]) {
+    for (int i = 0; i < 4; i++) {
+        out[i] = byte_of(low, i);
+        out[4 + i] = byte_of(high, i);
+    }
+}
+
+// The bytes of a word as two pairs of 16 bits.
+INLINE void spread_pairs(ivec word, ivec out[2]) {
+    ivec even = veci_and(word, veci_set1(0x00ff00ff)),
+         odd = veci_and(veci_shr(word, 8), veci_set1(0x00ff00ff));
+    // even: bytes 0 and 2, odd: bytes 1 and 3
+    out[0] = veci_or(veci_and(even, veci_set1(0xffff)), veci_shl(odd, 16));
+    out[1] = veci_or(veci_shr(even, 16), veci_and(odd, veci_set1((int32_t)0xffff0000)));
+}
+
+// ------------------------------------------------------------------------- Q4_K and Q5_K
+
+INLINE void q4_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
+    const ivec six = veci_set1(0x3f3f3f3f), four = veci_set1(LOW_NIBBLES), two = veci_set1(0x30303030);
+    ivec w[4];
+    veci_load4(p, stride, w);
+    h->d = veci_half(w[0]);
+    h->e = veci_half(veci_shr(w[0], 16));
+    ivec scale_low = veci_and(w[1], six), minimum_low = veci_and(w[2], six);
+    ivec scale_high = veci_or(veci_and(w[3], four), veci_and(veci_shr(w[1], 2), two));
+    ivec minimum_high = veci_or(veci_and(veci_shr(w[3], 4), four), veci_and(veci_shr(w[2], 2), two));
+    spread_bytes(scale_low, scale_high, h->scale);
+    spread_pairs(minimum_low, h->minimum);
+    spread_pairs(minimum_high, h->minimum + 2);
+}
+
+// A run of 32 bytes: low nibbles, then high ones.
+INLINE void nibble_run(const uint8_t *p, int64_t stride, ivec codes[16]) {
+    const ivec mask = veci_set1(LOW_NIBBLES);
+    ivec bytes[8];
+    veci_load4(p, stride, bytes);
+    veci_load4(p + 16, stride, bytes + 4);
+    for (int i = 0; i < 8; i++) {
+        codes[i] = veci_and(bytes[i], mask);
+        codes[8 + i] = veci_and(veci_shr(bytes[i], 4), mask);
+    }
+}
+
+INLINE void q4_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
+    (void)h;
+    nibble_run(p + 16 + 32 * chunk, stride, codes);
+}
+
+INLINE void q5_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
+    q4_k_head(p, stride, h);
+    veci_load4(p + 16, stride, h->extra);
+    veci_load4(p + 32, stride, h->extra + 4);
+}
+
+// Bit `bit` of every byte as bit `to`.
+INLINE ivec bit_of_bytes(ivec bytes, int bit, int to) {
+    ivec mask = veci_set1((int32_t)(UINT32_C(0x01010101) << to));
+    return veci_and(bit > to ? veci_shr(bytes, bit - to) : veci_shl(bytes, to - bit), mask);
+}
+
+INLINE void q5_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
+    nibble_run(p + 48 + 32 * chunk, stride, codes);
+    for (int i = 0; i < 8; i++) {
+        codes[i] = veci_or(codes[i], bit_of_bytes(h->extra[i], 2 * chunk, 4));
+        codes[8 + i] = veci_or(codes[8 + i], bit_of_bytes(h->extra[i], 2 * chunk + 1, 4));
+    }
+}
+
+// ------------------------------------------------------------------------- Q6_K
+
+// A chunk takes both nibbles of 32 low bytes: groups 2u, 2u + 1 and those four further on, of half the block.
+#define Q6_K_GROUP(chunk, q) (8 * ((chunk) / 2) + 2 * ((chunk) % 2) + (q) % 2 + 4 * ((q) / 2))
+
+INLINE ivec signed_byte_of(ivec word, int i) {
+    return veci_sar(veci_shl(word, 24 - 8 * i), 24);
+}
+
+INLINE void q6_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
+    ivec w[4];
+    veci_load4(p + 192, stride, w);
+    for (int i = 0; i < 16; i++)
+        h->scale[i] = signed_byte_of(w[i / 4], i % 4);
+    h->d = veci_half(veci_shr(load_word(p + 206, stride), 16));
+}
+
+INLINE void q6_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
+    const ivec mask = veci_set1(0x30303030);
+    const int half = chunk / 2, u = chunk % 2;
+    ivec high[8];
+    (void)h;
+    nibble_run(p + 64 * half + 32 * u, stride, codes);
+    veci_load4(p + 128 + 32 * half, stride, high);
+    veci_load4(p + 128 + 32 * half + 16, stride, high + 4);
+    for (int i = 0; i < 8; i++) {
+        // Group 2u + i / 4 has bits 2u of these bytes, the one four further on bits 2u + 4.
+        codes[i] = veci_or(codes[i], veci_and(u == 0 ? veci_shl(high[i], 4) : veci_shl(high[i], 2), mask));
+        codes[8 + i] = veci_or(codes[8 + i], veci_and(u == 0 ? high[i] : veci_shr(high[i], 2), mask));
+    }
+}
+
+// ------------------------------------------------------------------------- Q2_K and Q3_K
+
+// Two bits of 32 bytes at two shifts: four groups of 16.
+INLINE void two_bits(const uint8_t *p, int64_t stride, int u, ivec codes[16]) {
+    const ivec mask = veci_set1(0x03030303);
+    ivec bytes[8];
+    veci_load4(p, stride, bytes);
+    veci_load4(p + 16, stride, bytes + 4);
+    for (int i = 0; i < 8; i++) {
+        codes[i] = veci_and(u == 0 ? bytes[i] : veci_shr(bytes[i], 4), mask);
+        codes[8 + i] = veci_and(veci_shr(bytes[i], 4 * u + 2), mask);
+    }
+}
+
+INLINE void q2_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
+    const ivec mask = veci_set1(LOW_NIBBLES);
+    ivec w[4], d = load_word(p + 80, stride);
+    veci_load4(p, stride, w);
+    for (int i = 0; i < 16; i++)
+        h->scale[i] = veci_and(veci_shr(w[i / 4], 8 * (i % 4)), veci_set1(15));
+    for (int i = 0; i < 4; i++)
+        spread_pairs(veci_and(veci_shr(w[i], 4), mask), h->minimum + 2 * i);
+    h->d = veci_half(d);
+    h->e = veci_half(veci_shr(d, 16));
+}
+
+INLINE void q2_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
+    (void)h;
+    two_bits(p + 16 + 32 * (chunk / 2), stride, chunk % 2, codes);
+}
+
+INLINE void q3_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
+    const ivec four = veci_set1(LOW_NIBBLES), two = veci_set1(0x30303030);
+    ivec w[4], all[4];
+    veci_load4(p, stride, h->extra);
+    veci_load4(p + 16, stride, h->extra + 4);
+    veci_load4(p + 94, stride, w); // two bytes of codes, twelve of scales, two of d
+    ivec low = veci_or(veci_shr(w[0], 16), veci_shl(w[1], 16));
+    ivec next = veci_or(veci_shr(w[1], 16), veci_shl(w[2], 16));
+    ivec high = veci_or(veci_shr(w[2], 16), veci_shl(w[3], 16));
+    h->d = veci_half(veci_shr(w[3], 16));
+    all[0] = veci_or(veci_and(low, four), veci_and(veci_shl(high, 4), two));
+    all[1] = veci_or(veci_and(next, four), veci_and(veci_shl(high, 2), two));
+    all[2] = veci_or(veci_and(veci_shr(low, 4), four), veci_and(high, two));
+    all[3] = veci_or(veci_and(veci_shr(next, 4), four), veci_and(veci_shr(high, 2), two));
+    for (int i = 0; i < 16; i++)
+        h->scale[i] = veci_sub(byte_of(all[i / 4], i % 4), veci_set1(32));
+}
+
+INLINE void q3_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
+    two_bits(p + 32 + 32 * (chunk / 2), stride, chunk % 2, codes);
+    for (int i = 0; i < 8; i++) {
+        codes[i] = veci_or(codes[i], bit_of_bytes(h->extra[i], 2 * chunk, 2));
+        codes[8 + i] = veci_or(codes[8 + i], bit_of_bytes(h->extra[i], 2 * chunk + 1, 2));
+    }
+}
+
+// ------------------------------------------------------------------------- IQ4_XS
+
+INLINE void iq4_xs_head(const uint8_t *p, int64_t stride, head_256 *h) {
+    ivec w[4];
+    veci_load4(p, stride, w);
+    h->d = veci_half(w[0]);
+    for (int i = 0; i < 8; i++) {
+        ivec low = veci_and(veci_shr(w[1], 4 * i), veci_set1(15));
+        ivec high = veci_and(veci_shr(w[0], 16 + 2 * i), veci_set1(3));
+        h->scale[i] = veci_sub(veci_or(low, veci_shl(high, 4)), veci_set1(32));
+    }
+}
+
+INLINE void iq4_xs_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
+    (void)h;
+    codebook_32(p + 8 + 32 * chunk, stride, codebook_iq4, codes);
+    codebook_32(p + 24 + 32 * chunk, stride, codebook_iq4, codes + 8);
+}
+
+MANY_256(many_minimum_256_32, CODES_MINIMUM, 0, 32)
+MANY_256(many_minimum_256_16, CODES_MINIMUM, 0, 16)
+MANY_256(many_offset5_256_16, CODES_OFFSET, 5, 16)
+MANY_256(many_offset2_256_16, CODES_OFFSET, 2, 16)
+MANY_256(many_signed_256_32, CODES_SIGNED, 0, 32)
+
+PRODUCT_256(q4_k, CODES_MINIMUM, 0, 32, IN_ORDER, many_minimum_256_32)
+PRODUCT_256(q5_k, CODES_MINIMUM, 0, 32, IN_ORDER, many_minimum_256_32)
+PRODUCT_256(q6_k, CODES_OFFSET, 5, 16, Q6_K_GROUP, many_offset5_256_16)
+PRODUCT_256(q2_k, CODES_MINIMUM, 0, 16, IN_ORDER, many_minimum_256_16)
+PRODUCT_256(q3_k, CODES_OFFSET, 2, 16, IN_ORDER, many_offset2_256_16)
+PRODUCT_256(iq4_xs, CODES_SIGNED, 0, 32, IN_ORDER, many_signed_256_32)

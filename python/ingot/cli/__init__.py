@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": "show what is in a GGUF file",
     "tokenize": "show the tokens of a text",
     "bench": "measure how fast a model is here",
+    "perplexity": "measure how well a model predicts a text",
     "devices": "show what models run on here",
 }
 

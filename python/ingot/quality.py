@@ -1,0 +1,234 @@
+"""How well a model predicts a text, and how far it is from another one: perplexity, divergence.
+
+As llama.cpp's llama-perplexity defines them, so that the numbers compare. A text's tokens are cut
+into windows of n_ctx. In each the first token becomes BOS, if the model wants one in front of a
+text, and each token behind the middle is predicted from all before it in the window.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from ingot import errors, logits_file
+from ingot.logits_file import Doubles, Header, Ids, Reader, hash_of, normalized, scored
+from ingot.model import Model
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over tokens and its standard error."""
+
+    value: float
+    error: float
+
+
+def mean(values: Doubles) -> Estimate:
+    n = len(values)
+    error = math.sqrt(float(values.var()) / (n - 1)) if n > 1 else math.inf
+    return Estimate(float(values.mean()), error)
+
+
+def perplexity_of(nll: Doubles) -> Estimate:
+    """From the negative logarithms of the tokens' probabilities."""
+    found = mean(nll)
+    value = math.exp(found.value) if found.value < 700 else math.inf
+    return Estimate(value, value * found.error)
+
+
+Running = Callable[[int, int, Estimate], object]
+"""Called after each window: how many are done, of how many, the perplexity so far."""
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    n_windows: int
+    n_scored: int
+    perplexity: Estimate
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A model beside a base model. ``kl``: the Kullback-Leibler divergence of the model from the
+    base, for each token, and its quantiles (``QUANTILES``).
+    ``difference``: by how much the right token's probability is higher than in the base, and its
+    root mean square. ``same_top``: how often both find the same token the most probable.
+    ``log_ratio``: the logarithm of the ratio of the perplexities."""
+
+    n_windows: int
+    n_scored: int
+    perplexity: Estimate
+    base_perplexity: Estimate
+    log_ratio: Estimate
+    kl: Estimate
+    kl_quantiles: dict[str, float]
+    difference: Estimate
+    difference_rms: Estimate
+    same_top: Estimate
+
+
+QUANTILES = {"median": 0.5, "90 %": 0.9, "99 %": 0.99, "99.9 %": 0.999, "maximum": 1.0}
+
+
+def windows(model: Model, text: bytes, n_ctx: int, n_windows: int | None = None) -> Ids:
+    """The tokens of a text's windows, [n, n_ctx]: all whole ones, or the first ``n_windows``."""
+    if n_ctx < 3:
+        raise errors.ArgumentError(f"n_ctx is {n_ctx}; a window needs at least 3 tokens")
+    tokens = np.array(model.tokenize(text, add_special=True), np.int32)
+    whole = len(tokens) // n_ctx
+    wanted = 1 if n_windows is None else n_windows
+    if whole < wanted:
+        raise errors.ArgumentError(
+            f"the text has {len(tokens)} tokens; {wanted} windows of {n_ctx} (n_ctx) need "
+            f"{wanted * n_ctx}: take a longer text"
+        )
+    n = whole if n_windows is None else n_windows
+    found = tokens[: n * n_ctx].reshape(n, n_ctx)
+    special = model.specials
+    if special.add_bos and special.bos is not None:
+        found[:, 0] = special.bos
+    return found
+
+
+def perplexity(
+    model: Model,
+    text: bytes,
+    *,
+    n_ctx: int = 512,
+    n_windows: int | None = None,
+    save_logits: str | os.PathLike[str] | None = None,
+    running: Running | None = None,
+) -> Perplexity:
+    """The perplexity of a model on a text; ``save_logits`` makes a file for ``divergence``."""
+    found = windows(model, text, n_ctx, n_windows)
+    nll: list[Doubles] = []
+    with ExitStack() as stack:
+        file = None
+        if save_logits is not None:
+            header = Header(
+                model=os.fspath(model.path),
+                n_vocab=model.info.n_vocab,
+                n_ctx=n_ctx,
+                n_windows=len(found),
+                tokens=hash_of(found),
+                text=hash_of(text),
+            )
+            file = stack.enter_context(logits_file.writing(save_logits, header))
+        for ids in found:
+            if file is None:
+                scores = model.score(ids, first=n_ctx // 2).astype(np.float64)
+                nll.append(_checked(-scores, model))
+            else:
+                for logprobs, right in _rows(model, ids):
+                    file.add(logprobs)
+                    nll.append(-_picked(logprobs, right))
+            if running is not None:
+                so_far = perplexity_of(np.concatenate(nll))
+                running(sum(map(len, nll)) // scored(n_ctx), len(found), so_far)
+    all_nll = np.concatenate(nll)
+    return Perplexity(len(found), len(all_nll), perplexity_of(all_nll))
+
+
+def divergence(
+    model: Model,
+    text: bytes,
+    base: str | os.PathLike[str],
+    *,
+    n_ctx: int = 512,
+    n_windows: int | None = None,
+    running: Running | None = None,
+) -> Divergence:
+    """How far a model is from the one whose logits on the same text are in the file ``base``."""
+    columns: list[Doubles] = []
+    with Reader(base) as file:
+        found = _same_windows(model, text, file, n_ctx, n_windows)
+        for number, ids in enumerate(found, 1):
+            ours = _rows(model, ids)
+            for (logprobs, right), base_logprobs in zip(ours, file.window(), strict=True):
+                columns.append(_compared(logprobs, base_logprobs, right))
+            if running is not None:
+                running(number, len(found), perplexity_of(np.hstack(columns)[0]))
+    return _summary(len(found), np.hstack(columns))
+
+
+def _same_windows(
+    model: Model, text: bytes, file: Reader, n_ctx: int, n_windows: int | None
+) -> Ids:
+    """The windows that are compared, if the file is of them."""
+    base = file.header
+    for name, value in {"n_vocab": model.info.n_vocab, "n_ctx": n_ctx}.items():
+        if value != getattr(base, name):
+            raise errors.ArgumentError(
+                f"{file.path}: {name} is {getattr(base, name)} there and {value} here; it was made "
+                f"with {base.model}"
+            )
+    if n_windows is not None and n_windows > base.n_windows:
+        raise errors.ArgumentError(
+            f"{file.path}: {base.n_windows} windows are in it; {n_windows} can't be compared"
+        )
+    if hash_of(text) != base.text:
+        what = "the text is another one"
+    else:
+        what = "this model makes other tokens of the text, so its vocabulary is another one"
+    differs = errors.ArgumentError(f"{file.path}: {what} than that of {base.model}, saved in it")
+    try:
+        ids = windows(model, text, base.n_ctx, base.n_windows)
+    except errors.ArgumentError:
+        raise differs from None
+    if hash_of(ids) != base.tokens:
+        raise differs
+    return ids[:n_windows]
+
+
+def _rows(model: Model, ids: Ids) -> Iterator[tuple[Doubles, Ids]]:
+    """The logarithms of probabilities after a window's scored tokens, some rows at a time, and the
+    tokens that follow."""
+    middle = len(ids) // 2
+    logits = model.logits(ids[:-1], first=middle)
+    right = ids[middle + 1 :]
+    step = logits_file.tile(logits.shape[1])
+    for begin in range(0, len(right), step):
+        part = logits[begin : begin + step].astype(np.float64)
+        yield _checked(normalized(part), model), right[begin : begin + step]
+
+
+def _checked(numbers: Doubles, model: Model) -> Doubles:
+    if not np.isfinite(numbers).all():
+        raise errors.FormatError(f"{model.path}: it gives logits that are no finite numbers")
+    return numbers
+
+
+def _picked(logprobs: Doubles, tokens: Ids) -> Doubles:
+    picked: Doubles = np.take_along_axis(logprobs, tokens[:, None].astype(np.int64), axis=1)[:, 0]
+    return picked
+
+
+def _compared(logprobs: Doubles, base: Doubles, right: Ids) -> Doubles:
+    """For each row: nll, the base's, KL, difference of the right token's probability, same top."""
+    ours, theirs = _picked(logprobs, right), _picked(base, right)
+    kl = (np.exp(base) * (base - logprobs)).sum(axis=1)
+    same = logprobs.argmax(axis=1) == base.argmax(axis=1)
+    return np.stack([-ours, -theirs, kl, np.exp(ours) - np.exp(theirs), same.astype(np.float64)])
+
+
+def _summary(n_windows: int, columns: Doubles) -> Divergence:
+    nll, base_nll, kl, difference, same = columns
+    squares = mean(difference**2)
+    rms = math.sqrt(squares.value)
+    return Divergence(
+        n_windows=n_windows,
+        n_scored=len(nll),
+        perplexity=perplexity_of(nll),
+        base_perplexity=perplexity_of(base_nll),
+        log_ratio=mean(nll - base_nll),
+        kl=mean(kl),
+        kl_quantiles={name: float(np.quantile(kl, share)) for name, share in QUANTILES.items()},
+        difference=mean(difference),
+        difference_rms=Estimate(rms, squares.error / (2 * rms) if rms > 0 else 0.0),
+        same_top=mean(same),
+    )

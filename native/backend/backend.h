@@ -51,11 +51,12 @@ typedef struct weight_desc {
 
 typedef struct kv_layout {
     int32_t n_layers;
-    int32_t n_head_kv; // the largest of the layers
+    int32_t n_head;    // of queries, the largest of the layers
+    int32_t n_head_kv; // the same of keys and values
     int32_t k_dim;     // of a head
     int32_t v_dim;
     int32_t type;        // QUANT_F16 or QUANT_F32
-    int32_t page_tokens; // at most 64
+    int32_t page_tokens; // 32
     int32_t n_pages;
 } kv_layout;
 

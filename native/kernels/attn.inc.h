@@ -1,67 +1,119 @@
-// Attention of one query head over one page of one key/value head.
+// Attention of some queries over one page of one key/value head. What is computed for a query never depends
+// on the others: scores are sums along the head's dimensions in order, values sums along positions in order.
 
-static inline __attribute__((always_inline)) vec load_either(const void *p, int64_t i, bool half) {
-    return half ? vec_load_f16((const uint16_t *)p + i) : vec_load((const float *)p + i);
+enum {
+    PAGE_VECS = KERNELS_PAGE / VEC_LANES,
+    QUERIES = VEC_LANES == 16 ? 6 : 2, // whose sums are kept in registers
+    VALUE_VECS = 4,
+};
+
+// scores[i][p] = q_i . k_p
+INLINE void score_queries(int n, const attn_query *queries, const float *k, int64_t k_dim, float *scores) {
+    vec sum[QUERIES][PAGE_VECS];
+    for (int i = 0; i < n; i++)
+        for (int p = 0; p < PAGE_VECS; p++)
+            sum[i][p] = vec_set1(0.0f);
+    for (int64_t d = 0; d < k_dim; d++) {
+        vec keys[PAGE_VECS];
+        for (int p = 0; p < PAGE_VECS; p++)
+            keys[p] = vec_load(k + d * KERNELS_PAGE + p * VEC_LANES);
+        for (int i = 0; i < n; i++) {
+            vec q = vec_set1(queries[i].q[d]);
+            for (int p = 0; p < PAGE_VECS; p++)
+                sum[i][p] = vec_fma(q, keys[p], sum[i][p]);
+        }
+    }
+    for (int i = 0; i < n; i++)
+        for (int p = 0; p < PAGE_VECS; p++)
+            vec_store(scores + i * KERNELS_PAGE + p * VEC_LANES, sum[i][p]);
 }
 
-static inline float scalar_either(const void *p, int64_t i, bool half) {
-    return half ? quant_f16_decode(((const uint16_t *)p)[i]) : ((const float *)p)[i];
+// Turns a query's scores into weights; returns what its values so far are to be multiplied by.
+INLINE float weigh(attn_query *query, float *scores, int64_t first, int64_t end, float soft_cap) {
+    const vec nothing = vec_set1(-INFINITY);
+    vec s[PAGE_VECS], most = nothing, total = vec_set1(0.0f);
+    float lane[VEC_LANES], max = query->max;
+    for (int p = 0; p < PAGE_VECS; p++) {
+        s[p] = vec_mul(vec_load(scores + p * VEC_LANES), vec_set1(query->scale));
+        if (soft_cap > 0.0f)
+            s[p] = vec_mul(vec_set1(soft_cap), vec_tanh(vec_div(s[p], vec_set1(soft_cap))));
+        if (query->slope > 0.0f) {
+            for (int i = 0; i < VEC_LANES; i++)
+                lane[i] = -query->slope * fabsf(query->position - (float)(p * VEC_LANES + i));
+            s[p] = vec_add(s[p], vec_load(lane));
+        }
+        int64_t from = first - p * VEC_LANES, to = end - p * VEC_LANES;
+        from = from < 0 ? 0 : from > VEC_LANES ? VEC_LANES : from;
+        to = to < 0 ? 0 : to > VEC_LANES ? VEC_LANES : to;
+        s[p] = vec_first(from, nothing, vec_first(to, s[p], nothing));
+        most = vec_max(most, s[p]);
+    }
+    vec_store(lane, most);
+    for (int i = 0; i < VEC_LANES; i++)
+        max = lane[i] > max ? lane[i] : max;
+    for (int p = 0; p < PAGE_VECS; p++) {
+        s[p] = vec_exp(vec_sub(s[p], vec_set1(max)));
+        vec_store(scores + p * VEC_LANES, s[p]);
+        total = vec_add(total, s[p]);
+    }
+    float rescale = expf(query->max - max);
+    query->max = max;
+    query->sum = query->sum * rescale + vec_sum(total);
+    return rescale;
 }
 
-static inline __attribute__((always_inline)) float attn_score(const float *q, const void *k, int64_t at,
-                                                              bool half, int64_t dim) {
-    vec even = vec_set1(0.0f), odd = even;
+// acc_i[at..] = acc_i * rescale_i + sum over p of weight[i][p] * v_p, for `vecs` vectors of each.
+INLINE void value_queries(int n, int vecs, attn_query *queries, const float *rescale, const float *weight,
+                          const float *v, int64_t at, int64_t first, int64_t end, int64_t v_dim) {
+    vec sum[QUERIES][VALUE_VECS];
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < vecs; j++)
+            sum[i][j] = vec_mul(vec_load(queries[i].acc + at + j * VEC_LANES), vec_set1(rescale[i]));
+    for (int64_t p = first; p < end; p++) {
+        vec values[VALUE_VECS];
+        for (int j = 0; j < vecs; j++)
+            values[j] = vec_load(v + p * v_dim + at + j * VEC_LANES);
+        for (int i = 0; i < n; i++) {
+            vec w = vec_set1(weight[i * KERNELS_PAGE + p]);
+            for (int j = 0; j < vecs; j++)
+                sum[i][j] = vec_fma(w, values[j], sum[i][j]);
+        }
+    }
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < vecs; j++)
+            vec_store(queries[i].acc + at + j * VEC_LANES, sum[i][j]);
+}
+
+INLINE void attend_some(int n, attn_query *queries, const float *k, const float *v, int64_t first,
+                        int64_t end, int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
+    float rescale[QUERIES];
+    score_queries(n, queries, k, k_dim, work);
+    for (int i = 0; i < n; i++)
+        rescale[i] = weigh(&queries[i], work + i * KERNELS_PAGE, first, end, soft_cap);
+    int64_t at = 0;
+    for (; at + VALUE_VECS * VEC_LANES <= v_dim; at += VALUE_VECS * VEC_LANES)
+        value_queries(n, VALUE_VECS, queries, rescale, work, v, at, first, end, v_dim);
+    for (; at + VEC_LANES <= v_dim; at += VEC_LANES)
+        value_queries(n, 1, queries, rescale, work, v, at, first, end, v_dim);
+    for (; at < v_dim; at++) {
+        for (int i = 0; i < n; i++) {
+            float sum = queries[i].acc[at] * rescale[i];
+            for (int64_t p = first; p < end; p++)
+                sum = scalar_fma(work[i * KERNELS_PAGE + p], v[p * v_dim + at], sum);
+            queries[i].acc[at] = sum;
+        }
+    }
+}
+
+static void attend(attn_query *queries, int64_t n, const float *k, const float *v, int64_t first, int64_t end,
+                   int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
     int64_t i = 0;
-    for (; i + 2 * VEC_LANES <= dim; i += 2 * VEC_LANES) {
-        even = vec_fma(vec_load(q + i), load_either(k, at + i, half), even);
-        odd = vec_fma(vec_load(q + i + VEC_LANES), load_either(k, at + i + VEC_LANES, half), odd);
-    }
-    float sum = vec_sum(vec_add(even, odd));
-    for (; i < dim; i++)
-        sum = scalar_fma(q[i], scalar_either(k, at + i, half), sum);
-    return sum;
-}
-
-static inline __attribute__((always_inline)) void attend_typed(attn_state *state, const float *q,
-                                                               const void *k, const void *v, bool half,
-                                                               int64_t n, int64_t k_dim, int64_t v_dim,
-                                                               const attn_scores *s) {
-    float score[KERNELS_MAX_PAGE];
-    float max = state->max;
-    for (int64_t p = 0; p < n; p++) {
-        score[p] = attn_score(q, k, p * k_dim, half, k_dim) * s->scale;
-        if (s->soft_cap > 0.0f)
-            score[p] = s->soft_cap * tanhf(score[p] / s->soft_cap);
-        if (s->bias)
-            score[p] += s->bias[p];
-        max = score[p] > max ? score[p] : max;
-    }
-    float rescale = expf(state->max - max);
-    state->max = max;
-    state->sum *= rescale;
-    for (int64_t p = 0; p < n; p++) {
-        score[p] = expf(score[p] - max);
-        state->sum += score[p];
-    }
-    int64_t i = 0;
-    for (; i + VEC_LANES <= v_dim; i += VEC_LANES) {
-        vec acc = vec_mul(vec_load(state->acc + i), vec_set1(rescale));
-        for (int64_t p = 0; p < n; p++)
-            acc = vec_fma(vec_set1(score[p]), load_either(v, p * v_dim + i, half), acc);
-        vec_store(state->acc + i, acc);
-    }
-    for (; i < v_dim; i++) {
-        float acc = state->acc[i] * rescale;
-        for (int64_t p = 0; p < n; p++)
-            acc = scalar_fma(score[p], scalar_either(v, p * v_dim + i, half), acc);
-        state->acc[i] = acc;
-    }
-}
-
-static void attend(attn_state *state, const float *q, const void *k, const void *v, bool half, int64_t n,
-                   int64_t k_dim, int64_t v_dim, const attn_scores *scores) {
-    if (half)
-        attend_typed(state, q, k, v, true, n, k_dim, v_dim, scores);
-    else
-        attend_typed(state, q, k, v, false, n, k_dim, v_dim, scores);
+    for (; i + QUERIES <= n; i += QUERIES)
+        attend_some(QUERIES, queries + i, k, v, first, end, k_dim, v_dim, soft_cap, work);
+    for (; QUERIES > 4 && i + 4 <= n; i += 4)
+        attend_some(4, queries + i, k, v, first, end, k_dim, v_dim, soft_cap, work);
+    for (; i + 2 <= n; i += 2)
+        attend_some(2, queries + i, k, v, first, end, k_dim, v_dim, soft_cap, work);
+    for (; i < n; i++)
+        attend_some(1, queries + i, k, v, first, end, k_dim, v_dim, soft_cap, work);
 }

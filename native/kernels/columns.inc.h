@@ -19,7 +19,7 @@ typedef struct tile_256 {
     const int32_t *pairs16, *pairs32;
 } tile_256;
 
-static inline tile_32 tile_32_of(const void *tile, int64_t k, int width) {
+INLINE tile_32 tile_32_of(const void *tile, int64_t k, int width) {
     tile_32 t = {.codes = tile};
     t.scale = (const float *)(t.codes + k / 4 * width);
     t.minus_sum = (const int32_t *)(t.scale + k / 32 * width);
@@ -27,7 +27,7 @@ static inline tile_32 tile_32_of(const void *tile, int64_t k, int width) {
     return t;
 }
 
-static inline tile_256 tile_256_of(const void *tile, int64_t k, int width) {
+INLINE tile_256 tile_256_of(const void *tile, int64_t k, int width) {
     const int64_t blocks = k / 256 * width;
     tile_256 t = {.codes = tile};
     t.scale = (const float *)(t.codes + k / 4 * width);
@@ -40,7 +40,7 @@ static inline tile_256 tile_256_of(const void *tile, int64_t k, int width) {
 
 // `n` activations to codes of -127 to 127; returns what a code of 1 stands for. All zeros, or a value that is
 // no number, give a scale that says so.
-static inline float quantize_block(const float *x, int64_t n, int8_t *codes) {
+INLINE float quantize_block(const float *x, int64_t n, int8_t *codes) {
     float lane[VEC_LANES], max = 0.0f;
     vec most = vec_set1(0.0f);
     for (int64_t i = 0; i < n; i += VEC_LANES)
@@ -55,18 +55,18 @@ static inline float quantize_block(const float *x, int64_t n, int8_t *codes) {
     return max / 127.0f;
 }
 
-static inline int32_t sum_of(const int8_t *codes, int n) {
+INLINE int32_t sum_of(const int8_t *codes, int n) {
     int32_t sum = 0;
     for (int i = 0; i < n; i++)
         sum += codes[i];
     return sum;
 }
 
-static inline int32_t pair_of(int32_t low, int32_t high) {
+INLINE int32_t pair_of(int32_t low, int32_t high) {
     return (int32_t)(((uint32_t)low & 0xffff) | (uint32_t)high << 16);
 }
 
-static inline void put_codes(const int8_t *codes, int64_t n, int width, int32_t *out) {
+INLINE void put_codes(const int8_t *codes, int64_t n, int width, int32_t *out) {
     for (int64_t i = 0; i < n / 4; i++)
         memcpy(out + i * width, codes + 4 * i, 4);
 }

@@ -1,7 +1,7 @@
 // Dot products of float rows with float columns.
 
 // The lanes are added pairwise, always in the same order.
-static inline float vec_sum(vec a) {
+INLINE float vec_sum(vec a) {
     float lane[VEC_LANES];
     vec_store(lane, a);
     for (int half = VEC_LANES / 2; half > 0; half /= 2)
@@ -12,9 +12,8 @@ static inline float vec_sum(vec a) {
 
 // `cols` columns against one row: two accumulators each, so that a column's order of additions is the same
 // whether it comes alone or among others.
-static inline __attribute__((always_inline)) void dots_tile(int cols, const float *w, const float *x,
-                                                            int64_t x_stride, int64_t n, float *out,
-                                                            int64_t out_stride) {
+INLINE void dots_tile(int cols, const float *w, const float *x, int64_t x_stride, int64_t n, float *out,
+                      int64_t out_stride) {
     vec even[4], odd[4];
     for (int c = 0; c < cols; c++)
         even[c] = odd[c] = vec_set1(0.0f);

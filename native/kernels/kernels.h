@@ -8,25 +8,22 @@
 #include "base/cpu.h"
 #include "base/status.h"
 
-// Most positions of one attend call.
-enum { KERNELS_MAX_PAGE = 64 };
-
-// How scores are made of the products q . k.
-typedef struct attn_scores {
-    float scale;       // of the products
-    float soft_cap;    // 0: none; else a score becomes soft_cap * tanh(score / soft_cap)
-    const float *bias; // added last, [n] for the positions of the call; NULL: none
-} attn_scores;
+// Positions of a page.
+enum { KERNELS_PAGE = 32 };
 
 // out[i] = f(x[i]) * up[i], where a NULL `up` means ones; in place is allowed.
 typedef void kernels_activation(const float *x, const float *up, int64_t n, float *out);
 
-// What an online softmax has seen so far.
-typedef struct attn_state {
-    float max;  // largest score so far (-INFINITY at first)
-    float sum;  // of exp(score - max)
-    float *acc; // [v_dim] weighted sum of values, not yet divided by `sum`
-} attn_state;
+// A query of one head, and what its online softmax has seen so far.
+typedef struct attn_query {
+    const float *q; // [k_dim]
+    float scale;    // of its products with keys
+    float slope;    // of ALiBi, 0: none
+    float position; // of the query, from the first of the page (for ALiBi)
+    float max;      // largest score so far (-INFINITY at first)
+    float sum;      // of exp(score - max)
+    float *acc;     // [v_dim] weighted sum of values, not yet divided by `sum`
+} attn_query;
 
 // Integer products of quantised weights with activations.
 //
@@ -119,11 +116,12 @@ typedef struct kernels {
     void (*f16_to_f32)(const uint16_t *src, int64_t n, float *dst);
     void (*f32_to_f16)(const float *src, int64_t n, uint16_t *dst);
 
-    // Folds `n` positions (n <= KERNELS_MAX_PAGE) of one page into `state`: scores of q with k[i], then
-    // values. `k` and `v` are [n][dim] floats or halves (`half`). Online softmax, one rescale a page: Dao et
-    // al. 2022, "FlashAttention".
-    void (*attend)(attn_state *state, const float *q, const void *k, const void *v, bool half, int64_t n,
-                   int64_t k_dim, int64_t v_dim, const attn_scores *scores);
+    // Folds positions [first, end) of one page into each of `n` queries: scores q . k * scale (soft_cap > 0:
+    // soft_cap * tanh(score / soft_cap)) plus ALiBi's, then values. `k` is [k_dim][KERNELS_PAGE], keys side
+    // by side, `v` [KERNELS_PAGE][v_dim]; `work` has room for n * KERNELS_PAGE floats. Online softmax, one
+    // rescale a page: Dao et al. 2022, "FlashAttention".
+    void (*attend)(attn_query *queries, int64_t n, const float *k, const float *v, int64_t first, int64_t end,
+                   int64_t k_dim, int64_t v_dim, float soft_cap, float *work);
 } kernels;
 
 // The i-th instruction set compiled in, worst first; NULL past the last.

@@ -23,35 +23,53 @@ static void layer_norm(const float *x, const float *w, const float *b, float eps
         out[i] = (x[i] - mean) * scale * (w ? w[i] : 1.0f) + (b ? b[i] : 0.0f);
 }
 
-static inline float silu_of(float x) {
-    return x / (1.0f + expf(-x));
+INLINE vec silu_of(vec x) {
+    return vec_mul(x, vec_sigmoid(x));
 }
 
-// Hendrycks and Gimpel 2016, "Gaussian Error Linear Units": the common approximation, and the thing itself.
-static inline float gelu_of(float x) {
-    return 0.5f * x * (1.0f + tanhf(0.7978845608028654f * (x + 0.044715f * x * x * x)));
-}
-
-static inline float gelu_erf_of(float x) {
-    return 0.5f * x * (1.0f + erff(x * 0.7071067811865476f));
+// Hendrycks and Gimpel 2016, "Gaussian Error Linear Units": the common approximation x/2 * (1 + tanh(u)),
+// which is x * sigmoid(2u); and, below, the thing itself.
+INLINE vec gelu_of(vec x) {
+    vec cube = vec_mul(vec_mul(x, x), x);
+    vec u = vec_mul(vec_fma(vec_set1(0.044715f), cube, x), vec_set1(2.0f * 0.7978845608028654f));
+    return vec_mul(x, vec_sigmoid(u));
 }
 
 // So et al. 2021, "Primer".
-static inline float relu_squared_of(float x) {
-    return x > 0.0f ? x * x : 0.0f;
+INLINE vec relu_squared_of(vec x) {
+    vec positive = vec_max(x, vec_set1(0.0f));
+    return vec_mul(positive, positive);
 }
 
+// Applies f to all; what is left over goes through a vector of its own, so that a number's result doesn't
+// depend on where it stands.
 #define ACTIVATION(name, f)                                                                                  \
     static void name(const float *x, const float *up, int64_t n, float *out) {                               \
-        for (int64_t i = 0; i < n; i++)                                                                      \
-            out[i] = up ? f(x[i]) * up[i] : f(x[i]);                                                         \
+        int64_t i = 0;                                                                                       \
+        for (; i + VEC_LANES <= n; i += VEC_LANES) {                                                         \
+            vec y = f(vec_load(x + i));                                                                      \
+            vec_store(out + i, up ? vec_mul(y, vec_load(up + i)) : y);                                       \
+        }                                                                                                    \
+        if (i == n)                                                                                          \
+            return;                                                                                          \
+        float rest[VEC_LANES] = {0};                                                                         \
+        memcpy(rest, x + i, (size_t)(n - i) * sizeof *rest);                                                 \
+        vec_store(rest, f(vec_load(rest)));                                                                  \
+        for (int64_t j = i; j < n; j++)                                                                      \
+            out[j] = up ? rest[j - i] * up[j] : rest[j - i];                                                 \
     }
 ACTIVATION(silu, silu_of)
 ACTIVATION(gelu, gelu_of)
-ACTIVATION(gelu_erf, gelu_erf_of)
 ACTIVATION(relu_squared, relu_squared_of)
-ACTIVATION(tanh_all, tanhf)
+ACTIVATION(tanh_all, vec_tanh)
 #undef ACTIVATION
+
+static void gelu_erf(const float *x, const float *up, int64_t n, float *out) {
+    for (int64_t i = 0; i < n; i++) {
+        float y = 0.5f * x[i] * (1.0f + erff(x[i] * 0.7071067811865476f));
+        out[i] = up ? y * up[i] : y;
+    }
+}
 
 // As OpenAI's gpt-oss defines it (Agarwal et al. 2025, "gpt-oss-120b & gpt-oss-20b Model Card").
 static void swiglu_oai(const float *x, const float *up, int64_t n, float *out) {

@@ -3,6 +3,7 @@
 
 #include "quant/blocks.h"
 
+#include "kernels/math.inc.h"
 #include "kernels/dot.inc.h"
 #include "kernels/columns.inc.h"
 #include "kernels/product.inc.h"

@@ -143,8 +143,14 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     int32_t n_pages = (e->info.n_ctx + PAGE_TOKENS - 1) / PAGE_TOKENS;
     if (!shape->causal && n_pages < MIN_PAGES_OF_ENCODER)
         n_pages = MIN_PAGES_OF_ENCODER; // many short texts go at once, each with a page of its own
-    kv_layout layout = {shape->n_layer,  shape->n_head_kv, shape->k_dim, shape->v_dim,
-                        e->info.kv_type, PAGE_TOKENS,      n_pages};
+    kv_layout layout = {.n_layers = shape->n_layer,
+                        .n_head = shape->n_head,
+                        .n_head_kv = shape->n_head_kv,
+                        .k_dim = shape->k_dim,
+                        .v_dim = shape->v_dim,
+                        .type = e->info.kv_type,
+                        .page_tokens = PAGE_TOKENS,
+                        .n_pages = n_pages};
     e->info.kv_bytes = e->page_bytes * (uint64_t)layout.n_pages;
     TRY(e->model->device->ops->kv_new(e->model->device, &layout, &e->kv, err));
     TRY(forward_new(shape, e->model->device, e->mem, e->info.n_batch, e->info.n_ctx, &e->forward, err));

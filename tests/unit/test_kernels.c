@@ -168,62 +168,77 @@ static void test_halves(const kernels *k) {
         CHECK(rounded[i] == quant_f16_encode(odd[i]));
 }
 
-enum { MAX_POSITIONS = 64, MAX_DIM = 72 };
+enum { MAX_DIM = 72, MAX_QUERIES = 9 };
 
-// Attention over `n` positions in two pieces against float64 in one, plainly or with a cap and biases.
-static void check_attend(const kernels *k, bool half, bool plain, int64_t n, int64_t split, int64_t k_dim,
+// `n` queries over positions [first, end) of one page, then over those of another one, against float64; and
+// each query alone, bit for bit.
+static void check_attend(const kernels *k, bool plain, int64_t n, int64_t first, int64_t end, int64_t k_dim,
                          int64_t v_dim) {
-    static float q[MAX_DIM], keys[MAX_POSITIONS * MAX_DIM], values[MAX_POSITIONS * MAX_DIM];
-    static uint16_t half_keys[MAX_POSITIONS * MAX_DIM], half_values[MAX_POSITIONS * MAX_DIM];
-    float acc[MAX_DIM] = {0};
-    double weight[MAX_POSITIONS], total = 0.0;
-    const float scale = 0.7f, cap = plain ? 0.0f : 0.5f;
-    float bias[MAX_POSITIONS];
-    fill(bias, n);
-    fill(q, k_dim);
-    fill(keys, n * k_dim);
-    fill(values, n * v_dim);
-    k->f32_to_f16(keys, n * k_dim, half_keys);
-    k->f32_to_f16(values, n * v_dim, half_values);
-    if (half) {
-        k->f16_to_f32(half_keys, n * k_dim, keys);
-        k->f16_to_f32(half_values, n * v_dim, values);
+    static float q[MAX_QUERIES * MAX_DIM], keys[2][KERNELS_PAGE * MAX_DIM], values[2][KERNELS_PAGE * MAX_DIM];
+    static float acc[MAX_QUERIES * MAX_DIM], alone[MAX_DIM], work[MAX_QUERIES * KERNELS_PAGE];
+    const float cap = plain ? 0.0f : 0.5f;
+    attn_query queries[MAX_QUERIES];
+    fill(q, n * k_dim);
+    for (int page = 0; page < 2; page++) {
+        fill(keys[page], KERNELS_PAGE * k_dim);
+        fill(values[page], KERNELS_PAGE * v_dim);
     }
-    attn_state s = {-INFINITY, 0.0f, acc};
-    for (int64_t at = 0; at < n; at += split) {
-        int64_t some = n - at < split ? n - at : split;
-        const void *kp = half ? (const void *)(half_keys + at * k_dim) : (const void *)(keys + at * k_dim);
-        const void *vp =
-            half ? (const void *)(half_values + at * v_dim) : (const void *)(values + at * v_dim);
-        const attn_scores scores = {scale, cap, plain ? NULL : bias + at};
-        k->attend(&s, q, kp, vp, half, some, k_dim, v_dim, &scores);
+    memset(acc, 0, sizeof acc);
+    for (int64_t i = 0; i < n; i++)
+        queries[i] =
+            (attn_query){q + i * k_dim, 0.7f + 0.1f * (float)i, plain ? 0.0f : 0.25f, 0.0f, -INFINITY,
+                         0.0f,          acc + i * v_dim};
+    for (int page = 0; page < 2; page++) {
+        for (int64_t i = 0; i < n; i++)
+            queries[i].position = (float)(40 - KERNELS_PAGE * page);
+        k->attend(queries, n, keys[page], values[page], first, end, k_dim, v_dim, cap, work);
     }
-    for (int64_t p = 0; p < n; p++) {
-        double score = 0.0;
-        for (int64_t i = 0; i < k_dim; i++)
-            score += (double)q[i] * (double)keys[p * k_dim + i];
-        score *= (double)scale;
-        if (!plain)
-            score = (double)cap * tanh(score / (double)cap) + (double)bias[p];
-        total += weight[p] = exp(score);
-    }
-    for (int64_t i = 0; i < v_dim; i++) {
-        double expected = 0.0;
-        for (int64_t p = 0; p < n; p++)
-            expected += weight[p] / total * (double)values[p * v_dim + i];
-        CHECK(near((double)(acc[i] / s.sum), expected, 1e-5));
+    for (int64_t i = 0; i < n; i++) {
+        double weight[2][KERNELS_PAGE], total = 0.0;
+        attn_query one = {q + i * k_dim, queries[i].scale, queries[i].slope, 0.0f, -INFINITY, 0.0f, alone};
+        memset(alone, 0, sizeof alone);
+        for (int page = 0; page < 2; page++) {
+            one.position = (float)(40 - KERNELS_PAGE * page);
+            k->attend(&one, 1, keys[page], values[page], first, end, k_dim, v_dim, cap, work);
+            for (int64_t p = first; p < end; p++) {
+                double score = 0.0;
+                for (int64_t d = 0; d < k_dim; d++)
+                    score += (double)q[i * k_dim + d] * (double)keys[page][d * KERNELS_PAGE + p];
+                score *= (double)queries[i].scale;
+                if (!plain)
+                    score = (double)cap * tanh(score / (double)cap) -
+                            0.25 * fabs(40.0 - (double)(KERNELS_PAGE * page + p));
+                total += weight[page][p] = exp(score);
+            }
+        }
+        CHECK(memcmp(alone, queries[i].acc, (size_t)v_dim * sizeof *alone) == 0 &&
+              one.sum == queries[i].sum && one.max == queries[i].max);
+        for (int64_t d = 0; d < v_dim; d++) {
+            double expected = 0.0;
+            for (int page = 0; page < 2; page++)
+                for (int64_t p = first; p < end; p++)
+                    expected += weight[page][p] / total * (double)values[page][p * v_dim + d];
+            CHECK(near((double)(queries[i].acc[d] / queries[i].sum), expected, 1e-5));
+        }
     }
 }
 
 static void test_attend(const kernels *k) {
     for (int64_t dim = 1; dim <= MAX_DIM; dim += dim < 20 ? 1 : 17) {
-        for (int kind = 0; kind < 4; kind++) {
-            bool half = kind & 1, plain = kind & 2;
-            check_attend(k, half, plain, 1, 64, dim, dim);
-            check_attend(k, half, plain, 37, 32, dim, MAX_DIM + 1 - dim);
-            check_attend(k, half, plain, 64, 64, dim, dim);
+        for (int64_t n = 1; n <= MAX_QUERIES; n++) {
+            check_attend(k, n % 2, n, 0, KERNELS_PAGE, dim, dim);
+            check_attend(k, n % 2, n, 5, 6 + dim % 26, dim, MAX_DIM + 1 - dim);
         }
     }
+}
+
+static void test_exp(const kernels *k) {
+    float x[MAX_N], y[MAX_N];
+    for (int64_t i = 0; i < MAX_N; i++)
+        x[i] = -86.0f + (float)i * 0.87f;
+    k->silu(x, NULL, MAX_N, y);
+    for (int64_t i = 0; i < MAX_N; i++)
+        CHECK(fabs((double)y[i] - silu((double)x[i])) <= 3e-7 * fabs(silu((double)x[i])) + 1e-37);
 }
 
 static void test_choice(void) {
@@ -251,6 +266,7 @@ int main(void) {
         test_activations(kernels_at(i));
         test_halves(kernels_at(i));
         test_attend(kernels_at(i));
+        test_exp(kernels_at(i));
     }
     return check_report();
 }

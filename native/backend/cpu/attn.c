@@ -1,3 +1,5 @@
+// KV pages and attention over them. A page's keys lie side by side, [dim][token], so that scores of all its
+// positions are computed in lanes; its values lie one after the other, [token][dim].
 #include "backend/cpu/cpu.h"
 
 #include <math.h>
@@ -5,6 +7,23 @@
 
 #include "base/checked.h"
 #include "base/thread.h"
+
+enum {
+    MAX_QUERIES = 32, // of one unit of work: heads of a group times tokens
+    CHUNK_PAGES = 16, // sums are taken over chunks of so many pages, then over chunks
+};
+
+// Floats that a worker needs: keys and values of a page, scores, and two sums of values for each query.
+static uint64_t scratch_floats(const kv_layout *layout) {
+    uint64_t page = KERNELS_PAGE * (uint64_t)(layout->k_dim + layout->v_dim);
+    return page + MAX_QUERIES * (KERNELS_PAGE + 2 * (uint64_t)layout->v_dim);
+}
+
+// Floats of what a chunk leaves of each head of a token: values, the largest score, the sum.
+static uint64_t partial_floats(const kv_layout *layout) {
+    uint64_t chunks = (uint64_t)layout->n_pages / CHUNK_PAGES + 1;
+    return chunks * (uint64_t)layout->n_head * ((uint64_t)layout->v_dim + 2);
+}
 
 ingot_status cpu_kv_new(backend *b, const kv_layout *layout, backend_kv **out, ingot_error *err) {
     cpu_backend *cpu = cpu_of(b);
@@ -16,19 +35,23 @@ ingot_status cpu_kv_new(backend *b, const kv_layout *layout, backend_kv **out, i
     if (!checked_mul(page_bytes, (uint64_t)layout->n_pages, &total))
         return fail(err, INGOT_ERR_LIMIT, "%d KV pages of %llu bytes are more than addresses reach",
                     layout->n_pages, (unsigned long long)page_bytes);
-    // The output projection's rows hold all heads, so the weights have reserved more than enough already;
-    // growing the scratch here could pull it from under another engine's running operation.
-    if ((size_t)layout->v_dim > cpu->scratch_floats)
-        return fail(err, INGOT_ERR_STATE, "the KV cache was made before the model's weights");
-    if (layout->page_tokens > KERNELS_MAX_PAGE)
-        return fail(err, INGOT_ERR_INVALID, "a page of %d tokens; at most %d fit", layout->page_tokens,
-                    KERNELS_MAX_PAGE);
+    if (layout->page_tokens != KERNELS_PAGE)
+        return fail(err, INGOT_ERR_INVALID, "a page of %d tokens; expected %d", layout->page_tokens,
+                    KERNELS_PAGE);
     backend_kv *kv = mem_alloc(cpu->mem, 1, sizeof *kv);
     if (!kv)
         return fail_memory(err, sizeof *kv, "the KV cache");
-    *kv = (backend_kv){*layout, vm_reserve(total), page_bytes, layer_bytes, v_offset, item};
-    if (!kv->pages) {
-        mem_free(cpu->mem, kv);
+    *kv = (backend_kv){.layout = *layout,
+                       .page_bytes = page_bytes,
+                       .layer_bytes = layer_bytes,
+                       .v_offset = v_offset,
+                       .item = item};
+    kv->pages = vm_reserve(total);
+    kv->scratch_bytes = scratch_floats(layout) * sizeof(float) * (uint64_t)pool_threads(cpu->threads);
+    kv->scratch = vm_reserve(kv->scratch_bytes);
+    kv->partial = vm_reserve(partial_floats(layout) * sizeof(float));
+    if (!kv->pages || !kv->scratch || !kv->partial) {
+        cpu_kv_free(b, kv);
         return fail_memory(err, total, "the KV cache; a smaller context takes less");
     }
     *out = kv;
@@ -39,6 +62,8 @@ void cpu_kv_free(backend *b, backend_kv *kv) {
     if (!kv)
         return;
     vm_release(kv->pages, kv->page_bytes * (uint64_t)kv->layout.n_pages);
+    vm_release(kv->scratch, kv->scratch_bytes);
+    vm_release(kv->partial, partial_floats(&kv->layout) * sizeof(float));
     mem_free(cpu_of(b)->mem, kv);
 }
 
@@ -46,9 +71,10 @@ void cpu_kv_free(backend *b, backend_kv *kv) {
 static uint8_t *page_head(const backend_kv *kv, int32_t page, int32_t layer, int64_t head, bool values) {
     uint64_t dim = (uint64_t)(values ? kv->layout.v_dim : kv->layout.k_dim);
     uint8_t *base = kv->pages + (uint64_t)page * kv->page_bytes + (uint64_t)layer * kv->layer_bytes;
-    return base + (values ? kv->v_offset : 0) +
-           (uint64_t)head * (uint64_t)kv->layout.page_tokens * dim * kv->item;
+    return base + (values ? kv->v_offset : 0) + (uint64_t)head * KERNELS_PAGE * dim * kv->item;
 }
+
+// ------------------------------------------------------------------------------------------------- storing
 
 typedef struct store_job {
     cpu_backend *cpu;
@@ -58,11 +84,30 @@ typedef struct store_job {
     const backend_batch *batch;
 } store_job;
 
-static void store_row(const store_job *job, const float *src, int64_t dim, uint8_t *dst) {
+static void store_key(const store_job *job, const float *src, uint8_t *page, int64_t slot) {
+    const int64_t dim = job->kv->layout.k_dim;
+    if (job->kv->layout.type == QUANT_F32) {
+        float *to = (float *)(void *)page + slot;
+        for (int64_t d = 0; d < dim; d++)
+            to[d * KERNELS_PAGE] = src[d];
+        return;
+    }
+    uint16_t *to = (uint16_t *)(void *)page + slot, halves[64];
+    for (int64_t d = 0; d < dim; d += 64) {
+        int64_t n = dim - d < 64 ? dim - d : 64;
+        job->cpu->k->f32_to_f16(src + d, n, halves);
+        for (int64_t i = 0; i < n; i++)
+            to[(d + i) * KERNELS_PAGE] = halves[i];
+    }
+}
+
+static void store_value(const store_job *job, const float *src, uint8_t *page, int64_t slot) {
+    const int64_t dim = job->kv->layout.v_dim;
+    uint8_t *to = page + (uint64_t)(slot * dim) * job->kv->item;
     if (job->kv->layout.type == QUANT_F32)
-        memcpy(dst, src, (size_t)dim * sizeof *src);
+        memcpy(to, src, (size_t)dim * sizeof *src);
     else
-        job->cpu->k->f32_to_f16(src, dim, (uint16_t *)(void *)dst);
+        job->cpu->k->f32_to_f16(src, dim, (uint16_t *)(void *)to);
 }
 
 static void store_tokens(void *arg, int64_t begin, int64_t end, int worker) {
@@ -71,15 +116,12 @@ static void store_tokens(void *arg, int64_t begin, int64_t end, int worker) {
     const kv_layout *layout = &job->kv->layout;
     for (int64_t t = begin; t < end; t++) {
         int32_t position = job->batch->positions[t];
-        int32_t page = job->batch->pages[job->batch->seqs[t]][position / layout->page_tokens];
-        uint64_t slot = (uint64_t)(position % layout->page_tokens);
+        int32_t page = job->batch->pages[job->batch->seqs[t]][position / KERNELS_PAGE];
         for (int32_t h = 0; h < job->n_head_kv; h++) {
-            uint8_t *k = page_head(job->kv, page, job->layer, h, false);
-            uint8_t *v = page_head(job->kv, page, job->layer, h, true);
-            store_row(job, job->k->data + t * job->k->width + (int64_t)h * layout->k_dim, layout->k_dim,
-                      k + slot * (uint64_t)layout->k_dim * job->kv->item);
-            store_row(job, job->v->data + t * job->v->width + (int64_t)h * layout->v_dim, layout->v_dim,
-                      v + slot * (uint64_t)layout->v_dim * job->kv->item);
+            store_key(job, job->k->data + t * job->k->width + (int64_t)h * layout->k_dim,
+                      page_head(job->kv, page, job->layer, h, false), position % KERNELS_PAGE);
+            store_value(job, job->v->data + t * job->v->width + (int64_t)h * layout->v_dim,
+                        page_head(job->kv, page, job->layer, h, true), position % KERNELS_PAGE);
         }
     }
 }
@@ -90,20 +132,28 @@ void cpu_kv_store(backend *b, backend_kv *kv, int32_t layer, int32_t n_head_kv, 
     pool_run(job.cpu->threads, batch->n_tokens, 16, store_tokens, &job);
 }
 
+// ------------------------------------------------------------------------------------------------- attending
+
 typedef struct attend_job {
     cpu_backend *cpu;
-    const backend_kv *kv;
+    backend_kv *kv;
     const attend_args *args;
     const backend_buffer *q;
     const backend_batch *batch;
     backend_buffer *out;
+    int64_t group;       // query heads of a key/value head
+    int64_t unit_heads;  // of a group, in a unit of work
+    int64_t group_units; // that share a group
+    int64_t unit_tokens;
+    int64_t n_chunks; // where chunks are units of their own
 } attend_job;
 
-// The positions [begin, end) that a query sees.
+// Positions [begin, end).
 typedef struct span {
     int64_t begin, end;
 } span;
 
+// What a token's queries see.
 static span visible(const attend_job *job, int64_t token) {
     const attend_args *a = job->args;
     int64_t position = job->batch->positions[token];
@@ -141,55 +191,251 @@ static float score_scale(const attend_args *a, int32_t position) {
     return (float)((double)a->scale * (1.0 + (double)a->temperature * log1p(steps)));
 }
 
-// What the accumulated values are to be multiplied by. A sink's share of attention goes nowhere.
-static float finish(const attn_state *state, const float *sink) {
-    if (!sink)
-        return 1.0f / state->sum;
-    float max = state->max > *sink ? state->max : *sink;
-    float kept = expf(state->max - max);
-    return kept / (state->sum * kept + expf(*sink - max));
+// A unit of work: some tokens of one sequence, heads of one group. Queries are [token][head].
+typedef struct unit {
+    int64_t first_token, n_tokens, kv_head, first_head, n_heads;
+    span seen[MAX_QUERIES]; // by token
+    attn_query queries[MAX_QUERIES];
+    float *k, *v, *work, *acc; // scratch; acc: [queries][v_dim] of the present chunk
+    float *total;              // [queries][v_dim] of the chunks before it
+    float max[MAX_QUERIES], sum[MAX_QUERIES];
+} unit;
+
+// Takes the i-th of the parts that the heads are cut into.
+static void unit_heads(const attend_job *job, unit *u, int64_t i) {
+    int64_t skipped = i % job->group_units * job->unit_heads;
+    u->kv_head = i / job->group_units;
+    u->first_head = u->kv_head * job->group + skipped;
+    u->n_heads = job->group - skipped < job->unit_heads ? job->group - skipped : job->unit_heads;
 }
 
-// One head of one token, page after page: the pages' borders are those of absolute positions, so the result
-// doesn't depend on how the tokens came in.
-static void attend_head(const attend_job *job, int64_t token, int64_t head, float *acc) {
+static void unit_begin(const attend_job *job, unit *u, int worker) {
     const kv_layout *layout = &job->kv->layout;
     const attend_args *a = job->args;
-    const int32_t *pages = job->batch->pages[job->batch->seqs[token]];
-    int32_t position = job->batch->positions[token];
-    const span seen = visible(job, token);
-    int64_t kv_head = head / (a->n_head / a->n_head_kv);
-    const float *q = job->q->data + token * job->q->width + head * layout->k_dim;
-    float bias[KERNELS_MAX_PAGE], slope = a->alibi > 0.0f ? alibi_slope(a->alibi, head, a->n_head) : 0.0f;
-    attn_scores scores = {score_scale(a, position), a->soft_cap, a->alibi > 0.0f ? bias : NULL};
-    attn_state state = {.max = -INFINITY, .sum = 0.0f, .acc = acc};
-    memset(acc, 0, (size_t)layout->v_dim * sizeof *acc);
-    for (int64_t p = seen.begin / layout->page_tokens; p * layout->page_tokens < seen.end; p++) {
-        int64_t first = p * layout->page_tokens, from = first < seen.begin ? seen.begin : first;
-        int64_t to = first + layout->page_tokens < seen.end ? first + layout->page_tokens : seen.end;
-        for (int64_t i = from; scores.bias && i < to; i++)
-            bias[i - from] = -slope * (float)(i < position ? position - i : i - position);
-        const uint8_t *k = page_head(job->kv, pages[p], a->layer, kv_head, false);
-        const uint8_t *v = page_head(job->kv, pages[p], a->layer, kv_head, true);
-        uint64_t skipped = (uint64_t)(from - first) * job->kv->item;
-        job->cpu->k->attend(&state, q, k + skipped * (uint64_t)layout->k_dim,
-                            v + skipped * (uint64_t)layout->v_dim, layout->type == QUANT_F16, to - from,
-                            layout->k_dim, layout->v_dim, &scores);
+    float *scratch = job->kv->scratch + (uint64_t)worker * scratch_floats(layout);
+    u->k = scratch;
+    u->v = u->k + (int64_t)KERNELS_PAGE * layout->k_dim;
+    u->work = u->v + (int64_t)KERNELS_PAGE * layout->v_dim;
+    u->acc = u->work + MAX_QUERIES * KERNELS_PAGE;
+    u->total = u->acc + (int64_t)MAX_QUERIES * layout->v_dim;
+    for (int64_t t = 0; t < u->n_tokens; t++) {
+        int64_t token = u->first_token + t;
+        u->seen[t] = visible(job, token);
+        for (int64_t g = 0; g < u->n_heads; g++) {
+            int64_t i = t * u->n_heads + g, head = u->first_head + g;
+            u->queries[i] = (attn_query){
+                .q = job->q->data + token * job->q->width + head * layout->k_dim,
+                .scale = score_scale(a, job->batch->positions[token]),
+                .slope = a->alibi > 0.0f ? alibi_slope(a->alibi, head, a->n_head) : 0.0f,
+                .acc = u->acc + i * layout->v_dim,
+            };
+            u->max[i] = -INFINITY;
+            u->sum[i] = 0.0f;
+        }
     }
-    float *out = job->out->data + token * job->out->width + head * layout->v_dim;
-    float share = finish(&state, a->sinks ? &a->sinks->vector[head] : NULL);
-    for (int32_t i = 0; i < layout->v_dim; i++)
-        out[i] = acc[i] * share;
+    memset(u->total, 0, (size_t)(u->n_tokens * u->n_heads * layout->v_dim) * sizeof(float));
 }
 
-static void attend_heads(void *arg, int64_t begin, int64_t end, int worker) {
+// The keys and values of a page as floats, of the positions below `end`.
+static void load_page(const attend_job *job, const unit *u, int64_t page, int64_t end, const float **k,
+                      const float **v) {
+    const kv_layout *layout = &job->kv->layout;
+    int32_t at = job->batch->pages[job->batch->seqs[u->first_token]][page];
+    const void *keys = page_head(job->kv, at, job->args->layer, u->kv_head, false);
+    const void *values = page_head(job->kv, at, job->args->layer, u->kv_head, true);
+    *k = keys;
+    *v = values;
+    if (layout->type == QUANT_F32)
+        return;
+    job->cpu->k->f16_to_f32(keys, (int64_t)KERNELS_PAGE * layout->k_dim, u->k);
+    job->cpu->k->f16_to_f32(values, end * layout->v_dim, u->v);
+    *k = u->k;
+    *v = u->v;
+}
+
+// Folds a page into the queries: all at once where their tokens see all of `all`, else token by token.
+static void attend_page(const attend_job *job, unit *u, int64_t page) {
+    const kv_layout *layout = &job->kv->layout;
+    const int64_t base = page * KERNELS_PAGE;
+    const float *k, *v;
+    span all = {KERNELS_PAGE, 0};
+    bool same = true;
+    for (int64_t t = 0; t < u->n_tokens; t++) {
+        int64_t begin = u->seen[t].begin - base, end = u->seen[t].end - base;
+        begin = begin > 0 ? begin : 0;
+        end = end < KERNELS_PAGE ? end : KERNELS_PAGE;
+        same = same && (t == 0 || (begin == all.begin && end == all.end));
+        all.begin = begin < all.begin ? begin : all.begin;
+        all.end = end > all.end ? end : all.end;
+    }
+    if (all.begin >= all.end)
+        return;
+    load_page(job, u, page, all.end, &k, &v);
+    for (int64_t t = 0; t < u->n_tokens; t++)
+        for (int64_t g = 0; g < u->n_heads; g++)
+            u->queries[t * u->n_heads + g].position =
+                (float)(job->batch->positions[u->first_token + t] - base);
+    if (same) {
+        job->cpu->k->attend(u->queries, u->n_tokens * u->n_heads, k, v, all.begin, all.end, layout->k_dim,
+                            layout->v_dim, job->args->soft_cap, u->work);
+        return;
+    }
+    for (int64_t t = 0; t < u->n_tokens; t++) {
+        int64_t begin = u->seen[t].begin - base, end = u->seen[t].end - base;
+        begin = begin > 0 ? begin : 0;
+        end = end < KERNELS_PAGE ? end : KERNELS_PAGE;
+        if (begin < end)
+            job->cpu->k->attend(u->queries + t * u->n_heads, u->n_heads, k, v, begin, end, layout->k_dim,
+                                layout->v_dim, job->args->soft_cap, u->work);
+    }
+}
+
+// Adds a sum over positions, `acc` with its largest score and its sum, to what stands in `total`.
+static void merge(float *total, float *max, float *sum, const float *acc, float acc_max, float acc_sum,
+                  int64_t n) {
+    if (acc_sum == 0.0f) // it saw nothing
+        return;
+    float most = *max > acc_max ? *max : acc_max;
+    float kept = expf(*max - most), added = expf(acc_max - most);
+    for (int64_t i = 0; i < n; i++)
+        total[i] = total[i] * kept + acc[i] * added;
+    *sum = *sum * kept + acc_sum * added;
+    *max = most;
+}
+
+// All pages of one chunk; leaves the result in the queries.
+static void attend_chunk(const attend_job *job, unit *u, int64_t chunk, span pages) {
+    const int64_t n = u->n_tokens * u->n_heads;
+    for (int64_t i = 0; i < n; i++) {
+        u->queries[i].max = -INFINITY;
+        u->queries[i].sum = 0.0f;
+    }
+    memset(u->acc, 0, (size_t)(n * job->kv->layout.v_dim) * sizeof(float));
+    int64_t first = chunk * CHUNK_PAGES, end = first + CHUNK_PAGES;
+    first = first > pages.begin ? first : pages.begin;
+    end = end < pages.end ? end : pages.end;
+    for (int64_t page = first; page < end; page++)
+        attend_page(job, u, page);
+}
+
+// The pages that any token of the unit sees.
+static span pages_of(const unit *u) {
+    span all = u->seen[0];
+    for (int64_t t = 1; t < u->n_tokens; t++) {
+        all.begin = u->seen[t].begin < all.begin ? u->seen[t].begin : all.begin;
+        all.end = u->seen[t].end > all.end ? u->seen[t].end : all.end;
+    }
+    return (span){all.begin / KERNELS_PAGE, (all.end + KERNELS_PAGE - 1) / KERNELS_PAGE};
+}
+
+// A head's result from its sum of values. A sink's share of attention goes nowhere.
+static void finish_head(const attend_job *job, int64_t token, int64_t head, const float *total, float max,
+                        float sum) {
+    const int64_t dim = job->kv->layout.v_dim;
+    float share = 1.0f / sum;
+    if (job->args->sinks) {
+        const float sink = job->args->sinks->vector[head];
+        float most = max > sink ? max : sink, kept = expf(max - most);
+        share = kept / (sum * kept + expf(sink - most));
+    }
+    float *out = job->out->data + token * job->out->width + head * dim;
+    for (int64_t i = 0; i < dim; i++)
+        out[i] = total[i] * share;
+}
+
+static void attend_unit(const attend_job *job, unit *u) {
+    const int64_t dim = job->kv->layout.v_dim, n = u->n_tokens * u->n_heads;
+    const span pages = pages_of(u);
+    for (int64_t chunk = pages.begin / CHUNK_PAGES; chunk * CHUNK_PAGES < pages.end; chunk++) {
+        attend_chunk(job, u, chunk, pages);
+        for (int64_t i = 0; i < n; i++)
+            merge(u->total + i * dim, &u->max[i], &u->sum[i], u->queries[i].acc, u->queries[i].max,
+                  u->queries[i].sum, dim);
+    }
+    for (int64_t i = 0; i < n; i++)
+        finish_head(job, u->first_token + i / u->n_heads, u->first_head + i % u->n_heads, u->total + i * dim,
+                    u->max[i], u->sum[i]);
+}
+
+static void attend_units(void *arg, int64_t begin, int64_t end, int worker) {
     const attend_job *job = arg;
-    for (int64_t i = begin; i < end; i++)
-        attend_head(job, i / job->args->n_head, i % job->args->n_head, job->cpu->scratch[worker]);
+    const int32_t *seqs = job->batch->seqs;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t parts = job->args->n_head_kv * job->group_units;
+        unit u;
+        unit_heads(job, &u, i % parts);
+        int64_t token = i / parts * job->unit_tokens, stop = token + job->unit_tokens;
+        stop = stop < job->batch->n_tokens ? stop : job->batch->n_tokens;
+        while (token < stop) { // tokens of one sequence at a time
+            u.first_token = token;
+            while (token < stop && seqs[token] == seqs[u.first_token])
+                token++;
+            u.n_tokens = token - u.first_token;
+            unit_begin(job, &u, worker);
+            attend_unit(job, &u);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------- one token
+
+// Of a single token the chunks are units too, so that there is work for all threads.
+
+static float *partial_of(const attend_job *job, int64_t chunk, int64_t head) {
+    return job->kv->partial + (chunk * job->args->n_head + head) * (job->kv->layout.v_dim + 2);
+}
+
+static void attend_chunks(void *arg, int64_t begin, int64_t end, int worker) {
+    const attend_job *job = arg;
+    const int64_t dim = job->kv->layout.v_dim;
+    for (int64_t i = begin; i < end; i++) {
+        unit u;
+        unit_heads(job, &u, i / job->n_chunks);
+        u.first_token = 0;
+        u.n_tokens = 1;
+        unit_begin(job, &u, worker);
+        attend_chunk(job, &u, i % job->n_chunks, pages_of(&u));
+        for (int64_t g = 0; g < u.n_heads; g++) {
+            float *partial = partial_of(job, i % job->n_chunks, u.first_head + g);
+            memcpy(partial, u.queries[g].acc, (size_t)dim * sizeof *partial);
+            partial[dim] = u.queries[g].max;
+            partial[dim + 1] = u.queries[g].sum;
+        }
+    }
+}
+
+static void merge_chunks(const attend_job *job) {
+    const int64_t dim = job->kv->layout.v_dim;
+    for (int64_t head = 0; head < job->args->n_head; head++) {
+        float *total = job->kv->scratch, max = -INFINITY, sum = 0.0f;
+        memset(total, 0, (size_t)dim * sizeof *total);
+        for (int64_t chunk = 0; chunk < job->n_chunks; chunk++) {
+            const float *partial = partial_of(job, chunk, head);
+            merge(total, &max, &sum, partial, partial[dim], partial[dim + 1], dim);
+        }
+        finish_head(job, 0, head, total, max, sum);
+    }
 }
 
 void cpu_attend(backend *b, const backend_kv *kv, const attend_args *args, const backend_buffer *q,
                 const backend_batch *batch, backend_buffer *out) {
-    attend_job job = {cpu_of(b), kv, args, q, batch, out};
-    pool_run(job.cpu->threads, (int64_t)batch->n_tokens * args->n_head, 1, attend_heads, &job);
+    attend_job job = {.cpu = cpu_of(b),
+                      .kv = (backend_kv *)kv, // its scratch is written
+                      .args = args,
+                      .q = q,
+                      .batch = batch,
+                      .out = out,
+                      .group = args->n_head / args->n_head_kv};
+    job.unit_heads = job.group < MAX_QUERIES ? job.group : MAX_QUERIES;
+    job.group_units = (job.group + job.unit_heads - 1) / job.unit_heads;
+    job.unit_tokens = MAX_QUERIES / job.unit_heads;
+    const int64_t parts = args->n_head_kv * job.group_units;
+    job.n_chunks = (visible(&job, 0).end - 1) / (CHUNK_PAGES * KERNELS_PAGE) + 1;
+    if (batch->n_tokens == 1 && job.n_chunks > 1 && parts < 2 * pool_threads(job.cpu->threads)) {
+        pool_run(job.cpu->threads, parts * job.n_chunks, 1, attend_chunks, &job);
+        merge_chunks(&job);
+        return;
+    }
+    int64_t blocks = (batch->n_tokens + job.unit_tokens - 1) / job.unit_tokens;
+    pool_run(job.cpu->threads, blocks * parts, 1, attend_units, &job);
 }

@@ -52,11 +52,15 @@ struct backend_routing {
 
 struct backend_kv {
     kv_layout layout;
-    uint8_t *pages; // [n_pages][page_bytes]; a page is [layer][k then v][head][token][dim]
+    uint8_t
+        *pages; // [n_pages][page_bytes]; a page is [layer], k [head][dim][token], then v [head][token][dim]
     uint64_t page_bytes;
     uint64_t layer_bytes;
     uint64_t v_offset; // of the values within a layer
     uint64_t item;     // bytes of a number
+    float *scratch;    // of attention, for each worker
+    uint64_t scratch_bytes;
+    float *partial; // what the chunks of a single token's context leave
 };
 
 // Rows of a weight that are handed out as one piece of work, and that are decoded to float at a time.

@@ -70,6 +70,11 @@ INLINE vec vec_abs(vec a) {
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
 }
 
+// x where a < b, else y.
+INLINE vec vec_where_less(vec a, vec b, vec x, vec y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+
 // The first `n` lanes of `a`, the others of `b`.
 INLINE vec vec_first(int64_t n, vec a, vec b) {
     __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

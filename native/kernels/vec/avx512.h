@@ -71,6 +71,11 @@ INLINE vec vec_abs(vec a) {
     return _mm512_abs_ps(a);
 }
 
+// x where a < b, else y.
+INLINE vec vec_where_less(vec a, vec b, vec x, vec y) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+
 // The first `n` lanes of `a`, the others of `b`.
 INLINE vec vec_first(int64_t n, vec a, vec b) {
     return _mm512_mask_blend_ps((__mmask16)((1u << n) - 1), b, a);

@@ -98,6 +98,13 @@ INLINE vec vec_abs(vec a) {
     return a;
 }
 
+// x where a < b, else y.
+INLINE vec vec_where_less(vec a, vec b, vec x, vec y) {
+    for (int i = 0; i < VEC_LANES; i++)
+        y.lane[i] = a.lane[i] < b.lane[i] ? x.lane[i] : y.lane[i];
+    return y;
+}
+
 // The first `n` lanes of `a`, the others of `b`.
 INLINE vec vec_first(int64_t n, vec a, vec b) {
     for (int i = 0; i < VEC_LANES; i++)

@@ -1,0 +1,32 @@
+// Elementary functions on vectors.
+
+// exp(x): 2^n times a polynomial of what is left, |r| <= ln(2) / 2 (coefficients: the Taylor series, whose
+// seventh term is below rounding there). Below -87 it is 0, above 88 infinity's neighbour.
+INLINE vec vec_exp(vec x) {
+    const vec low = vec_set1(-87.0f), high = vec_set1(88.0f);
+    vec bounded = vec_min(vec_max(x, low), high);
+    ivec n = vec_round(vec_mul(bounded, vec_set1(1.44269504088896341f)));
+    vec whole = veci_to_float(n);
+    vec r = vec_fma(whole, vec_set1(-0.693359375f), bounded); // ln 2 in two parts
+    r = vec_fma(whole, vec_set1(2.12194440e-4f), r);
+    vec y = vec_set1(1.0f / 5040.0f);
+    y = vec_fma(y, r, vec_set1(1.0f / 720.0f));
+    y = vec_fma(y, r, vec_set1(1.0f / 120.0f));
+    y = vec_fma(y, r, vec_set1(1.0f / 24.0f));
+    y = vec_fma(y, r, vec_set1(1.0f / 6.0f));
+    y = vec_fma(y, r, vec_set1(0.5f));
+    y = vec_fma(y, r, vec_set1(1.0f));
+    y = vec_fma(y, r, vec_set1(1.0f));
+    vec power = veci_as_float(veci_shl(veci_add(n, veci_set1(127)), 23));
+    return vec_where_less(x, low, vec_set1(0.0f), vec_mul(y, power));
+}
+
+// 1 / (1 + exp(-x))
+INLINE vec vec_sigmoid(vec x) {
+    const vec one = vec_set1(1.0f);
+    return vec_div(one, vec_add(one, vec_exp(vec_sub(vec_set1(0.0f), x))));
+}
+
+INLINE vec vec_tanh(vec x) {
+    return vec_sub(vec_mul(vec_set1(2.0f), vec_sigmoid(vec_add(x, x))), vec_set1(1.0f));
+}

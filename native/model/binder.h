@@ -16,7 +16,8 @@ typedef struct binder {
     const arch *row;
     plan *plan;
     float norm_eps;
-    bool *claimed; // [tensor count]
+    int32_t n_block; // layers of the file; those past the plan's predict further tokens and aren't used
+    bool *claimed;   // [tensor count]
     ingot_error *err;
 } binder;
 

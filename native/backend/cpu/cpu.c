@@ -80,7 +80,8 @@ static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_
         return fail(err, INGOT_ERR_UNSUPPORTED,
                     "tensor '%s' has type %s, which can't hold rows of %lld weights", desc->name,
                     type ? type->name : "unknown", (long long)desc->width);
-    TRY(cpu_scratch_reserve(cpu, (size_t)desc->width * CPU_TILE_ROWS, err));
+    if (!desc->vector) // is decoded here and now
+        TRY(cpu_scratch_reserve(cpu, (size_t)desc->width * CPU_TILE_ROWS, err));
     backend_weight *w = mem_alloc(cpu->mem, 1, sizeof *w);
     if (!w)
         return fail_memory(err, sizeof *w, desc->name);

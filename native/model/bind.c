@@ -136,21 +136,16 @@ static ingot_status bind_expert_shapes(binder *b) {
 
 static ingot_status bind_embedding(binder *b, int32_t n_vocab, bool learned_positions) {
     plan *p = b->plan;
-    linear table;
     int64_t rows = binder_rows(b, NO_LAYER, "token_embd");
     if (rows > 0 && (rows > (1 << 24) || rows < n_vocab))
         return fail(b->err, INGOT_ERR_FORMAT, "%s: tensor 'token_embd.weight' has %lld rows for %d tokens",
                     gguf_name(b->gguf), (long long)rows, n_vocab);
     p->n_vocab = (int32_t)rows;
-    TRY(binder_linear(b, NO_LAYER, "token_embd", true, p->n_embd, p->n_vocab, 1, &table));
-    p->embedding = table.weight;
-    if (learned_positions) {
-        TRY(binder_linear(b, NO_LAYER, "position_embd", true, p->n_embd, p->n_ctx_train, 1, &table));
-        p->positions = table.weight;
-    }
+    TRY(binder_matrix(b, NO_LAYER, "token_embd", true, p->n_embd, p->n_vocab, 1, &p->embedding));
+    if (learned_positions)
+        TRY(binder_matrix(b, NO_LAYER, "position_embd", true, p->n_embd, p->n_ctx_train, 1, &p->positions));
     rows = binder_rows(b, NO_LAYER, "token_types");
-    TRY(binder_linear(b, NO_LAYER, "token_types", false, p->n_embd, rows, 1, &table));
-    p->token_types = table.weight;
+    TRY(binder_matrix(b, NO_LAYER, "token_types", false, p->n_embd, rows, 1, &p->token_types));
     return b->row->embedding_norm
                ? binder_norm(b, NO_LAYER, "token_embd_norm", true, p->n_embd, 1, &p->embedding_norm)
                : INGOT_OK;

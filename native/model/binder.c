@@ -166,16 +166,24 @@ static ingot_status add_numbers(binder *b, const char *name, const ingot_gguf_te
     return add_weight(b, &desc, (uint64_t)(n / type->block_size) * (uint64_t)type->block_bytes, out);
 }
 
+ingot_status binder_matrix(binder *b, int32_t layer, const char *part, bool required, int64_t width,
+                           int64_t rows, int64_t mats, backend_weight **out) {
+    char name[BINDER_NAME];
+    const ingot_gguf_tensor *t;
+    *out = NULL;
+    tensor_name(layer, part, "weight", name);
+    TRY(claim(b, name, required, width, rows, mats, &t));
+    return t ? add_rows(b, name, t, 0, rows, out) : INGOT_OK;
+}
+
 ingot_status binder_linear(binder *b, int32_t layer, const char *part, bool required, int64_t width,
                            int64_t rows, int64_t mats, linear *out) {
     char name[BINDER_NAME];
     const ingot_gguf_tensor *t;
     *out = (linear){0};
-    tensor_name(layer, part, "weight", name);
-    TRY(claim(b, name, required, width, rows, mats, &t));
-    if (!t)
+    TRY(binder_matrix(b, layer, part, required, width, rows, mats, &out->weight));
+    if (!out->weight)
         return INGOT_OK;
-    TRY(add_rows(b, name, t, 0, rows, &out->weight));
     tensor_name(layer, part, "bias", name);
     TRY(claim(b, name, false, rows, mats, 1, &t));
     return t ? add_numbers(b, name, t, 0, rows * mats, &out->bias) : INGOT_OK;

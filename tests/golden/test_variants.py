@@ -144,6 +144,11 @@ EQUAL: dict[str, tuple[str, Changes, Changes]] = {
         {"attn_logit_softcapping": None, "final_logit_softcapping": None},
         {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
     ),
+    "a shared expert behind a gate that is shut": (
+        "qwen2moe",
+        {f"blk.{i}.ffn_gate_inp_shexp.bias": np.full(1, -1e3, np.float32) for i in range(2)},
+        {f"blk.{i}.ffn_down_shexp.weight": np.zeros((WIDTH, 16), np.float16) for i in range(2)},
+    ),
     "a chunk is a row's own": (
         "llama4",
         {"attention.sliding_window": 8},
@@ -225,6 +230,13 @@ REFUSED: dict[str, tuple[str, Changes, str]] = {
         "ffn_down_exps.bias",
     ),
     "biases turned": ("gpt-oss", {"blk.0.ffn_gate_exps.bias": normal(8, 6)}, "ffn_gate_exps.bias"),
+    "biases of weighed inputs": (
+        "llama4",
+        {"blk.1.ffn_up_exps.bias": normal(4, 8)},
+        "'blk.1.ffn_up_exps.bias'",
+    ),
+    "a bias of embeddings": ("llama_bias", {"token_embd.bias": normal(64)}, "'token_embd.bias'"),
+    "a bias of positions": ("gpt2", {"position_embd.bias": normal(48)}, "'position_embd.bias'"),
     "sinks": ("gpt-oss", {"blk.1.attn_sinks.weight": normal(5)}, "attn_sinks.weight"),
     "logits times 0": ("command-r", {"logit_scale": 0.0}, "logit_scale' is 0"),
     "logits times infinity": ("granite", {"logit_scale": float("inf")}, "logit_scale' is inf"),

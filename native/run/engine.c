@@ -21,6 +21,8 @@ static void forget(ingot_engine *e, request *r) {
     while (*link != r)
         link = &(*link)->next;
     *link = r->next;
+    if (e->end == &r->next)
+        e->end = link;
     e->n_requests--;
     request_free(r);
 }
@@ -187,6 +189,7 @@ ingot_status ingot_engine_new(ingot_model *model, const ingot_engine_params *par
         return fail_memory(err, sizeof *e, "the engine");
     e->model = model;
     e->mem = model->env.mem;
+    e->end = &e->first;
     ingot_status status = choose_context(e, &p, err);
     if (status == INGOT_OK)
         status = make_state(e, err);
@@ -303,10 +306,8 @@ ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *para
         return fail(err, INGOT_ERR_LIMIT, "%d requests are waiting already", MAX_QUEUED);
     }
     *id = r->id = ++engine->last_id;
-    request **end = &engine->first;
-    while (*end)
-        end = &(*end)->next;
-    *end = r;
+    *engine->end = r;
+    engine->end = &r->next;
     engine->n_requests++;
     condition_wake_all(&engine->work);
     mutex_unlock(&engine->lock);

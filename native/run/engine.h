@@ -32,6 +32,7 @@ struct ingot_engine {
     bool locks, running, closing;
     thread thread;
     request *first; // in the order of submission
+    request **end;  // where the next one goes: `first`, or the last one's `next`
     int32_t n_requests;
     uint64_t last_id;
 };

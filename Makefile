@@ -90,7 +90,8 @@ fuzz: $(VENV)/tools
 soak: $(VENV)/installed-test
 	$(call build,sanitize,$(SANITIZED))
 	INGOT_LONG=1 $(CTEST) --test-dir build/sanitize
-	build/sanitize/mutate --seed "$$(date +%s)" --count 50000 tests/fuzz/corpus/gguf/*.gguf
+	build/sanitize/mutate --seed "$$(date +%s)" --count 50000 \
+		tests/fuzz/corpus/gguf/*.gguf tests/golden/arch/*/model.gguf
 	INGOT_LONG=1 python -m pytest
 	$(MAKE) fuzz FUZZ_SECONDS=600
 

@@ -33,6 +33,7 @@ typedef struct arch {
     router_kind router;        // of mixtures of experts
     bool parallel;             // default of key use_parallel_residual
     bool encoder;              // sees the whole text (default of key attention.causal) and gives no logits
+    bool mean_classifier;      // cls.* read a mean of vectors, which isn't supported
     bool scaled_embedding;     // times sqrt(n_embd)
     logit_scaling logit_scale; // needs key logit_scale
     // Layers with a window ("local") and without ("global"), where the file has one.
@@ -40,15 +41,18 @@ typedef struct arch {
     bool global_first; // the first of every `period` instead
     bool global_nope;  // global layers don't rotate
     float local_base;  // default of key rope.freq_base_swa: local layers have a base of their own
+    bool local_plain;  // local layers have the same base, but positions that aren't stretched
     int32_t window;    // default of key attention.sliding_window
     // Layers that don't rotate, whatever they see: the last of every `nope_period`.
     int32_t nope_period;
     // Models of this many layers divide scores by sqrt(n_embd / n_head), not by that of the head's size:
     // their files don't say.
     int32_t wide_scale_layers;
+    float score_cap, logit_cap; // defaults of keys attn_logit_softcapping and final_logit_softcapping
     // What Llama 4 does and its files don't say. Layers that rotate see their own chunk of this many
     // positions, and divide queries and keys by their RMS; the others sharpen scores by the chunk; a chosen
-    // expert's share multiplies what it reads.
+    // expert's share multiplies what it reads. Key attention.sliding_window, if it is 0: there are no chunks,
+    // and all layers rotate.
     int32_t chunk;
     float chunk_temperature;
 } arch;

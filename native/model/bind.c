@@ -2,6 +2,7 @@
 #include "model/binder.h"
 
 #include <math.h>
+#include <string.h>
 
 // Several times what any model has: what a file may ask for is work for every token.
 enum { MAX_EXPERTS = 2048, MAX_EXPERTS_USED = 64 };
@@ -24,22 +25,60 @@ static ingot_status bind_shapes(binder *b) {
         return fail(b->err, INGOT_ERR_FORMAT, "%s: %d heads are more than the embedding's width, %d",
                     gguf_name(b->gguf), p->n_head, p->n_embd);
     TRY(binder_same_u32(b, "feed_forward_length", false, 1, 1u << 24, &p->n_ff));
+    int32_t n_unused = 0;
+    b->n_block = p->n_layer; // lists of numbers per layer hold the unused ones too
+    TRY(binder_u32(b, "nextn_predict_layers", false, 0, (uint32_t)p->n_layer - 1, &n_unused));
+    p->n_layer -= n_unused;
     b->norm_eps = 1e-5f;
     return binder_positive(
         b, b->row->norm == NORM_RMS ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon",
         true, &b->norm_eps);
 }
 
+// Some files name the activation, where others of the architecture were trained with another one.
+static ingot_status bind_activation(binder *b) {
+    static const struct {
+        const char *name;
+        activation kind;
+    } known[] = {
+        {"gelu", ACTIVATION_GELU_ERF},
+        {"gelu_pytorch_tanh", ACTIVATION_GELU},
+        {"silu", ACTIVATION_SILU},
+        {"swish", ACTIVATION_SILU},
+    };
+    char key[BINDER_NAME];
+    ingot_str name = {0};
+    b->plan->activation = b->row->activation;
+    TRY(gguf_get_str(b->gguf, binder_key(b, "hidden_activation", key), false, &name, b->err));
+    if (!name.data)
+        return INGOT_OK;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (name.size == strlen(known[i].name) && memcmp(name.data, known[i].name, name.size) == 0) {
+            b->plan->activation = known[i].kind;
+            return INGOT_OK;
+        }
+    return fail(b->err, INGOT_ERR_UNSUPPORTED,
+                "%s: key '%s' is '%.*s', expected gelu, gelu_pytorch_tanh, silu or swish", gguf_name(b->gguf),
+                key, (int)(name.size < 40 ? name.size : 40), name.data);
+}
+
+// Stable LM's files say so of models that aren't parallel: those have a second norm.
+static ingot_status bind_parallel(binder *b) {
+    const arch *row = b->row;
+    bool parallel = row->parallel, one_norm = row->norms == NORMS_BEFORE && !binder_has(b, 0, "ffn_norm");
+    TRY(binder_bool(b, "use_parallel_residual", &parallel));
+    b->plan->parallel = parallel && (row->parallel || one_norm);
+    return INGOT_OK;
+}
+
 // The numbers that activations, scores and logits are multiplied with or bounded by.
 static ingot_status bind_scales(binder *b) {
     plan *p = b->plan;
     const arch *row = b->row;
-    p->activation = row->activation;
-    p->parallel = row->parallel;
     p->causal = !row->encoder;
     p->embedding_scale = row->scaled_embedding ? sqrtf((float)p->n_embd) : 1.0f;
     p->residual_scale = p->logit_scale = 1.0f;
-    TRY(binder_bool(b, "use_parallel_residual", &p->parallel));
+    p->logit_cap = row->logit_cap;
     TRY(binder_bool(b, "attention.causal", &p->causal));
     TRY(binder_positive(b, "embedding_scale", false, &p->embedding_scale));
     TRY(binder_positive(b, "residual_scale", false, &p->residual_scale));
@@ -61,6 +100,7 @@ static ingot_status bind_attend(binder *b, attend_args *out) {
     *out = (attend_args){.n_head = p->n_head,
                          .n_head_kv = p->n_head_kv,
                          .scale = 1.0f / sqrtf(divided),
+                         .soft_cap = b->row->score_cap,
                          .causal = p->causal,
                          .alibi = b->row->alibi};
     TRY(binder_positive(b, "attention.scale", false, &out->scale));
@@ -96,21 +136,16 @@ static ingot_status bind_expert_shapes(binder *b) {
 
 static ingot_status bind_embedding(binder *b, int32_t n_vocab, bool learned_positions) {
     plan *p = b->plan;
-    linear table;
     int64_t rows = binder_rows(b, NO_LAYER, "token_embd");
     if (rows > 0 && (rows > (1 << 24) || rows < n_vocab))
         return fail(b->err, INGOT_ERR_FORMAT, "%s: tensor 'token_embd.weight' has %lld rows for %d tokens",
                     gguf_name(b->gguf), (long long)rows, n_vocab);
     p->n_vocab = (int32_t)rows;
-    TRY(binder_linear(b, NO_LAYER, "token_embd", true, p->n_embd, p->n_vocab, 1, &table));
-    p->embedding = table.weight;
-    if (learned_positions) {
-        TRY(binder_linear(b, NO_LAYER, "position_embd", true, p->n_embd, p->n_ctx_train, 1, &table));
-        p->positions = table.weight;
-    }
+    TRY(binder_matrix(b, NO_LAYER, "token_embd", true, p->n_embd, p->n_vocab, 1, &p->embedding));
+    if (learned_positions)
+        TRY(binder_matrix(b, NO_LAYER, "position_embd", true, p->n_embd, p->n_ctx_train, 1, &p->positions));
     rows = binder_rows(b, NO_LAYER, "token_types");
-    TRY(binder_linear(b, NO_LAYER, "token_types", false, p->n_embd, rows, 1, &table));
-    p->token_types = table.weight;
+    TRY(binder_matrix(b, NO_LAYER, "token_types", false, p->n_embd, rows, 1, &p->token_types));
     return b->row->embedding_norm
                ? binder_norm(b, NO_LAYER, "token_embd_norm", true, p->n_embd, 1, &p->embedding_norm)
                : INGOT_OK;
@@ -122,6 +157,8 @@ static ingot_status bind_pooling(binder *b) {
     int32_t kind = p->causal ? INGOT_POOLING_LAST : INGOT_POOLING_MEAN;
     TRY(binder_u32(b, "pooling_type", false, INGOT_POOLING_NONE, INGOT_POOLING_RANK, &kind));
     p->pooling = (ingot_pooling)kind;
+    if (b->row->mean_classifier)
+        return INGOT_OK;
     TRY(binder_linear(b, NO_LAYER, "cls", false, p->n_embd, p->n_embd, 1, &p->classifier));
     int64_t n_label = binder_rows(b, NO_LAYER, "cls.output");
     TRY(binder_linear(b, NO_LAYER, "cls.output", false, p->n_embd, n_label, 1, &p->scores));
@@ -151,6 +188,8 @@ static ingot_status bind_all(binder *b, int32_t n_vocab, bool ignore_extra) {
         return fail_prefix(b->err, status, "%s", gguf_name(b->gguf));
     attend_args attend;
     TRY(bind_shapes(b));
+    TRY(bind_activation(b));
+    TRY(bind_parallel(b));
     TRY(bind_scales(b));
     TRY(bind_expert_shapes(b));
     TRY(binder_rope(b));

@@ -166,16 +166,24 @@ static ingot_status add_numbers(binder *b, const char *name, const ingot_gguf_te
     return add_weight(b, &desc, (uint64_t)(n / type->block_size) * (uint64_t)type->block_bytes, out);
 }
 
+ingot_status binder_matrix(binder *b, int32_t layer, const char *part, bool required, int64_t width,
+                           int64_t rows, int64_t mats, backend_weight **out) {
+    char name[BINDER_NAME];
+    const ingot_gguf_tensor *t;
+    *out = NULL;
+    tensor_name(layer, part, "weight", name);
+    TRY(claim(b, name, required, width, rows, mats, &t));
+    return t ? add_rows(b, name, t, 0, rows, out) : INGOT_OK;
+}
+
 ingot_status binder_linear(binder *b, int32_t layer, const char *part, bool required, int64_t width,
                            int64_t rows, int64_t mats, linear *out) {
     char name[BINDER_NAME];
     const ingot_gguf_tensor *t;
     *out = (linear){0};
-    tensor_name(layer, part, "weight", name);
-    TRY(claim(b, name, required, width, rows, mats, &t));
-    if (!t)
+    TRY(binder_matrix(b, layer, part, required, width, rows, mats, &out->weight));
+    if (!out->weight)
         return INGOT_OK;
-    TRY(add_rows(b, name, t, 0, rows, &out->weight));
     tensor_name(layer, part, "bias", name);
     TRY(claim(b, name, false, rows, mats, 1, &t));
     return t ? add_numbers(b, name, t, 0, rows * mats, &out->bias) : INGOT_OK;
@@ -252,25 +260,30 @@ ingot_status binder_floats(binder *b, const char *part, int64_t n, float **out) 
     return INGOT_OK;
 }
 
-// Tensors that files carry and inference doesn't need: inverse frequencies of old converters, and heads that
+// Tensors that files carry and inference doesn't need: inverse frequencies of old converters, and layers that
 // predict further tokens.
-static bool is_known_extra(ingot_str name) {
-    static const char *const parts[] = {"rotary_emb.inv_freq", "attn_rot_embd", "rope_freqs", "rope_factors_",
-                                        ".nextn."};
-    char text[BINDER_NAME];
+static bool is_known_extra(const binder *b, ingot_str name) {
+    static const char *const parts[] = {"rotary_emb.inv_freq", "attn_rot_embd", "rope_freqs",
+                                        "rope_factors_"};
+    char text[BINDER_NAME], layer[BINDER_NAME];
     size_t n = name.size < sizeof text - 1 ? name.size : sizeof text - 1;
     memcpy(text, name.data, n);
     text[n] = '\0';
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (strstr(text, parts[i]))
             return true;
+    for (int32_t i = b->plan->n_layer; i < b->n_block; i++) {
+        int prefix = snprintf(layer, sizeof layer, "blk.%d.", i);
+        if (strncmp(text, layer, (size_t)prefix) == 0)
+            return true;
+    }
     return false;
 }
 
 ingot_status binder_all_claimed(const binder *b) {
     for (uint64_t i = 0; i < ingot_gguf_tensor_count(b->gguf); i++) {
         ingot_str name = ingot_gguf_tensor_at(b->gguf, i)->name;
-        if (!b->claimed[i] && !is_known_extra(name))
+        if (!b->claimed[i] && !is_known_extra(b, name))
             return fail(
                 b->err, INGOT_ERR_UNSUPPORTED,
                 "%s: tensor '%.*s' isn't used by architecture '%s' as this version knows it, so the output "

@@ -16,7 +16,8 @@ typedef struct binder {
     const arch *row;
     plan *plan;
     float norm_eps;
-    bool *claimed; // [tensor count]
+    int32_t n_block; // layers of the file; those past the plan's predict further tokens and aren't used
+    bool *claimed;   // [tensor count]
     ingot_error *err;
 } binder;
 
@@ -46,7 +47,11 @@ bool binder_has(const binder *b, int32_t layer, const char *part);
 // The number of rows that the tensor has, 0 if it is missing.
 int64_t binder_rows(const binder *b, int32_t layer, const char *part);
 
-// The matrix (or `mats` of them) of `rows` rows of `width`, and its bias if there is one.
+// The matrix (or `mats` of them) of `rows` rows of `width`.
+ingot_status binder_matrix(binder *b, int32_t layer, const char *part, bool required, int64_t width,
+                           int64_t rows, int64_t mats, backend_weight **out);
+
+// The same, and its bias if there is one.
 ingot_status binder_linear(binder *b, int32_t layer, const char *part, bool required, int64_t width,
                            int64_t rows, int64_t mats, linear *out);
 

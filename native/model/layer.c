@@ -83,17 +83,19 @@ static ingot_status bind_experts(binder *b, int32_t i, experts_weights *out) {
     static const char *const shared[3] = {"ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp"};
     const plan *p = b->plan;
     const int64_t n_embd = p->n_embd, n_ff = p->n_ff_expert, n = p->n_expert;
-    linear gate;
     TRY(binder_linear(b, i, "ffn_gate_inp", true, n_embd, n, 1, &out->router));
     TRY(binder_linear(b, i, "ffn_gate_exps", true, n_embd, n_ff, n, &out->gate));
     TRY(binder_linear(b, i, "ffn_up_exps", true, n_embd, n_ff, n, &out->up));
     TRY(binder_linear(b, i, "ffn_down_exps", true, n_ff, n_embd, n, &out->down));
+    if (p->weigh_input && (out->gate.bias || out->up.bias))
+        return fail(b->err, INGOT_ERR_UNSUPPORTED,
+                    "%s: tensors 'blk.%d.ffn_gate_exps.bias' and 'blk.%d.ffn_up_exps.bias': experts of "
+                    "architecture '%s' can't have biases there",
+                    gguf_name(b->gguf), i, i, b->row->name);
     TRY(bind_dense(b, i, shared, false, p->n_ff_shared, &out->shared));
-    if (!out->shared.up.weight || !binder_has(b, i, "ffn_gate_inp_shexp"))
-        return INGOT_OK;
-    TRY(binder_linear(b, i, "ffn_gate_inp_shexp", true, n_embd, 1, 1, &gate));
-    out->shared_gate = gate.weight;
-    return INGOT_OK;
+    return out->shared.up.weight
+               ? binder_linear(b, i, "ffn_gate_inp_shexp", false, n_embd, 1, 1, &out->shared_gate)
+               : INGOT_OK;
 }
 
 ingot_status binder_layer(binder *b, int32_t i, plan_layer *layer) {

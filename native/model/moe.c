@@ -8,8 +8,9 @@ void experts_block(forward *f, const experts_weights *w, const backend_buffer *i
     // The shared expert first: its result in `block` is what the chosen ones are added to.
     if (w->shared.up.weight) {
         ffn_block(f, &w->shared, in, f->shared_gate, f->shared_up, n_tokens);
-        if (w->shared_gate) {
-            ops->multiply(f->device, in, n_tokens, &(backend_product){w->shared_gate, NULL, f->share}, 1);
+        if (w->shared_gate.weight) {
+            ops->multiply(f->device, in, n_tokens,
+                          &(backend_product){w->shared_gate.weight, w->shared_gate.bias, f->share}, 1);
             ops->gate(f->device, f->block, f->share, n_tokens);
         }
     } else {

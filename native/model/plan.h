@@ -25,7 +25,7 @@ typedef struct experts_weights {
     linear router;         // [n_embd -> n_expert]
     linear gate, up, down; // n_expert matrices each, and a bias for each
     ffn_weights shared;
-    backend_weight *shared_gate; // [n_embd -> 1], NULL: the shared expert counts in full
+    linear shared_gate; // [n_embd -> 1], without a weight: the shared expert counts in full
 } experts_weights;
 
 // Norms around a block: of what it reads, of what it gives, and of the stream once that was added.

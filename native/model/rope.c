@@ -23,7 +23,7 @@ static bool is(ingot_str s, const char *text) {
 
 static ingot_status read_scaling(binder *b, rope_scaling *s) {
     char key[BINDER_NAME];
-    *s = (rope_scaling){.type = {"none", 4},
+    *s = (rope_scaling){.type = {"linear", 6}, // by 1; some files give a factor and no type
                         .factor = 1.0f,
                         .attn_factor = 1.0f,
                         .ext_factor = 1.0f,
@@ -48,6 +48,8 @@ static ingot_status read_scaling(binder *b, rope_scaling *s) {
     TRY(binder_positive(b, "rope.scaling.yarn_beta_slow", false, &s->beta_slow));
     TRY(gguf_get_f32(b->gguf, binder_key(b, "rope.scaling.yarn_ext_factor", key), false, &s->ext_factor,
                      b->err));
+    if (s->ext_factor < 0.0f) // "not given"
+        s->ext_factor = 1.0f;
     TRY(binder_option(b, "rope.scaling.yarn_log_multiplier", &s->log_multiplier));
     return binder_u32(b, "rope.scaling.original_context_length", false, 1, 1u << 30, &s->original);
 }
@@ -135,9 +137,15 @@ ingot_status binder_rope(binder *b) {
     p->rope_kind = b->row->rope;
     if (p->rope_kind == ROPE_NONE)
         return INGOT_OK;
+    // M-RoPE (Wang et al. 2024, "Qwen2-VL") gives sections of a head positions of their own, which are all
+    // the same in a text; its files have the pairs in halves.
+    if (ingot_gguf_find(b->gguf, binder_key(b, "rope.dimension_sections", key)))
+        p->rope_kind = ROPE_NEOX;
     TRY(binder_u32(b, "rope.dimension_count", false, 2, (uint32_t)p->k_dim, &n_dims));
     TRY(binder_positive(b, "rope.freq_base", false, &base));
     TRY(binder_option(b, "rope.freq_base_swa", &local_base));
+    if (b->row->local_plain && local_base == 0.0f)
+        local_base = base;
     TRY(read_scaling(b, &scaling));
     if (n_dims % 2 != 0)
         return fail(b->err, INGOT_ERR_FORMAT,

@@ -12,8 +12,9 @@ static ingot_status find_local(binder *b, bool *local) {
     const ingot_gguf_value *pattern =
         ingot_gguf_find(b->gguf, binder_key(b, "attention.sliding_window_pattern", key));
     if (pattern && pattern->type == INGOT_GGUF_ARRAY) {
-        if (pattern->item_type != INGOT_GGUF_BOOL || pattern->count != (uint64_t)n_layer)
-            return fail(b->err, INGOT_ERR_FORMAT, "%s: key '%s' has %llu items, expected %d of type bool",
+        TRY(gguf_get_array(b->gguf, key, true, INGOT_GGUF_BOOL, &pattern, b->err));
+        if (pattern->count != (uint64_t)n_layer && pattern->count != (uint64_t)b->n_block)
+            return fail(b->err, INGOT_ERR_FORMAT, "%s: key '%s' has %llu items for %d layers",
                         gguf_name(b->gguf), key, (unsigned long long)pattern->count, n_layer);
         memcpy(local, pattern->data, (size_t)n_layer * sizeof *local);
         return INGOT_OK;
@@ -25,18 +26,23 @@ static ingot_status find_local(binder *b, bool *local) {
 }
 
 // See `chunk` of the row. The models of 128 experts do without the norm.
-static void bind_chunk(const binder *b, plan_layer *layer) {
-    attend_args *a = &layer->attend;
-    if (layer->rope < 0) {
-        a->temperature = b->row->chunk_temperature;
-        a->temperature_length = b->row->chunk;
-        a->temperature_offset = 1;
-        return;
+static void bind_chunks(const binder *b, bool chunked) {
+    const arch *row = b->row;
+    for (int32_t i = 0; i < b->plan->n_layer; i++) {
+        plan_layer *layer = &b->plan->layers[i];
+        attend_args *a = &layer->attend;
+        layer->rope = chunked && (i + 1) % row->nope_period == 0 ? -1 : 0;
+        if (layer->rope < 0) {
+            a->temperature = row->chunk_temperature;
+            a->temperature_length = row->chunk;
+            a->temperature_offset = 1;
+            continue;
+        }
+        a->window_kind = chunked ? WINDOW_CHUNK : WINDOW_NONE;
+        a->window = chunked ? row->chunk : 0;
+        if (b->plan->n_expert != 128)
+            layer->qk_unit = (backend_norm){.kind = NORM_RMS, .eps = b->norm_eps, .group = b->plan->k_dim};
     }
-    a->window_kind = WINDOW_CHUNK;
-    a->window = b->row->chunk;
-    if (b->plan->n_expert != 128)
-        layer->qk_unit = (backend_norm){.kind = NORM_RMS, .eps = b->norm_eps, .group = b->plan->k_dim};
 }
 
 // Scores of far queries may be sharpened: Nakanishi 2025, "Scalable-Softmax", as Llama 4 uses it.
@@ -53,8 +59,12 @@ static ingot_status bind_temperature(binder *b, plan_layer *layer) {
 ingot_status binder_windows(binder *b) {
     plan *p = b->plan;
     const arch *row = b->row;
-    int32_t window = row->window;
+    int32_t window = row->chunk > 0 ? row->chunk : row->window;
     TRY(binder_u32(b, "attention.sliding_window", false, 0, INT32_MAX, &window));
+    if (row->chunk > 0) {
+        bind_chunks(b, window > 0);
+        return INGOT_OK;
+    }
     bool *local = mem_alloc(b->mem, (size_t)p->n_layer, sizeof *local);
     if (!local)
         return fail_memory(b->err, (uint64_t)p->n_layer, "the list of layers with a window");
@@ -66,10 +76,7 @@ ingot_status binder_windows(binder *b) {
         bool nope = (row->nope_period > 0 && (i + 1) % row->nope_period == 0) ||
                     (row->global_nope && window > 0 && !local[i]);
         layer->rope = p->rope_kind == ROPE_NONE || nope ? -1 : local[i] && p->ropes[1].freqs ? 1 : 0;
-        if (row->chunk > 0)
-            bind_chunk(b, layer);
-        else
-            status = bind_temperature(b, layer);
+        status = bind_temperature(b, layer);
     }
     mem_free(b->mem, local);
     return status;

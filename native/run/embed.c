@@ -8,14 +8,16 @@ enum { MAX_TEXTS = 256 };
 
 // A text on its way.
 typedef struct embed_text {
-    request *r;
-    int32_t *pages; // [n_pages] its part of the batch's page table
+    request *r;     // NULL: it has ended
+    int32_t *pages; // its part of the batch's page table; NULL: none was taken yet
     int32_t n_tokens;
     int32_t n_done; // computed so far
 } embed_text;
 
 typedef struct embed_job {
     ingot_engine *e;
+    double start;
+    bool rank; // scores are wanted
     embed_text texts[MAX_TEXTS];
     int32_t n_texts;
     int32_t *page_table; // of all texts
@@ -26,10 +28,6 @@ typedef struct embed_job {
     int32_t text_of[MAX_TEXTS]; // sequences of the batch -> texts
     int32_t n_seqs;
 } embed_job;
-
-static int32_t pages_for(int32_t n_tokens) {
-    return (n_tokens + PAGE_TOKENS - 1) / PAGE_TOKENS;
-}
 
 static bool wants_row(const request *r, int32_t position, bool causal) {
     const int32_t last = (int32_t)r->params.n_tokens - 1;
@@ -83,7 +81,7 @@ static void collect(embed_job *job, request *first, int32_t n_free) {
         const int32_t n = (int32_t)r->params.n_tokens;
         if (r != first && (r->started || r->dropped))
             continue;
-        if (!r->params.embedding || is_rank(r) != is_rank(first) || job->n_pages + pages_for(n) > n_free)
+        if (!r->params.embedding || is_rank(r) != job->rank || job->n_pages + pages_for(n) > n_free)
             break; // nobody is overtaken
         r->started = true;
         job->texts[job->n_texts++] = (embed_text){.r = r, .n_tokens = n};
@@ -101,7 +99,7 @@ static bool next_pass(embed_job *job, const int32_t **pages, int32_t *ends) {
         embed_text *text = &job->texts[t];
         int32_t left = text->n_tokens - text->n_done, room = e->info.n_batch - job->n_tokens;
         int32_t n = left < room ? left : room;
-        if (left == 0)
+        if (!text->r || left == 0)
             continue;
         if (n == 0 || (n < left && !causal))
             break;
@@ -122,24 +120,42 @@ static bool next_pass(embed_job *job, const int32_t **pages, int32_t *ends) {
     return job->n_tokens > 0;
 }
 
-// Where there is one text its own cancellation is looked at within a pass, else that of all between passes.
+// Ends the texts that are complete or cancelled, or all of them with a bad status.
+static void finish_texts(embed_job *job, ingot_status status, const ingot_error *err) {
+    for (int32_t t = 0; t < job->n_texts; t++) {
+        const embed_text *text = &job->texts[t];
+        request *r = text->r;
+        if (!r)
+            continue;
+        bool cancelled = status == INGOT_OK && atomic_load(&r->cancel);
+        if (status == INGOT_OK && !cancelled && text->n_done < text->n_tokens)
+            continue;
+        ingot_error error = *err;
+        if (cancelled)
+            fail(&error, INGOT_ERR_CANCELLED, "the request was cancelled");
+        r->n_prompt = text->n_done;
+        r->prefill_seconds = clock_seconds() - job->start;
+        job->texts[t].r = NULL;
+        if (text->pages)
+            page_pool_give(&job->e->pool, pages_for(text->n_tokens), text->pages);
+        engine_count_pages(job->e);
+        engine_finish(job->e, r, cancelled ? INGOT_ERR_CANCELLED : status, INGOT_FINISH_LENGTH, &error);
+    }
+}
+
+// Where there is one text its own cancellation is looked at within a pass, else that of each between passes.
 static ingot_status run_passes(embed_job *job, ingot_error *err) {
     ingot_engine *e = job->e;
     const int32_t *pages[MAX_TEXTS];
     int32_t ends[MAX_TEXTS];
-    request *r = job->texts[0].r;
-    const atomic_bool *cancel = job->n_texts == 1 ? &r->cancel : &e->stopping;
+    const atomic_bool *cancel = job->n_texts == 1 ? &job->texts[0].r->cancel : &e->stopping;
     while (next_pass(job, pages, ends)) {
         backend_batch batch = {job->n_tokens, e->tokens, e->positions, e->seqs, pages, ends};
-        forward_rows wanted = {e->rows, job->n_rows, is_rank(r) ? FORWARD_SCORES : FORWARD_HIDDEN, take_row,
+        forward_rows wanted = {e->rows, job->n_rows, job->rank ? FORWARD_SCORES : FORWARD_HIDDEN, take_row,
                                job};
         TRY(forward_run(e->forward, &batch, e->kv, &wanted, cancel, err));
         TRY(ingot_gguf_check(e->model->file, err));
-        bool wanted_still = false;
-        for (int32_t t = 0; t < job->n_texts; t++)
-            wanted_still = wanted_still || !atomic_load(&job->texts[t].r->cancel);
-        if (!wanted_still)
-            return fail(err, INGOT_ERR_CANCELLED, "the request was cancelled");
+        finish_texts(job, INGOT_OK, err);
     }
     return INGOT_OK;
 }
@@ -157,33 +173,18 @@ static ingot_status run(embed_job *job, ingot_error *err) {
         job->texts[t].pages = pages;
         pages += pages_for(job->texts[t].n_tokens);
     }
-    ingot_status status = run_passes(job, err);
-    page_pool_give(&e->pool, job->n_pages, job->page_table);
-    engine_count_pages(e);
-    return status;
+    return run_passes(job, err);
 }
 
 void engine_embed(ingot_engine *e, request *r) {
-    embed_job job = {.e = e};
+    embed_job job = {.e = e, .start = clock_seconds(), .rank = is_rank(r)};
     ingot_error err = {0};
-    double start = clock_seconds();
     // What the last conversation left makes room if it must.
     if (pages_for((int32_t)r->params.n_tokens) > e->pool.n_free)
         sequence_truncate(&e->sequence, &e->pool, 0);
     collect(&job, r, e->pool.n_free);
     ingot_status status = run(&job, &err);
+    finish_texts(&job, status, &err);
     mem_free(e->mem, job.page_table);
     mem_free(e->mem, job.sum);
-    for (int32_t t = 0; t < job.n_texts; t++) {
-        request *done = job.texts[t].r;
-        done->n_prompt = job.texts[t].n_done;
-        done->prefill_seconds = clock_seconds() - start;
-        if (status == INGOT_OK && atomic_load(&done->cancel)) {
-            ingot_error cancelled;
-            fail(&cancelled, INGOT_ERR_CANCELLED, "the request was cancelled");
-            engine_finish(e, done, INGOT_ERR_CANCELLED, INGOT_FINISH_CANCELLED, &cancelled);
-        } else {
-            engine_finish(e, done, status, INGOT_FINISH_LENGTH, &err);
-        }
-    }
 }

@@ -10,7 +10,7 @@
 #include "run/prompt_rows.h"
 #include "run/runtime.h"
 
-enum { DEFAULT_BATCH = 256, MAX_BATCH = 4096, MAX_QUEUED = 65536, MIN_PAGES_OF_ENCODER = 64 };
+enum { DEFAULT_BATCH = 256, MAX_BATCH = 4096, MAX_QUEUED = 65536, PAGES_OF_ENCODER = 64 };
 
 // Takes a dropped request out of the list and frees it, unless a thread is still inside it: that one will.
 static void forget(ingot_engine *e, request *r) {
@@ -21,6 +21,8 @@ static void forget(ingot_engine *e, request *r) {
     while (*link != r)
         link = &(*link)->next;
     *link = r->next;
+    if (e->end == &r->next)
+        e->end = link;
     e->n_requests--;
     request_free(r);
 }
@@ -104,7 +106,7 @@ static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p
     uint64_t fits = budget / (token_bytes * PAGE_TOKENS) * PAGE_TOKENS;
     int32_t wanted = p->n_ctx > 0 ? p->n_ctx : shape->n_ctx_train;
     e->page_bytes = token_bytes * PAGE_TOKENS;
-    if (((uint64_t)wanted + PAGE_TOKENS - 1) / PAGE_TOKENS * PAGE_TOKENS > fits) {
+    if ((uint64_t)pages_for(wanted) * PAGE_TOKENS > fits) {
         if (p->n_ctx > 0 || fits == 0)
             return fail(err, INGOT_ERR_LIMIT,
                         "a context of %d tokens needs %llu MiB of KV pages (%llu bytes a token), of %llu MiB "
@@ -131,6 +133,10 @@ static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p
     e->info.kv_type = p->kv_type;
     e->info.page_tokens = PAGE_TOKENS;
     e->info.n_batch = p->n_batch > 0 ? p->n_batch : DEFAULT_BATCH;
+    e->n_pages = pages_for(wanted);
+    // Many short texts go at once, each with a page of its own.
+    if (!shape->causal && e->n_pages < PAGES_OF_ENCODER)
+        e->n_pages = (int32_t)(fits < PAGES_OF_ENCODER * PAGE_TOKENS ? fits / PAGE_TOKENS : PAGES_OF_ENCODER);
     // A text that is seen as a whole must be computed as a whole.
     if (e->info.n_batch > wanted || !shape->causal)
         e->info.n_batch = wanted;
@@ -140,9 +146,6 @@ static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p
 static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     const plan *shape = &e->model->plan;
     const size_t n_batch = (size_t)e->info.n_batch;
-    int32_t n_pages = (e->info.n_ctx + PAGE_TOKENS - 1) / PAGE_TOKENS;
-    if (!shape->causal && n_pages < MIN_PAGES_OF_ENCODER)
-        n_pages = MIN_PAGES_OF_ENCODER; // many short texts go at once, each with a page of its own
     kv_layout layout = {.n_layers = shape->n_layer,
                         .n_head = shape->n_head,
                         .n_head_kv = shape->n_head_kv,
@@ -150,7 +153,7 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
                         .v_dim = shape->v_dim,
                         .type = e->info.kv_type,
                         .page_tokens = PAGE_TOKENS,
-                        .n_pages = n_pages};
+                        .n_pages = e->n_pages};
     e->info.kv_bytes = e->page_bytes * (uint64_t)layout.n_pages;
     TRY(e->model->device->ops->kv_new(e->model->device, &layout, &e->kv, err));
     TRY(forward_new(shape, e->model->device, e->mem, e->info.n_batch, e->info.n_ctx, &e->forward, err));
@@ -192,6 +195,7 @@ ingot_status ingot_engine_new(ingot_model *model, const ingot_engine_params *par
         return fail_memory(err, sizeof *e, "the engine");
     e->model = model;
     e->mem = model->env.mem;
+    e->end = &e->first;
     ingot_status status = choose_context(e, &p, err);
     if (status == INGOT_OK)
         status = make_state(e, err);
@@ -308,10 +312,8 @@ ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *para
         return fail(err, INGOT_ERR_LIMIT, "%d requests are waiting already", MAX_QUEUED);
     }
     *id = r->id = ++engine->last_id;
-    request **end = &engine->first;
-    while (*end)
-        end = &(*end)->next;
-    *end = r;
+    *engine->end = r;
+    engine->end = &r->next;
     engine->n_requests++;
     condition_wake_all(&engine->work);
     mutex_unlock(&engine->lock);

@@ -13,6 +13,7 @@ struct ingot_engine {
     const ingot_allocator *mem;
     ingot_engine_info info; // kv_bytes_used is kept in `pages_used`
     uint64_t page_bytes;
+    int32_t n_pages;
 
     // The thread's own.
     backend_kv *kv;
@@ -31,6 +32,7 @@ struct ingot_engine {
     bool locks, running, closing;
     thread thread;
     request *first; // in the order of submission
+    request **end;  // where the next one goes: `first`, or the last one's `next`
     int32_t n_requests;
     uint64_t last_id;
 };

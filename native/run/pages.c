@@ -3,10 +3,6 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-static int32_t pages_for(int32_t n_tokens) {
-    return n_tokens / PAGE_TOKENS + (n_tokens % PAGE_TOKENS != 0);
-}
-
 static uint64_t bytes_of(int32_t n) {
     return (uint64_t)n * sizeof(int32_t);
 }

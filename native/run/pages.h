@@ -8,6 +8,10 @@
 
 enum { PAGE_TOKENS = 32 };
 
+static inline int32_t pages_for(int32_t n_tokens) {
+    return n_tokens / PAGE_TOKENS + (n_tokens % PAGE_TOKENS != 0);
+}
+
 // Its arrays are virtual memory, so that a context of millions of tokens costs nothing until it is used.
 typedef struct page_pool {
     int32_t n_pages, n_free;

@@ -41,7 +41,7 @@ static bool after(const float *logits, int32_t a, int32_t b) {
 }
 
 // Restores a heap of tokens, the last in order on top, whose entry `i` alone may be too small.
-static void sink(const float *logits, int32_t *heap, int32_t n, int32_t i) {
+static void sift_down(const float *logits, int32_t *heap, int32_t n, int32_t i) {
     for (;;) {
         int32_t child = 2 * i + 1;
         if (child >= n)
@@ -62,18 +62,18 @@ static void select_top(const float *logits, int32_t n_vocab, int32_t n_top, int3
     for (int32_t i = 0; i < n_top; i++)
         out[i] = i;
     for (int32_t i = n_top / 2; i-- > 0;)
-        sink(logits, out, n_top, i);
+        sift_down(logits, out, n_top, i);
     for (int32_t token = n_top; token < n_vocab; token++) {
         if (after(logits, token, out[0]))
             continue;
         out[0] = token;
-        sink(logits, out, n_top, 0);
+        sift_down(logits, out, n_top, 0);
     }
     for (int32_t n = n_top - 1; n > 0; n--) {
         int32_t last = out[0];
         out[0] = out[n];
         out[n] = last;
-        sink(logits, out, n, 0);
+        sift_down(logits, out, n, 0);
     }
 }
 

@@ -1,6 +1,6 @@
 // Breaks GGUF files in many ways and opens them: each must be an error with a message, or load and be
-// readable to the last byte, and leave no memory behind. Two small models of its own are among the files:
-// their mutants are opened as models, and those that load tokenise and generate.
+// readable to the last byte, and leave no memory behind. Mutants of models (two small ones of its own are
+// among the files) are opened as models, and those that load tokenise, generate and embed.
 //
 //     mutate [--seed N] [--first I] [--count N] FILE...
 //
@@ -20,7 +20,7 @@
 #include "gguf/gguf.h"
 #include "gguf_visit.h"
 
-enum { MAX_FILES = 64, MAX_SPOTS = 1024, SECONDS_PER_MUTANT = 30 };
+enum { MAX_FILES = 128, MAX_SPOTS = 1024, MAX_PROMPT = 16, SECONDS_PER_MUTANT = 30 };
 
 typedef struct spot {
     size_t at;
@@ -34,7 +34,7 @@ typedef struct original {
     size_t head;           // where the tensors' data begins: most of the damage is done before
     spot spots[MAX_SPOTS]; // where values, dimensions and types lie
     size_t n_spots;
-    bool model; // to be opened as a model
+    bool model; // opens as one
 } original;
 
 typedef struct totals {
@@ -46,33 +46,71 @@ typedef struct totals {
 static volatile uint64_t current; // the mutant, for the signal handler
 static temp_dir dir;
 
-// Tokenises and generates a little, as far as the model allows.
+// Runs a request to its end.
+static ingot_status run_request(ingot_engine *e, const ingot_request *r, ingot_error *err) {
+    uint64_t id;
+    TRY(ingot_engine_submit(e, r, &id, err));
+    ingot_event event = {0};
+    ingot_status status = INGOT_OK;
+    while (status == INGOT_OK && event.kind != INGOT_EVENT_DONE && event.kind != INGOT_EVENT_ERROR)
+        status = ingot_engine_wait(e, id, -1, &event, err);
+    if (event.kind == INGOT_EVENT_ERROR) {
+        *err = event.error;
+        status = event.error.status;
+    }
+    ingot_engine_drop(e, id);
+    return status;
+}
+
+// Rows of the prompt and a few tokens after it.
+static ingot_status generate(ingot_engine *e, ingot_request r, ingot_error *err) {
+    enum { N_TOP = 3 };
+    float logprobs[MAX_PROMPT], top_logprobs[MAX_PROMPT][N_TOP];
+    int32_t top[MAX_PROMPT][N_TOP];
+    r.max_tokens = 3;
+    r.rows = (ingot_prompt_rows){1, NULL, logprobs, N_TOP, top[0], top_logprobs[0]};
+    return run_request(e, &r, err);
+}
+
+// The vectors of a text as a whole and of its tokens, and its scores.
+static ingot_status embed(ingot_engine *e, const ingot_model_info *info, ingot_request r, ingot_error *err) {
+    const ingot_pooling poolings[] = {INGOT_POOLING_MEAN, INGOT_POOLING_NONE, INGOT_POOLING_RANK};
+    size_t width = (size_t)(info->n_label > info->n_embd ? info->n_label : info->n_embd);
+    ingot_status status = INGOT_OK;
+    r.max_tokens = 0;
+    r.embedding = malloc(r.n_tokens * width * sizeof *r.embedding);
+    if (!r.embedding)
+        exit(2);
+    for (size_t i = 0; status == INGOT_OK && i < (info->n_label > 0 ? 3U : 2U); i++) {
+        r.pooling = poolings[i];
+        status = run_request(e, &r, err);
+    }
+    free(r.embedding);
+    return status;
+}
+
+// Tokenises, generates and embeds a little, as far as the model allows.
 static ingot_status use_model(ingot_model *m, ingot_error *err) {
     static const char text[] = "Hello <s> w\xc3\xb6rld";
     const ingot_engine_params params = {.kv_type = 1, .n_ctx = 32, .n_batch = 8};
-    int32_t tokens[16];
-    size_t n = 0;
-    ingot_status status = ingot_tokenize(m, text, sizeof text - 1, true, true, tokens, 16, &n, err);
-    if (status != INGOT_OK && status != INGOT_ERR_LIMIT)
-        return status;
+    int32_t tokens[MAX_PROMPT] = {1, 5, 9, 2, 60, 33, 7, 7, 12, 40, 3, 59};
+    size_t n = 12;
+    ingot_model_info info;
+    ingot_model_get_info(m, &info);
+    if (ingot_gguf_find(ingot_model_gguf(m), "tokenizer.ggml.model")) {
+        ingot_status status =
+            ingot_tokenize(m, text, sizeof text - 1, true, true, tokens, MAX_PROMPT, &n, err);
+        if (status != INGOT_OK && status != INGOT_ERR_LIMIT)
+            return status;
+    }
     ingot_engine *e;
     TRY(ingot_engine_new(m, &params, &e, err));
     ingot_request r = ingot_request_default();
     r.tokens = tokens;
-    r.n_tokens = n < 16 ? n : 16;
-    r.max_tokens = 3;
-    uint64_t id;
-    status = r.n_tokens > 0 ? ingot_engine_submit(e, &r, &id, err) : INGOT_OK;
-    if (status == INGOT_OK && r.n_tokens > 0) {
-        ingot_event event = {0};
-        while (status == INGOT_OK && event.kind != INGOT_EVENT_DONE && event.kind != INGOT_EVENT_ERROR)
-            status = ingot_engine_wait(e, id, -1, &event, err);
-        if (event.kind == INGOT_EVENT_ERROR) {
-            *err = event.error;
-            status = event.error.status;
-        }
-        ingot_engine_drop(e, id);
-    }
+    r.n_tokens = n < MAX_PROMPT ? n : MAX_PROMPT;
+    ingot_status status = info.generates && n > 1 ? generate(e, r, err) : INGOT_OK;
+    if (status == INGOT_OK && n > 0)
+        status = embed(e, &info, r, err);
     ingot_engine_free(e);
     return status;
 }
@@ -296,6 +334,7 @@ static void read_file(const char *path, original *out) {
     o.head = first ? (size_t)first->offset : o.size;
     find_spots(&o, g);
     ingot_gguf_close(g);
+    o.model = use_model_image(NULL, o.data, o.size, &err) == INGOT_OK;
     *out = o;
 }
 
@@ -308,7 +347,10 @@ static void add_model(original *out, const char *name, const tiny_options *optio
     }
     read_file(path.text, out);
     out->path = name;
-    out->model = true;
+    if (!out->model) {
+        fprintf(stderr, "%s can't be used\n", name);
+        exit(2);
+    }
 }
 
 static void on_death(int signal_number) {

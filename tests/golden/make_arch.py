@@ -328,7 +328,8 @@ ARCHS = {
     "mpt": Arch("MptForCausalLM", tiny(0, tied=True, intermediate_size=128, max_seq_len=128),
         "attention.max_alibi_bias", note="ALiBi; norms without biases"),
 }
-VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
+# Changes of the configuration, a note, and changes of the row.
+VARIANTS: dict[str, tuple[Any, ...]] = {
     "falcon_7b": ({"num_kv_heads": 1, "new_decoder_architecture": False},
         "one head of keys and values, one norm for both blocks"),
     "gptneox_serial": ({"use_parallel_residual": False}, "one block after the other"),
@@ -362,24 +363,25 @@ VARIANTS: dict[str, tuple[dict[str, Any], str]] = {
         "the chosen experts' weights sum to one"),
     "bert_2types": ({"num_attention_heads": 2, "type_vocab_size": 2},
         "two kinds of segments, of which texts have the first; two heads"),
+    "bert_rank": ({"num_labels": 3}, "a classifier with three labels",
+        {"hf": "BertForSequenceClassification", "constants": RANK, "rules": CLASSIFIER}),
+    "olmo2_windows": ({"num_hidden_layers": 5, "intermediate_size": 12, "sliding_window": 12,
+        "max_position_embeddings": 64, "rope_parameters": {"sliding_attention": rotary(100.0),
+        "full_attention": rotary(100.0, **YARN_4, beta_fast=32.0, beta_slow=1.0)}},
+        "OLMo 3: three layers of four have a window, and no yarn",
+        {"hf": "Olmo3ForCausalLM", "keys": THETA + WINDOW + YARN}),
+    "modern-bert_silu": ({"hidden_activation": "silu"}, "the file names another activation"),
+    "llama4_plain": ({"no_rope_layers": [1] * 4, "layer_types": ["full_attention"] * 4,
+        "attn_temperature_tuning": False}, "a window of 0: no chunks, and all layers rotate",
+        {"constants": {"attention.sliding_window": 0}}),
 }
 # fmt: on
 # arch/llama is from the large set.
 CASES = {name: (name, row) for name, row in ARCHS.items() if name != "llama"}
-for variant, (changed, text) in VARIANTS.items():
+for variant, (changed, text, *row_changes) in VARIANTS.items():
     base = variant.split("_")[0]
-    CASES[variant] = base, replace(ARCHS[base], config=ARCHS[base].config | changed, note=text)
-CASES["bert_rank"] = (
-    "bert",
-    replace(
-        ARCHS["bert"],
-        hf="BertForSequenceClassification",
-        config=ARCHS["bert"].config | {"num_labels": 3},
-        constants=RANK,
-        rules=CLASSIFIER,
-        note="a classifier with three labels",
-    ),
-)
+    config = ARCHS[base].config | changed
+    CASES[variant] = base, replace(ARCHS[base], config=config, note=text, **dict(*row_changes))
 
 
 # Making them.

@@ -122,7 +122,7 @@ static void test_extras(void) {
     CHECK(open_with(&o, &(ingot_model_params){.ignore_extra_tensors = true}, &m, NULL) == INGOT_OK);
     ingot_model_close(m);
     m = NULL;
-    o.extra = "blk.1.nextn.eh_proj.weight";
+    o.extra = "blk.1.attn_rot_embd.weight";
     CHECK(open_with(&o, NULL, &m, NULL) == INGOT_OK);
     ingot_model_close(m);
 }

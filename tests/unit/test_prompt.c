@@ -174,6 +174,30 @@ static void test_rows(void) {
     session_close(&s);
 }
 
+// An encoder wants pages for many short texts, but takes no more than it may.
+static void test_encoder(void) {
+    static const temp_path bert = {"tests/golden/arch/bert/model.gguf"};
+    const uint64_t page = 32u * 2 * 4 * (8 + 8) * sizeof(float); // layers, heads, keys and values
+    static const int32_t text[40] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    float vectors[4][32];
+    uint64_t ids[4];
+    for (uint64_t n_pages = 2; n_pages <= 100; n_pages += 49) {
+        session s = session_open(&bert, 1, (ingot_engine_params){.kv_type = 0, .kv_bytes = n_pages * page});
+        ingot_engine_info info;
+        ingot_engine_get_info(s.engine, &info);
+        CHECK(info.n_ctx == 48 && info.kv_bytes == (n_pages < 64 ? n_pages : 64) * page);
+        for (int i = 0; i < 4; i++) {
+            ingot_request r = {.tokens = text, .n_tokens = 40, .embedding = vectors[i]};
+            r.pooling = INGOT_POOLING_MEAN;
+            CHECK(ingot_engine_submit(s.engine, &r, &ids[i], NULL) == INGOT_OK);
+        }
+        for (int i = 0; i < 4; i++)
+            CHECK(finish(s.engine, ids[i]).kind == INGOT_EVENT_DONE &&
+                  memcmp(vectors[i], vectors[0], sizeof vectors[0]) == 0);
+        session_close(&s);
+    }
+}
+
 static void *embed_many(void *arg) {
     session *s = arg;
     float out[TINY_EMBD];
@@ -249,6 +273,7 @@ int main(void) {
     test_answers_between();
     test_refusals();
     test_rows();
+    test_encoder();
     test_threads();
     test_memory();
     temp_dir_remove(&dir);

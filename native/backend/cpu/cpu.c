@@ -110,7 +110,7 @@ static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_
         .row_bytes = (uint64_t)(desc->width / type->block_size) * (uint64_t)type->block_bytes,
         .product = desc->vector ? NULL : cpu_product(cpu, type, desc->width),
     };
-    ingot_status status = reserve_for(cpu, w, err);
+    ingot_status status = desc->vector ? INGOT_OK : reserve_for(cpu, w, err); // a vector is decoded here
     if (status != INGOT_OK) {
         cpu_weight_free(b, w);
         return status;

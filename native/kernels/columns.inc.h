@@ -1,4 +1,5 @@
-// Activations as integer products read them. Parts of a tile, one after the other, each [...][width]:
+// Activations as products read them. A tile of floats is [k][width]; the others have parts, one after the
+// other, each [...][width]:
 //
 //   of 32    codes, words of four [k/4]; scale [k/32]; minus the sum of codes [k/32]; scale times the sum
 //   [k/32] of 256   codes [k/4]; scale [k/256]; minus the sums of groups of 16 [16 k/256] and of 32 [8
@@ -113,7 +114,10 @@ static void quantize_256(const float *x, int64_t k, int column, int width, void 
 }
 
 static void quantize(columns_kind kind, const float *x, int64_t k, int column, int width, void *tile) {
-    if (kind == COLUMNS_32)
+    if (kind == COLUMNS_FLOAT)
+        for (int64_t i = 0; i < k; i++)
+            ((float *)tile)[i * width + column] = x[i];
+    else if (kind == COLUMNS_32)
         quantize_32(x, k, column, width, tile);
     else
         quantize_256(x, k, column, width, tile);

@@ -25,23 +25,26 @@ typedef struct attn_query {
     float *acc;     // [v_dim] weighted sum of values, not yet divided by `sum`
 } attn_query;
 
-// Integer products of quantised weights with activations.
+// Products of weights with activations.
 //
-// Activations are columns of int8 with a scale for each 256 of them, or for each 32 where the weights' own
-// scales are per 32. Within such a block everything is exact: products of codes and activations, sums, and
-// integer scales of groups of weights are int32. Blocks are combined in float, first to last, with one fused
-// multiply-add each (two where weights have minimums). So a result depends on its row and column alone, never
-// on how many rows or columns are computed with it, and all instruction sets with a fused multiply-add give
-// the same bits.
+// Of quantised weights they are integer products. Activations are columns of int8 with a scale for each 256
+// of them, or for each 32 where the weights' own scales are per 32. Within such a block everything is exact:
+// products of codes and activations, sums, and integer scales of groups of weights are int32. Blocks are
+// combined in float, first to last, with one fused multiply-add each (two where weights have minimums). So a
+// result depends on its row and column alone, never on how many rows or columns are computed with it, and all
+// instruction sets with a fused multiply-add give the same bits.
 //
-// Columns are kept in tiles of up to KERNELS_TILE columns, words of four activations of each column side by
-// side; rows are computed VEC_LANES at a time, a row in each lane.
+// Float weights have float products: terms are added in a fixed order too (kernels/product_float.inc.h).
+//
+// Columns are kept in tiles of up to KERNELS_TILE columns, words of four activations (or a float) of each
+// column side by side; rows are computed VEC_LANES at a time, a row in each lane.
 enum { KERNELS_TILE = 12, KERNELS_FEW = 4, KERNELS_MAX_ROWS = 16 };
 
 typedef enum columns_kind {
-    COLUMNS_NONE = 0, // float products
+    COLUMNS_FLOAT = 0,
     COLUMNS_32,
     COLUMNS_256,
+    COLUMNS_KINDS,
 } columns_kind;
 
 // A tile's width: that of the tile of `n` columns, rounded up to one that kernels exist for.
@@ -53,6 +56,8 @@ static inline int kernels_tile_width(int64_t n) {
 static inline int64_t kernels_tile_bytes(columns_kind kind, int64_t k, int width) {
     // Words of codes; per block: the scale and, of 32, the sum twice; of 256, sums of groups and pairs of
     // them.
+    if (kind == COLUMNS_FLOAT)
+        return k * width * 4;
     int64_t words = k / 4 + (kind == COLUMNS_32 ? k / 32 * 3 : k / 256 * (1 + 16 + 8 + 8 + 4));
     return words * width * 4;
 }
@@ -81,14 +86,10 @@ typedef struct kernels {
     const char *name;
 
     int rows;                               // that products take at a time
-    const kernels_product *const *products; // [KERNELS_TYPES], NULL: no integer product
+    const kernels_product *const *products; // [KERNELS_TYPES], NULL: none; F32 has one
 
-    // Quantises `k` activations into column `column` of a tile.
+    // Puts `k` activations into column `column` of a tile.
     void (*quantize)(columns_kind kind, const float *x, int64_t k, int column, int width, void *tile);
-
-    // out[c * out_stride] = sum over i < n of w[i] * x[c * x_stride + i], for c < n_cols. Strides in floats.
-    void (*dots)(const float *w, const float *x, int64_t x_stride, int64_t n_cols, int64_t n, float *out,
-                 int64_t out_stride);
 
     // out[i] = x[i] / sqrt(mean(x^2) + eps) * w[i]; `w` NULL means ones. In place is allowed.
     // Zhang and Sennrich 2019, "Root Mean Square Layer Normalization".

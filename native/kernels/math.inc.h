@@ -1,5 +1,15 @@
 // Elementary functions on vectors.
 
+// The lanes are added pairwise, always in the same order.
+INLINE float vec_sum(vec a) {
+    float lane[VEC_LANES];
+    vec_store(lane, a);
+    for (int half = VEC_LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            lane[i] += lane[i + half];
+    return lane[0];
+}
+
 // exp(x): 2^n times a polynomial of what is left, |r| <= ln(2) / 2 (coefficients: the Taylor series, whose
 // seventh term is below rounding there). Below -87 it is 0, above 88 infinity's neighbour.
 INLINE vec vec_exp(vec x) {

@@ -1,9 +1,21 @@
 // Element-wise operations and norms over rows of floats.
 
+INLINE float sum_of_squares(const float *x, int64_t n) {
+    vec even = vec_set1(0.0f), odd = even;
+    int64_t i = 0;
+    for (; i + 2 * VEC_LANES <= n; i += 2 * VEC_LANES) {
+        vec a = vec_load(x + i), b = vec_load(x + i + VEC_LANES);
+        even = vec_fma(a, a, even);
+        odd = vec_fma(b, b, odd);
+    }
+    float sum = vec_sum(vec_add(even, odd));
+    for (; i < n; i++)
+        sum = scalar_fma(x[i], x[i], sum);
+    return sum;
+}
+
 static void rms_norm(const float *x, const float *w, float eps, int64_t n, float *out) {
-    float squares;
-    dots_tile(1, x, x, 0, n, &squares, 0);
-    float scale = 1.0f / sqrtf(squares / (float)n + eps);
+    float scale = 1.0f / sqrtf(sum_of_squares(x, n) / (float)n + eps);
     for (int64_t i = 0; i < n; i++)
         out[i] = w ? x[i] * scale * w[i] : x[i] * scale;
 }

@@ -4,11 +4,11 @@
 #include "quant/blocks.h"
 
 #include "kernels/math.inc.h"
-#include "kernels/dot.inc.h"
 #include "kernels/columns.inc.h"
 #include "kernels/product.inc.h"
 #include "kernels/unpack_32.inc.h"
 #include "kernels/unpack_256.inc.h"
+#include "kernels/product_float.inc.h"
 #include "kernels/ops.inc.h"
 #include "kernels/attn.inc.h"
 
@@ -18,6 +18,7 @@
 #define TABLE_STRING(name)  TABLE_STRING_(name)
 
 static const kernels_product *const products[KERNELS_TYPES] = {
+    [QUANT_F32] = &f32_product,     [QUANT_F16] = &f16_product,       [QUANT_BF16] = &bf16_product,
     [QUANT_Q4_0] = &q4_0_product,   [QUANT_Q4_1] = &q4_1_product,     [QUANT_Q5_0] = &q5_0_product,
     [QUANT_Q5_1] = &q5_1_product,   [QUANT_Q8_0] = &q8_0_product,     [QUANT_Q2_K] = &q2_k_product,
     [QUANT_Q3_K] = &q3_k_product,   [QUANT_Q4_K] = &q4_k_product,     [QUANT_Q5_K] = &q5_k_product,
@@ -31,7 +32,6 @@ const kernels TABLE_SYMBOL(VEC_NAME) = {
     .rows = VEC_LANES,
     .products = products,
     .quantize = quantize,
-    .dots = dots,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .silu = silu,

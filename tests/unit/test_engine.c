@@ -234,22 +234,28 @@ static void test_cancel(void) {
     CHECK(ingot_engine_submit(s.engine, &r, &id, NULL) == INGOT_OK);
     ingot_engine_cancel(s.engine, id);
     answer a = collect(s.engine, id);
-    CHECK(a.last.kind == INGOT_EVENT_ERROR && a.last.finish == INGOT_FINISH_CANCELLED);
-    CHECK(a.last.error.status == INGOT_ERR_CANCELLED);
+    if (a.last.kind == INGOT_EVENT_ERROR) // else it was faster
+        CHECK(a.last.finish == INGOT_FINISH_CANCELLED && a.last.error.status == INGOT_ERR_CANCELLED);
+    else
+        CHECK(a.n == 100);
     a = run(s.engine, simple(5));
     CHECK(a.n == 5);
 
     // One that waits behind another ends at once; one in the middle of its answer soon.
-    uint64_t running, queued;
+    uint64_t running, ahead[50], queued;
     ingot_event event;
     r = simple(100);
     CHECK(ingot_engine_submit(s.engine, &r, &running, NULL) == INGOT_OK);
+    for (int i = 0; i < 50; i++)
+        CHECK(ingot_engine_submit(s.engine, &r, &ahead[i], NULL) == INGOT_OK);
     CHECK(ingot_engine_submit(s.engine, &r, &queued, NULL) == INGOT_OK);
     ingot_engine_cancel(s.engine, queued);
     CHECK(ingot_engine_wait(s.engine, queued, 0, &event, NULL) == INGOT_OK &&
           event.kind == INGOT_EVENT_ERROR);
     CHECK(event.finish == INGOT_FINISH_CANCELLED);
     ingot_engine_drop(s.engine, queued);
+    for (int i = 0; i < 50; i++)
+        ingot_engine_drop(s.engine, ahead[i]);
     do
         CHECK(ingot_engine_wait(s.engine, running, -1, &event, NULL) == INGOT_OK);
     while (event.kind != INGOT_EVENT_TOKEN);

@@ -21,7 +21,7 @@ static float random_float(void) {
 
 enum { MAX_K = 1536, MAX_COLUMNS = 25 };
 
-static uint8_t rows[KERNELS_MAX_ROWS * MAX_K * 2];
+static uint8_t rows[KERNELS_MAX_ROWS * MAX_K * 4];
 static float decoded[KERNELS_MAX_ROWS * MAX_K];
 
 // Random blocks whose weights are all finite and of ordinary size: halves inside them are what decides.
@@ -69,12 +69,16 @@ static void make_columns(const kernels *k, columns *c, columns_kind kind, int64_
         for (int64_t j = 0; j < n_k; j++)
             c->x[i][j] = random_float() * (i == 3 && j / 256 == 0 ? 0.0f : i == 4 ? 1e-6f : 5.0f);
     for (int first = 0, t = 0; first < n; first += KERNELS_TILE, t++) {
-        int some = n - first < KERNELS_TILE ? n - first : KERNELS_TILE;
+        const int some = n - first < KERNELS_TILE ? n - first : KERNELS_TILE;
         c->width[t] = kernels_tile_width(some);
         size_t bytes = (size_t)kernels_tile_bytes(kind, n_k, c->width[t]);
         c->tiles[t] = calloc(bytes, 1);
         for (int i = 0; i < some; i++) {
             k->quantize(kind, c->x[first + i], n_k, i, c->width[t], c->tiles[t]);
+            if (kind == COLUMNS_FLOAT) {
+                memcpy(c->rounded[first + i], c->x[first + i], (size_t)n_k * sizeof(float));
+                continue;
+            }
             const int32_t *codes = (const int32_t *)(void *)c->tiles[t];
             const float *scale = (const float *)(void *)(codes + n_k / 4 * c->width[t]);
             int block = kind == COLUMNS_32 ? 32 : 256;
@@ -145,6 +149,13 @@ static void test_type(const kernels *k, const quant_type *type, int64_t n_k, int
     free_columns(&c);
 }
 
+// A row length that the type's product takes.
+static int64_t some_k(columns_kind kind, const quant_type *type, int i) {
+    if (kind == COLUMNS_FLOAT)
+        return type->id == QUANT_F32 ? 1 + 37 * i : 8 + 40 * (i % 17);
+    return kind == COLUMNS_32 ? 32 + 32 * (i % 5) : 256 * (1 + i % 3);
+}
+
 int main(void) {
     for (int i = 0; kernels_at(i); i++) {
         const kernels *k = kernels_at(i);
@@ -162,9 +173,7 @@ int main(void) {
             n_types++;
             int failures = check_failures;
             for (int n = 1; n <= MAX_COLUMNS; n += n < 13 ? 1 : 4)
-                test_type(
-                    k, type,
-                    k->products[type->id]->columns == COLUMNS_32 ? 32 + 32 * (n % 5) : 256 * (1 + n % 3), n);
+                test_type(k, type, some_k(k->products[type->id]->columns, type, n), n);
             test_type(k, type, MAX_K, 5);
             if (check_failures > failures)
                 printf("  %s\n", type->name);

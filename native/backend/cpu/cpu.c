@@ -81,12 +81,8 @@ static void cpu_weight_free(backend *b, backend_weight *w) {
 
 // Scratch for what a product with this weight needs, in each worker.
 static ingot_status reserve_for(cpu_backend *cpu, const backend_weight *w, ingot_error *err) {
-    int64_t floats = w->width * CPU_DECODED_ROWS;
-    if (w->product) {
-        int64_t panel = cpu_padding(cpu, w) + w->product->panel_bytes(w->width) / 4;
-        floats = panel > floats ? panel : floats;
-        cpu->max_width = w->width > cpu->max_width ? w->width : cpu->max_width;
-    }
+    int64_t floats = cpu_padding(cpu, w) + w->product->panel_bytes(w->width) / 4;
+    cpu->max_width = w->width > cpu->max_width ? w->width : cpu->max_width;
     return cpu_scratch_reserve(cpu, (size_t)floats, err);
 }
 
@@ -110,6 +106,10 @@ static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_
         .row_bytes = (uint64_t)(desc->width / type->block_size) * (uint64_t)type->block_bytes,
         .product = desc->vector ? NULL : cpu_product(cpu, type, desc->width),
     };
+    if (!desc->vector && !w->product) {
+        w->product = cpu->k->products[QUANT_F32];
+        w->decoded = true;
+    }
     ingot_status status = desc->vector ? INGOT_OK : reserve_for(cpu, w, err); // a vector is decoded here
     if (status != INGOT_OK) {
         cpu_weight_free(b, w);
@@ -130,7 +130,7 @@ static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_
 static void cpu_buffer_free(backend *b, backend_buffer *buffer) {
     if (!buffer)
         return;
-    for (int kind = COLUMNS_32; kind <= COLUMNS_256; kind++)
+    for (int kind = 0; kind < COLUMNS_KINDS; kind++)
         vm_release(buffer->columns[kind],
                    cpu_columns_bytes((columns_kind)kind, buffer->width, buffer->max_tokens));
     mem_free(cpu_of(b)->mem, buffer->data);
@@ -154,8 +154,8 @@ static ingot_status cpu_buffer_new(backend *b, int64_t width, int64_t max_tokens
         .max_tokens = max_tokens,
     };
     bool columns = true;
-    for (int kind = COLUMNS_32; kind <= COLUMNS_256; kind++) {
-        if (width % (kind == COLUMNS_32 ? 32 : 256) != 0)
+    for (int kind = 0; kind < COLUMNS_KINDS; kind++) {
+        if (kind != COLUMNS_FLOAT && width % (kind == COLUMNS_32 ? 32 : 256) != 0)
             continue;
         buffer->columns[kind] = vm_reserve(cpu_columns_bytes((columns_kind)kind, width, max_tokens));
         columns = columns && buffer->columns[kind];

@@ -21,7 +21,8 @@ typedef struct cpu_backend {
 
 struct backend_weight {
     const quant_type *type;
-    const kernels_product *product; // NULL: its rows are decoded to float
+    const kernels_product *product; // NULL: it is a vector
+    bool decoded;                   // rows are decoded to F32 for it
     const uint8_t *data;
     int64_t width, rows, mats;
     uint64_t row_bytes;
@@ -34,7 +35,7 @@ struct backend_buffer {
     int64_t max_tokens;
     // By columns_kind: `data` as integer products read it, written when it is multiplied. NULL where the
     // width allows no such product. Virtual memory, touched only if used.
-    uint8_t *columns[COLUMNS_256 + 1];
+    uint8_t *columns[COLUMNS_KINDS];
 };
 
 // Choices are numbered t * n_used + j. Those of expert e are order[first[e]] to order[first[e + 1] - 1],
@@ -47,7 +48,7 @@ struct backend_routing {
     int32_t *first;  // [n_expert + 1]
     // The columns of all choices in that order, each expert's own tiles; of weights at most this wide.
     int64_t max_choices, max_width;
-    uint8_t *columns[COLUMNS_256 + 1];
+    uint8_t *columns[COLUMNS_KINDS];
 };
 
 struct backend_kv {
@@ -63,8 +64,8 @@ struct backend_kv {
     float *partial; // what the chunks of a single token's context leave
 };
 
-// Rows of a weight that are handed out as one piece of work, and that are decoded to float at a time.
-enum { CPU_PIECE_ROWS = 128, CPU_DECODED_ROWS = 8 };
+// Rows of a weight that are handed out as one piece of work.
+enum { CPU_PIECE_ROWS = 128 };
 
 static inline cpu_backend *cpu_of(backend *b) {
     return (cpu_backend *)b;
@@ -104,28 +105,30 @@ static inline uint64_t cpu_columns_bytes(columns_kind kind, int64_t k, int64_t n
     return (uint64_t)kernels_tile_bytes(kind, k, 1) * (uint64_t)(n + n / 3 + 4);
 }
 
-// Floats at the start of a worker's scratch that hold a panel's rows where the weight has fewer.
+// Floats at the start of a worker's scratch that hold a panel's rows where the weight has fewer, or must be
+// decoded.
 static inline int64_t cpu_padding(const cpu_backend *cpu, const backend_weight *w) {
-    return ((int64_t)w->row_bytes * cpu->k->rows + 63) / 64 * 16;
-}
-
-// Decodes `n` rows from row `first` on (counted over all matrices) to floats, width after width.
-static inline void cpu_decode_rows(const backend_weight *w, int64_t first, int64_t n, float *out) {
-    for (int64_t r = 0; r < n; r++)
-        w->type->decode(w->data + (uint64_t)(first + r) * w->row_bytes, out + r * w->width,
-                        (uint64_t)w->width);
+    int64_t row_bytes = w->decoded ? w->width * (int64_t)sizeof(float) : (int64_t)w->row_bytes;
+    return (row_bytes * cpu->k->rows + 63) / 64 * 16;
 }
 
 // Makes sure that each worker's scratch holds `floats`.
 ingot_status cpu_scratch_reserve(cpu_backend *cpu, size_t floats, ingot_error *err);
 
 // matmul.c
+
+// The type's own product for rows of this width, NULL if there is none.
 const kernels_product *cpu_product(const cpu_backend *cpu, const quant_type *type, int64_t width);
 
-// A panel's `rows` rows from row `first` on (counted over all matrices); copied to `scratch`, and padded, if
-// they are fewer than the instruction set takes.
-const uint8_t *cpu_panel_rows(const cpu_backend *cpu, const backend_weight *w, int64_t first, int64_t rows,
-                              void *scratch);
+typedef struct cpu_rows {
+    const uint8_t *data;
+    int64_t row_bytes;
+} cpu_rows;
+
+// A panel's `rows` rows from row `first` on (counted over all matrices), as the weight's product reads them:
+// in `scratch` if they are decoded, or padded because they are fewer than the instruction set takes.
+cpu_rows cpu_panel_rows(const cpu_backend *cpu, const backend_weight *w, int64_t first, int64_t rows,
+                        void *scratch);
 
 // Puts what belongs to the weight and the tokens where it goes, plus `bias` [rows] or NULL.
 void cpu_panel_out(const kernels_result *result, int64_t rows, int64_t columns, const float *bias, float *out,

@@ -1,13 +1,16 @@
-// Products of weights with activations: integer ones from quantised columns where the weight's type has them,
-// else float ones from decoded rows.
+// Products of weights with activations: by the type's own kernels, or, where it has none for this width, by
+// those of F32 from decoded rows.
 #include "backend/cpu/cpu.h"
 
 #include <string.h>
 
-// A type and width that an instruction set's integer products can take.
 const kernels_product *cpu_product(const cpu_backend *cpu, const quant_type *type, int64_t width) {
+    static const int64_t multiples[COLUMNS_KINDS] = {
+        [COLUMNS_FLOAT] = 8, [COLUMNS_32] = 32, [COLUMNS_256] = 256};
     const kernels_product *p = type->id < KERNELS_TYPES ? cpu->k->products[type->id] : NULL;
-    return p && width % (p->columns == COLUMNS_32 ? 32 : 256) == 0 ? p : NULL;
+    if (p && (type->id == QUANT_F32 || width % multiples[p->columns] == 0))
+        return p;
+    return NULL;
 }
 
 // ------------------------------------------------------------------------------------------------- columns
@@ -17,14 +20,14 @@ typedef struct quantize_job {
     cpu_backend *cpu;
     const backend_buffer *x;
     int64_t n_tokens;
-    bool kinds[COLUMNS_256 + 1];
+    bool kinds[COLUMNS_KINDS];
 } quantize_job;
 
 static void quantize_tokens(void *arg, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const quantize_job *job = arg;
     for (int64_t t = begin; t < end; t++) {
-        for (int kind = COLUMNS_32; kind <= COLUMNS_256; kind++) {
+        for (int kind = 0; kind < COLUMNS_KINDS; kind++) {
             if (!job->kinds[kind])
                 continue;
             int64_t first = t / KERNELS_TILE * KERNELS_TILE;
@@ -40,14 +43,9 @@ static void quantize_tokens(void *arg, int64_t begin, int64_t end, int worker) {
 static void quantize_columns(cpu_backend *cpu, const backend_buffer *x, int64_t n_tokens,
                              const backend_product *products, int32_t n_products) {
     quantize_job job = {.cpu = cpu, .x = x, .n_tokens = n_tokens};
-    bool any = false;
-    for (int32_t i = 0; i < n_products; i++) {
-        if (!products[i].weight->product)
-            continue;
-        job.kinds[products[i].weight->product->columns] = any = true;
-    }
-    if (any)
-        pool_run(cpu->threads, n_tokens, 4, quantize_tokens, &job);
+    for (int32_t i = 0; i < n_products; i++)
+        job.kinds[products[i].weight->product->columns] = true;
+    pool_run(cpu->threads, n_tokens, 4, quantize_tokens, &job);
 }
 
 // ------------------------------------------------------------------------------------------------- products
@@ -67,14 +65,20 @@ void cpu_panel_out(const kernels_result *result, int64_t rows, int64_t columns, 
             out[c * stride + r] = result->at[c][r] + (bias ? bias[r] : 0.0f);
 }
 
-const uint8_t *cpu_panel_rows(const cpu_backend *cpu, const backend_weight *w, int64_t first, int64_t rows,
-                              void *scratch) {
+cpu_rows cpu_panel_rows(const cpu_backend *cpu, const backend_weight *w, int64_t first, int64_t rows,
+                        void *scratch) {
     const uint8_t *data = w->data + (uint64_t)first * w->row_bytes;
+    if (w->decoded) {
+        const int64_t row_bytes = w->width * (int64_t)sizeof(float);
+        memset((char *)scratch + rows * row_bytes, 0, (size_t)((cpu->k->rows - rows) * row_bytes));
+        w->type->decode(data, scratch, (uint64_t)(rows * w->width));
+        return (cpu_rows){scratch, row_bytes};
+    }
     if (rows == cpu->k->rows)
-        return data;
+        return (cpu_rows){data, (int64_t)w->row_bytes};
     memset(scratch, 0, (size_t)cpu->k->rows * w->row_bytes);
     memcpy(scratch, data, (size_t)rows * w->row_bytes);
-    return scratch;
+    return (cpu_rows){scratch, (int64_t)w->row_bytes};
 }
 
 // Rows [first, first + rows) of `p`, as many as the instruction set takes or fewer at the end; all tokens.
@@ -83,41 +87,21 @@ static void multiply_panel(const multiply_job *job, const backend_product *p, in
     const backend_weight *w = p->weight;
     const kernels_product *f = w->product;
     const float *bias = p->bias ? p->bias->vector + first : NULL;
-    const uint8_t *data = cpu_panel_rows(job->cpu, w, first, rows, scratch);
+    const cpu_rows from = cpu_panel_rows(job->cpu, w, first, rows, scratch);
     kernels_result result;
     const bool few = job->n_tokens <= KERNELS_FEW;
     void *panel = scratch + cpu_padding(job->cpu, w);
     if (!few)
-        f->pack(data, (int64_t)w->row_bytes, w->width, panel);
+        f->pack(from.data, from.row_bytes, w->width, panel);
     for (int64_t t = 0; t < job->n_tokens; t += KERNELS_TILE) {
         int64_t columns = job->n_tokens - t < KERNELS_TILE ? job->n_tokens - t : KERNELS_TILE;
         cpu_tile tile = cpu_tile_at(job->x->columns[f->columns], f->columns, w->width, t, columns);
         if (few)
-            f->few(data, (int64_t)w->row_bytes, w->width, tile.data, tile.width, result.at[0],
+            f->few(from.data, from.row_bytes, w->width, tile.data, tile.width, result.at[0],
                    KERNELS_MAX_ROWS);
         else
             f->many(panel, w->width, tile.data, tile.width, result.at[0], KERNELS_MAX_ROWS);
         cpu_panel_out(&result, rows, columns, bias, p->out->data + t * p->out->width + first, p->out->width);
-    }
-}
-
-// The same for float weights, from rows that are decoded to `scratch`.
-static void multiply_decoded(const multiply_job *job, const backend_product *p, int64_t first, int64_t rows,
-                             float *scratch) {
-    const backend_weight *w = p->weight;
-    cpu_decode_rows(w, first, rows, scratch);
-    // Few tokens at a time, so that they stay in the first cache while the rows pass over them.
-    enum { COLUMNS = 4 };
-    for (int64_t t = 0; t < job->n_tokens; t += COLUMNS) {
-        int64_t columns = job->n_tokens - t < COLUMNS ? job->n_tokens - t : COLUMNS;
-        for (int64_t r = 0; r < rows; r++) {
-            float *out = p->out->data + t * p->out->width + first + r;
-            job->cpu->k->dots(scratch + r * w->width, job->x->data + t * job->x->width, job->x->width,
-                              columns, w->width, out, p->out->width);
-            if (p->bias)
-                for (int64_t c = 0; c < columns; c++)
-                    out[c * p->out->width] += p->bias->vector[first + r];
-        }
     }
 }
 
@@ -126,13 +110,9 @@ static void multiply_pieces(void *arg, int64_t begin, int64_t end, int worker) {
     for (int64_t i = begin; i < end; i++) {
         int64_t piece = i, first, n;
         const backend_product *p = cpu_find_piece(job->products, &piece, &first, &n);
-        const int64_t step = p->weight->product ? job->cpu->k->rows : CPU_DECODED_ROWS;
-        for (int64_t row = first; row < first + n; row += step) {
-            int64_t rows = first + n - row < step ? first + n - row : step;
-            if (p->weight->product)
-                multiply_panel(job, p, row, rows, job->cpu->scratch[worker]);
-            else
-                multiply_decoded(job, p, row, rows, job->cpu->scratch[worker]);
+        for (int64_t row = first; row < first + n; row += job->cpu->k->rows) {
+            int64_t rows = first + n - row < job->cpu->k->rows ? first + n - row : job->cpu->k->rows;
+            multiply_panel(job, p, row, rows, job->cpu->scratch[worker]);
         }
     }
 }

@@ -21,7 +21,7 @@ ingot_status cpu_routing_new(backend *b, int32_t n_expert, int32_t n_used, int64
     r->max_choices = (int64_t)choices;
     r->max_width = cpu_of(b)->max_width;
     bool columns = true;
-    for (int kind = COLUMNS_32; kind <= COLUMNS_256 && r->max_width > 0; kind++) {
+    for (int kind = 0; kind < COLUMNS_KINDS && r->max_width > 0; kind++) {
         r->columns[kind] = vm_reserve(cpu_columns_bytes((columns_kind)kind, r->max_width, r->max_choices));
         columns = columns && r->columns[kind];
     }
@@ -37,7 +37,7 @@ void cpu_routing_free(backend *b, backend_routing *routing) {
     const ingot_allocator *mem = cpu_of(b)->mem;
     if (!routing)
         return;
-    for (int kind = COLUMNS_32; kind <= COLUMNS_256; kind++)
+    for (int kind = 0; kind < COLUMNS_KINDS; kind++)
         vm_release(routing->columns[kind],
                    cpu_columns_bytes((columns_kind)kind, routing->max_width, routing->max_choices));
     mem_free(mem, routing->share);
@@ -118,7 +118,7 @@ typedef struct experts_job {
     const backend_product *products;
     int64_t pieces; // of one expert, all products together
     int64_t width;  // of the input
-    bool kinds[COLUMNS_256 + 1];
+    bool kinds[COLUMNS_KINDS];
 } experts_job;
 
 // The input of choice number `choice`.
@@ -143,7 +143,7 @@ static void quantize_choices(void *arg, int64_t begin, int64_t end, int worker) 
         int64_t choice = routing->order[i];
         int32_t expert = routing->expert[choice];
         int64_t in_expert = i - routing->first[expert], from = in_expert / KERNELS_TILE * KERNELS_TILE;
-        for (int kind = COLUMNS_32; kind <= COLUMNS_256; kind++) {
+        for (int kind = 0; kind < COLUMNS_KINDS; kind++) {
             if (!job->kinds[kind])
                 continue;
             cpu_tile tile = tile_of(job, (columns_kind)kind, expert, from);
@@ -161,16 +161,16 @@ static void expert_panel(const experts_job *job, const backend_product *p, int32
     const backend_routing *routing = job->routing;
     const int64_t n = routing->first[expert + 1] - routing->first[expert], row = expert * w->rows + first;
     const float *bias = p->bias ? p->bias->vector + row : NULL;
-    const uint8_t *data = cpu_panel_rows(job->cpu, w, row, rows, scratch);
+    const cpu_rows read = cpu_panel_rows(job->cpu, w, row, rows, scratch);
     const bool few = n <= KERNELS_FEW;
     void *panel = scratch + cpu_padding(job->cpu, w);
     kernels_result result;
     if (!few)
-        f->pack(data, (int64_t)w->row_bytes, w->width, panel);
+        f->pack(read.data, read.row_bytes, w->width, panel);
     for (int64_t from = 0; from < n; from += KERNELS_TILE) {
         cpu_tile tile = tile_of(job, f->columns, expert, from);
         if (few)
-            f->few(data, (int64_t)w->row_bytes, w->width, tile.data, tile.width, result.at[0],
+            f->few(read.data, read.row_bytes, w->width, tile.data, tile.width, result.at[0],
                    KERNELS_MAX_ROWS);
         else
             f->many(panel, w->width, tile.data, tile.width, result.at[0], KERNELS_MAX_ROWS);
@@ -182,23 +182,6 @@ static void expert_panel(const experts_job *job, const backend_product *p, int32
     }
 }
 
-// The same for float weights.
-static void expert_decoded(const experts_job *job, const backend_product *p, int32_t expert, int64_t first,
-                           int64_t rows, float *scratch) {
-    const backend_weight *w = p->weight;
-    const backend_routing *routing = job->routing;
-    cpu_decode_rows(w, expert * w->rows + first, rows, scratch);
-    for (int32_t i = routing->first[expert]; i < routing->first[expert + 1]; i++) {
-        int64_t choice = routing->order[i];
-        float *out = p->out->data + choice * w->rows + first;
-        for (int64_t r = 0; r < rows; r++) {
-            job->cpu->k->dots(scratch + r * w->width, input_of(job, choice), 0, 1, w->width, out + r, 0);
-            if (p->bias)
-                out[r] += p->bias->vector[expert * w->rows + first + r];
-        }
-    }
-}
-
 static void expert_pieces(void *arg, int64_t begin, int64_t end, int worker) {
     const experts_job *job = arg;
     for (int64_t i = begin; i < end; i++) {
@@ -207,13 +190,9 @@ static void expert_pieces(void *arg, int64_t begin, int64_t end, int worker) {
             continue;
         int64_t piece = i % job->pieces, first, n;
         const backend_product *p = cpu_find_piece(job->products, &piece, &first, &n);
-        const int64_t step = p->weight->product ? job->cpu->k->rows : CPU_DECODED_ROWS;
-        for (int64_t row = first; row < first + n; row += step) {
-            int64_t rows = first + n - row < step ? first + n - row : step;
-            if (p->weight->product)
-                expert_panel(job, p, expert, row, rows, job->cpu->scratch[worker]);
-            else
-                expert_decoded(job, p, expert, row, rows, job->cpu->scratch[worker]);
+        for (int64_t row = first; row < first + n; row += job->cpu->k->rows) {
+            int64_t rows = first + n - row < job->cpu->k->rows ? first + n - row : job->cpu->k->rows;
+            expert_panel(job, p, expert, row, rows, job->cpu->scratch[worker]);
         }
     }
 }
@@ -227,14 +206,11 @@ void cpu_multiply_experts(backend *b, const backend_buffer *x, bool per_choice,
                        .routing = routing,
                        .products = products,
                        .width = products[0].weight->width};
-    bool any = false;
     for (int32_t i = 0; i < n_products; i++) {
         job.pieces += cpu_pieces(products[i].weight);
-        if (products[i].weight->product)
-            job.kinds[products[i].weight->product->columns] = any = true;
+        job.kinds[products[i].weight->product->columns] = true;
     }
-    if (any)
-        pool_run(job.cpu->threads, routing->first[routing->n_expert], 4, quantize_choices, &job);
+    pool_run(job.cpu->threads, routing->first[routing->n_expert], 4, quantize_choices, &job);
     pool_run(job.cpu->threads, job.pieces * routing->n_expert, 1, expert_pieces, &job);
 }
 

@@ -253,6 +253,10 @@ const char *backend_isa_name(int32_t i);
 bool backend_isa_usable(int32_t i);
 ingot_status backend_isa_choose(const char *name, const struct kernels **out, ingot_error *err);
 
+// Runs `rounds` rounds of its fastest integer products; returns the number of operations. *sum is used and
+// changed, so that they can't be left out.
+int64_t backend_isa_peak(const struct kernels *chosen, int64_t rounds, int32_t *sum);
+
 // The name of a chosen one.
 const char *backend_isa_of(const struct kernels *chosen);
 

@@ -130,6 +130,10 @@ INGOT_API ingot_status ingot_device_get(const ingot_runtime *runtime, int32_t i,
 INGOT_API ingot_status ingot_measure_read(ingot_runtime *runtime, uint64_t bytes, double *bytes_per_second,
                                           ingot_error *err);
 
+// Measures how many operations on int8 (two for a product and its addition) the runtime's threads together do
+// in a second with the instruction set in use, for about a tenth of one.
+INGOT_API ingot_status ingot_measure_int8(ingot_runtime *runtime, double *ops_per_second, ingot_error *err);
+
 // ---------------------------------------------------------------------------------------------- tensor types
 
 // A tensor type is its GGUF id (0: F32, 1: F16, 2: Q4_0, ...). Rows are made of blocks of `block_size`

@@ -85,6 +85,10 @@ enum { KERNELS_TYPES = 43 }; // tensor types that may have one, by id
 typedef struct kernels {
     const char *name;
 
+    // Products of bytes as fast as they go, from registers: what integer products are measured by. Returns
+    // the number of operations (two for a product and its addition) of `rounds` rounds.
+    int64_t (*peak)(int64_t rounds, int32_t *sum);
+
     int rows;                               // that products take at a time
     const kernels_product *const *products; // [KERNELS_TYPES], NULL: none; F32 has one
 

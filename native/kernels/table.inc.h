@@ -11,6 +11,7 @@
 #include "kernels/product_float.inc.h"
 #include "kernels/ops.inc.h"
 #include "kernels/attn.inc.h"
+#include "kernels/peak.inc.h"
 
 #define TABLE_CONCAT(a, b)  a##b
 #define TABLE_SYMBOL(name)  TABLE_CONCAT(kernels_, name)
@@ -29,6 +30,7 @@ static const kernels_product *const products[KERNELS_TYPES] = {
 extern const kernels TABLE_SYMBOL(VEC_NAME);
 const kernels TABLE_SYMBOL(VEC_NAME) = {
     .name = TABLE_STRING(VEC_NAME),
+    .peak = peak,
     .rows = VEC_LANES,
     .products = products,
     .quantize = quantize,

@@ -27,7 +27,13 @@ from ingot import errors, gguf
 from ingot._lib import Progress
 from ingot.generation import Timings
 from ingot.gguf.types import type_by_name
-from ingot.machine import __version__, devices, instruction_sets, measure_read
+from ingot.machine import (
+    __version__,
+    devices,
+    instruction_sets,
+    measure_int8,
+    measure_read,
+)
 from ingot.model import Model
 
 _LOOKED_UP = ("token_embd.", "position_embd.", "token_types.")  # of these one row is read
@@ -58,8 +64,8 @@ Rates: TypeAlias = Mapping[str, float]  # tokens per second of "prefill" and "de
 
 @dataclass
 class Row:
-    """One test: the tokens per second of each round, llama.cpp's beside them, and for "decode" the
-    share of what reading memory allowed at that time."""
+    """One test: the tokens per second of each round, llama.cpp's beside them, and the share of what
+    the machine allowed at that time: "decode" of reading memory, "prefill" of products of int8."""
 
     test: str
     tokens: int
@@ -87,7 +93,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Report:
-    """The results, and what they were measured on. ``reads``: bytes per second, each round's."""
+    """The results, and what they were measured on. ``reads`` and ``products``: the bytes and the
+    operations per second of each round."""
 
     model: str
     settings: Settings
@@ -97,6 +104,7 @@ class Report:
     work: Work
     rows: list[Row]
     reads: list[float]
+    products: list[float]
     peer_version: str | None
 
     def as_json(self) -> dict[str, Any]:
@@ -114,7 +122,10 @@ class Report:
                 "kv_bytes_per_position": self.work.kv_bytes,
                 "ops": self.work.ops,
             },
-            "ceilings": {"read": _spread(self.reads, "bytes_per_second"), "int8_peak": None},
+            "ceilings": {
+                "read": _spread(self.reads, "bytes_per_second"),
+                "int8_peak": _spread(self.products, "ops_per_second"),
+            },
             "rows": [_row_json(row) for row in self.rows],
         }
 
@@ -125,8 +136,8 @@ def _row_json(row: Row) -> dict[str, Any]:
         "tokens": row.tokens,
         "depth": row.depth,
         **_spread(row.speeds, "tokens_per_second"),
-        "share_of_read": middle(row.shares) if row.shares else None,
-        "share_of_int8_peak": None,
+        "share_of_read": middle(row.shares) if row.test == "decode" else None,
+        "share_of_int8_peak": middle(row.shares) if row.test == "prefill" else None,
         "llama_cpp": _spread(row.peer, "tokens_per_second") | {"ratio": row.ratio}
         if row.peer
         else None,
@@ -279,6 +290,7 @@ def measure(
     threads = settings.threads or device.threads
     rows: list[Row] = []
     reads: list[float] = []
+    products: list[float] = []
     with ExitStack() as stack:
         model = stack.enter_context(
             Model(
@@ -296,11 +308,12 @@ def measure(
             at_depth = [Row(test, n, depth) for test, n in tests.items() if n]
             rows += at_depth
             for number in range(settings.rounds + 1):
-                read = measure_read(threads)
+                read, product = measure_read(threads), measure_int8(threads)
                 rates, peer_rates = _both(own, other, depth, number % 2 == 0)
                 if number > 0:  # the first round warms up
                     reads.append(read)
-                    _record(at_depth, rates, peer_rates, work, read)
+                    products.append(product)
+                    _record(at_depth, rates, peer_rates, work, read, product)
                 if progress is not None:
                     done = i + (number + 1) / (settings.rounds + 1)
                     progress(done / len(settings.depths))
@@ -313,6 +326,7 @@ def measure(
         work=work,
         rows=rows,
         reads=reads,
+        products=products,
         peer_version=None if other is None else other.version,
     )
 
@@ -327,7 +341,9 @@ def _both(own: Own, other: Peer | None, depth: int, own_first: bool) -> tuple[Ra
     return own.round(depth), theirs
 
 
-def _record(rows: list[Row], rates: Rates, peer_rates: Rates, work: Work, read: float) -> None:
+def _record(
+    rows: list[Row], rates: Rates, peer_rates: Rates, work: Work, read: float, product: float
+) -> None:
     for row in rows:
         row.speeds.append(rates[row.test])
         if peer_rates:
@@ -336,6 +352,8 @@ def _record(rows: list[Row], rates: Rates, peer_rates: Rates, work: Work, read: 
             positions = row.depth + row.tokens / 2
             token_bytes = work.weight_bytes + work.kv_bytes * positions
             row.shares.append(row.speeds[-1] * token_bytes / read)
+        else:
+            row.shares.append(row.speeds[-1] * work.ops / product)
 
 
 def work_of(model: Model, kv_type: str) -> Work:

@@ -69,6 +69,17 @@ def devices() -> list[Device]:
     return found
 
 
+def measure_int8(threads: int | None = None) -> float:
+    """Operations on int8 that so many threads (None: as many as pay) together do in a second.
+
+    A product and its addition are two.
+    """
+    out = ffi.new("double *")
+    with runtime(threads) as native:
+        check(lib.ingot_measure_int8, native, out)
+    return float(out[0])
+
+
 def measure_read(threads: int | None = None, n_bytes: int = 1 << 28) -> float:
     """Bytes of memory that so many threads (None: as many as pay) together read in a second.
 

@@ -124,7 +124,9 @@ def test_report() -> None:
     row = Row("decode", 64, 9, [10.0, 30.0, 20.0], [5.0, 10.0, 20.0], [0.5, 0.25, 0.75])
     settings = Settings(rounds=3)
     work = Work(7, 8, 9)
-    report = bench.Report("m", settings, "cpu", "avx2", 2, work, [row], [4e9, 2e9, 3e9], "1.2")
+    report = bench.Report(
+        "m", settings, "cpu", "avx2", 2, work, [row], [4e9, 2e9, 3e9], [5e9], "1.2"
+    )
     found = report.as_json()
     assert json.loads(json.dumps(found)) == found
     assert found["ceilings"] == {
@@ -134,7 +136,12 @@ def test_report() -> None:
             "quartiles": [2.5e9, 3.5e9],
             "values": [4e9, 2e9, 3e9],
         },
-        "int8_peak": None,
+        "int8_peak": {
+            "unit": "ops_per_second",
+            "median": 5e9,
+            "quartiles": [5e9, 5e9],
+            "values": [5e9],
+        },
     }
     (cells,) = found["rows"]
     assert (cells["median"], cells["quartiles"], cells["share_of_read"]) == (20, [15, 25], 0.5)
@@ -153,7 +160,7 @@ def test_json_of_the_command(bundled: Path) -> None:
     assert (report["model"], report["threads"], report["rounds"]) == (str(bundled), 1, 2)
     assert report["kv_type"] == "f32"
     assert report["machine"] == ingot.devices()[0].description
-    assert report["ceilings"]["int8_peak"] is None
+    assert len(report["ceilings"]["int8_peak"]["values"]) == 4
     assert len(report["ceilings"]["read"]["values"]) == 4
     tests = [(row["test"], row["tokens"], row["depth"]) for row in report["rows"]]
     assert tests == [(test, n, d) for d in (0, 16) for test, n in (("prefill", 8), ("decode", 2))]
@@ -162,7 +169,7 @@ def test_json_of_the_command(bundled: Path) -> None:
         assert 0 < low <= row["median"] <= high
         assert len(row["values"]) == 2
         assert (row["share_of_read"] is None) == (row["test"] == "prefill")
-        assert row["share_of_int8_peak"] is None
+        assert (row["share_of_int8_peak"] is None) == (row["test"] == "decode")
         assert row["llama_cpp"] is None
 
 

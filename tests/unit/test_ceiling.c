@@ -26,6 +26,21 @@ static void test_read(void) {
     CHECK(measure(NULL, UINT64_MAX, &rate, &err) == INGOT_ERR_MEMORY);
 }
 
+static void test_int8(void) {
+    for (int i = 0; ingot_isa_name(i); i++) {
+        double rate = 0;
+        ingot_runtime *runtime = NULL;
+        if (!ingot_isa_usable(i))
+            continue;
+        CHECK(ingot_runtime_new(&(ingot_runtime_params){.threads = 2, .isa = ingot_isa_name(i)}, &runtime,
+                                NULL) == INGOT_OK);
+        CHECK(ingot_measure_int8(runtime, &rate, NULL) == INGOT_OK);
+        CHECK(rate > 1e6 && rate < 1e16);
+        printf("%s: %.0f GOP/s\n", ingot_isa_name(i), rate * 1e-9);
+        ingot_runtime_free(runtime);
+    }
+}
+
 static void test_memory(void) {
     for (long n = 0;; n++) {
         failing_mem m;
@@ -43,6 +58,7 @@ static void test_memory(void) {
 
 int main(void) {
     test_read();
+    test_int8();
     test_memory();
     return check_report();
 }

@@ -15,6 +15,10 @@ ingot_status backend_isa_choose(const char *name, const struct kernels **out, in
     return kernels_choose(name, out, err);
 }
 
+int64_t backend_isa_peak(const struct kernels *chosen, int64_t rounds, int32_t *sum) {
+    return chosen->peak(rounds, sum);
+}
+
 const char *backend_isa_of(const struct kernels *chosen) {
     return chosen->name;
 }

@@ -20,10 +20,11 @@ examples:
   ingot bench --shape llama-1b --type Q4_K_M --vs-llama-cpp
 
 Each test is run once to warm up and then in rounds: medians, quartiles. "prefill" reads a prompt,
-"decode" generates; the depth is the number of tokens before. The share of decoding is that of the
-rate at which this machine's memory can be read, measured in every round. Models of --shape have
-random weights; they are made once and kept in $XDG_CACHE_HOME/ingot/bench. --vs-llama-cpp needs the
-package llama-cpp-python, here or in the Python that the variable INGOT_BENCH_PEER names.
+"decode" generates; the depth is the number of tokens before. The share is that of the rate at which
+this machine multiplies int8 (prefill) or reads memory (decode), measured in every round. Models of
+--shape have random weights; they are made once and kept in $XDG_CACHE_HOME/ingot/bench.
+--vs-llama-cpp needs the package llama-cpp-python, here or in the Python that the variable
+INGOT_BENCH_PEER names.
 """
 
 

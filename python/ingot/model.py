@@ -363,6 +363,7 @@ class Model:
         template: str | None = None,
         variables: Mapping[str, Any] | None = None,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
         stream: Literal[False] = False,
         **options: Unpack[Keywords],
     ) -> Completion: ...
@@ -376,6 +377,7 @@ class Model:
         template: str | None = None,
         variables: Mapping[str, Any] | None = None,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
         stream: Literal[True],
         **options: Unpack[Keywords],
     ) -> Stream: ...
@@ -389,6 +391,7 @@ class Model:
         template: str | None = None,
         variables: Mapping[str, Any] | None = None,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
         stream: bool,
         **options: Unpack[Keywords],
     ) -> Completion | Stream: ...
@@ -401,6 +404,7 @@ class Model:
         template: str | None = None,
         variables: Mapping[str, Any] | None = None,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
         stream: bool = False,
         **options: Unpack[Keywords],
     ) -> Completion | Stream:
@@ -409,7 +413,9 @@ class Model:
         Names of control tokens in what users and tools say are text: nobody can end his turn and
         speak as the system by writing <|im_end|>.
         """
-        prompt = self._rendered(messages, tools, template, variables, add_generation_prompt)
+        prompt = self._rendered(
+            messages, tools, template, variables, add_generation_prompt, continue_final_message
+        )
         return self._answer(token_array(self._prompt_tokens(prompt)), stream, options)
 
     def apply_template(
@@ -420,6 +426,7 @@ class Model:
         template: str | None = None,
         variables: Mapping[str, Any] | None = None,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
     ) -> str:
         """The prompt for a conversation of {"role": ..., "content": ...} messages.
 
@@ -427,10 +434,15 @@ class Model:
 
         template    None: the model's own; else the name of one of its variants, or a Jinja text
         variables   more names for the template, such as {"enable_thinking": False}
+        continue_final_message   end inside the last message, so that the model goes on with it
         """
         from ingot.chat import unmarked
 
-        return unmarked(self._rendered(messages, tools, template, variables, add_generation_prompt))
+        return unmarked(
+            self._rendered(
+                messages, tools, template, variables, add_generation_prompt, continue_final_message
+            )
+        )
 
     def _rendered(
         self,
@@ -439,27 +451,27 @@ class Model:
         template: str | None,
         variables: Mapping[str, Any] | None,
         add_generation_prompt: bool,
+        continue_final_message: bool = False,
     ) -> str:
         """The prompt for a conversation, with marks around what is text alone."""
-        from ingot.chat import chosen_template, prepared, render
+        from ingot.chat import chosen_template, prepared, render, render_unfinished
 
         source = chosen_template(self.metadata, template, bool(tools))
-        return render(
-            source,
-            {
-                **self._special_texts(),
-                "messages": prepared(messages, self._control_names),
-                "tools": tools,
-                "add_generation_prompt": add_generation_prompt,
-                **(variables or {}),
-            },
-        )
+        names = {
+            **self._special_texts(),
+            "messages": prepared(messages, self._control_names),
+            "tools": tools,
+            "add_generation_prompt": add_generation_prompt and not continue_final_message,
+            **(variables or {}),
+        }
+        return render_unfinished(source, names) if continue_final_message else render(source, names)
 
     def _special_texts(self) -> dict[str, str]:
         """What templates know the special tokens as."""
         found = self.specials
         ids = {"bos_token": found.bos, "eos_token": found.eos, "unk_token": found.unk}
         ids |= {"pad_token": found.pad, "sep_token": found.sep, "cls_token": found.cls}
+        ids["mask_token"] = found.mask
         return {name: self.token(id).text for name, id in ids.items() if id is not None}  # noqa: A001
 
     @cached_property

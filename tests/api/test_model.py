@@ -302,6 +302,21 @@ def test_messages_that_are_wrong(model: ingot.Model, message: Any, problem: str)
         model.chat([{"role": "user", "content": "Hi"}, message])
 
 
+def test_a_message_can_be_continued(model: ingot.Model) -> None:
+    messages = [
+        {"role": "user", "content": "Tell a story."},
+        {"role": "assistant", "content": "Once upon"},
+    ]
+    prompt = model.apply_template(messages, continue_final_message=True)
+    assert prompt.endswith("Once upon")
+    assert model.apply_template(messages).startswith(prompt)
+    answer = model.chat(messages, continue_final_message=True, max_tokens=4, temperature=0.0)
+    ids = model.tokenize(prompt, parse_special=True)
+    assert answer.text == model.generate(ids, max_tokens=4, temperature=0.0).text
+    with pytest.raises(ingot.ArgumentError, match="can't be continued"):
+        model.apply_template([{"role": "user", "content": None}], continue_final_message=True)
+
+
 def test_contents_that_templates_expect(model: ingot.Model) -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     messages: list[dict[str, Any]] = [{"role": "user", "content": parts}]

@@ -481,13 +481,14 @@ def test_encodings_need_no_file() -> None:
 
 
 def test_a_silent_worker_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template, "_PATIENCE", 0.2)
     for text in ("short", "x" * 10**6):  # the pipe holds less
         render("", {})
         assert template._worker is not None
         os.kill(template._worker.pid, signal.SIGSTOP)
-        with pytest.raises(TemplateError, match=r"no answer within 0\.2 seconds"):
-            render("{{ text }}", {"text": text})
+        with monkeypatch.context() as patch:
+            patch.setattr(template, "_PATIENCE", 0.2)
+            with pytest.raises(TemplateError, match=r"no answer within 0\.2 seconds"):
+                render("{{ text }}", {"text": text})
         assert render("{{ text }}", {"text": text}) == text
 
 

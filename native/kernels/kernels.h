@@ -27,8 +27,8 @@ typedef struct attn_query {
 
 // Integer products of quantised weights with activations.
 //
-// Activations are columns of int8 with a scale for each 256 of them, or for each 32 where the weights' own
-// scales are per 32. Within such a block everything is exact: products of codes and activations, sums, and
+// Activations are columns of int8 with a scale for each 256 of them, or for each 32 where weights come in
+// smaller blocks. Within a block everything is exact: products of codes and activations, sums, and
 // integer scales of groups of weights are int32. Blocks are combined in float, first to last, with one fused
 // multiply-add each (two where weights have minimums). So a result depends on its row and column alone, never
 // on how many rows or columns are computed with it, and all instruction sets with a fused multiply-add give
@@ -51,9 +51,9 @@ static inline int kernels_tile_width(int64_t n) {
 
 // Bytes of a tile of `width` columns of `k` activations.
 static inline int64_t kernels_tile_bytes(columns_kind kind, int64_t k, int width) {
-    // Words of codes; per block: the scale and, of 32, the sum twice; of 256, sums of groups and pairs of
-    // them.
-    int64_t words = k / 4 + (kind == COLUMNS_32 ? k / 32 * 3 : k / 256 * (1 + 16 + 8 + 8 + 4));
+    // Words of codes; per block: the scale and, of 32, the sum twice and those of its halves; of 256, sums of
+    // groups and pairs of them.
+    int64_t words = k / 4 + (kind == COLUMNS_32 ? k / 32 * 5 : k / 256 * (1 + 16 + 8 + 8 + 4));
     return words * width * 4;
 }
 

@@ -162,9 +162,7 @@ int main(void) {
             n_types++;
             int failures = check_failures;
             for (int n = 1; n <= MAX_COLUMNS; n += n < 13 ? 1 : 4)
-                test_type(
-                    k, type,
-                    k->products[type->id]->columns == COLUMNS_32 ? 32 + 32 * (n % 5) : 256 * (1 + n % 3), n);
+                test_type(k, type, type->block_size * (type->block_size < 256 ? 1 + n % 5 : 1 + n % 3), n);
             test_type(k, type, MAX_K, 5);
             if (check_failures > failures)
                 printf("  %s\n", type->name);

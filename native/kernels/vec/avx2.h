@@ -130,6 +130,10 @@ INLINE ivec veci_or(ivec a, ivec b) {
     return _mm256_or_si256(a, b);
 }
 
+INLINE ivec veci_xor(ivec a, ivec b) {
+    return _mm256_xor_si256(a, b);
+}
+
 INLINE ivec veci_shl(ivec a, int n) {
     return _mm256_slli_epi32(a, n);
 }
@@ -178,6 +182,41 @@ INLINE ivec veci_table(const int8_t table[16]) {
 
 INLINE ivec veci_lookup(ivec table, ivec codes) {
     return _mm256_shuffle_epi8(table, codes);
+}
+
+// Bytes of every lane of four, chosen by their numbers within it.
+INLINE ivec veci_bytes(ivec a, int b0, int b1, int b2, int b3) {
+    const int32_t order = b0 | b1 << 8 | b2 << 16 | b3 << 24;
+    return _mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(_mm_setr_epi32(
+                                      order, order + 0x04040404, order + 0x08080808, order + 0x0c0c0c0c)));
+}
+
+// A set of bytes.
+typedef __m256i bytemask;
+
+// Where bits 4 i to 4 i + 3 of each lane are set: a bit for each of its bytes, the first in the lowest.
+INLINE bytemask veci_bits(ivec a, int i) {
+    const __m256i bits = _mm256_set1_epi32((int32_t)(i % 2 ? 0x80402010 : 0x08040201));
+    return _mm256_cmpeq_epi8(_mm256_and_si256(veci_bytes(a, i / 2, i / 2, i / 2, i / 2), bits), bits);
+}
+
+// a | b in those bytes, a in the others.
+INLINE ivec veci_or_where(bytemask where, ivec a, ivec b) {
+    return _mm256_or_si256(a, _mm256_and_si256(where, b));
+}
+
+// -a in those bytes, a in the others.
+INLINE ivec veci_negate_where(bytemask where, ivec a) {
+    return _mm256_sub_epi8(_mm256_xor_si256(a, where), where);
+}
+
+// Pairs of words, the first in the lower half: those of lane r at p + r.
+INLINE void veci_load_pairs(const uint64_t *p, ivec *first, ivec *second) {
+    const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+    __m256i a = _mm256_permutevar8x32_epi32(veci_load(p), order);
+    __m256i b = _mm256_permutevar8x32_epi32(veci_load(p + 4), order);
+    *first = _mm256_permute2x128_si256(a, b, 0x20);
+    *second = _mm256_permute2x128_si256(a, b, 0x31);
 }
 
 // Signed bytes as veci_dot_signed takes them.

@@ -129,6 +129,10 @@ INLINE ivec veci_or(ivec a, ivec b) {
     return _mm512_or_si512(a, b);
 }
 
+INLINE ivec veci_xor(ivec a, ivec b) {
+    return _mm512_xor_si512(a, b);
+}
+
 INLINE ivec veci_shl(ivec a, int n) {
     return _mm512_slli_epi32(a, (unsigned)n);
 }
@@ -171,6 +175,40 @@ INLINE ivec veci_table(const int8_t table[16]) {
 
 INLINE ivec veci_lookup(ivec table, ivec codes) {
     return _mm512_shuffle_epi8(table, codes);
+}
+
+// Bytes of every lane of four, chosen by their numbers within it.
+INLINE ivec veci_bytes(ivec a, int b0, int b1, int b2, int b3) {
+    const int32_t order = b0 | b1 << 8 | b2 << 16 | b3 << 24;
+    return _mm512_shuffle_epi8(
+        a, _mm512_set4_epi32(order + 0x0c0c0c0c, order + 0x08080808, order + 0x04040404, order));
+}
+
+// A set of bytes.
+typedef __mmask64 bytemask;
+
+// Where bits 4 i to 4 i + 3 of each lane are set: a bit for each of its bytes, the first in the lowest.
+INLINE bytemask veci_bits(ivec a, int i) {
+    const uint32_t bits = i % 2 ? 0x80402010 : 0x08040201;
+    return _mm512_test_epi8_mask(veci_bytes(a, i / 2, i / 2, i / 2, i / 2), _mm512_set1_epi32((int32_t)bits));
+}
+
+// a | b in those bytes, a in the others.
+INLINE ivec veci_or_where(bytemask where, ivec a, ivec b) {
+    return _mm512_or_si512(a, _mm512_maskz_mov_epi8(where, b));
+}
+
+// -a in those bytes, a in the others.
+INLINE ivec veci_negate_where(bytemask where, ivec a) {
+    return _mm512_mask_sub_epi8(a, where, _mm512_setzero_si512(), a);
+}
+
+// Pairs of words, the first in the lower half: those of lane r at p + r.
+INLINE void veci_load_pairs(const uint64_t *p, ivec *first, ivec *second) {
+    __m512 a = _mm512_loadu_ps(p), b = _mm512_loadu_ps(p + 8);
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    *first = _mm512_castps_si512(_mm512_permutex2var_ps(a, even, b));
+    *second = _mm512_castps_si512(_mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b));
 }
 
 // Signed bytes as veci_dot_signed takes them.

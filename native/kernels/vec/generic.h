@@ -178,6 +178,12 @@ INLINE ivec veci_or(ivec a, ivec b) {
     return a;
 }
 
+INLINE ivec veci_xor(ivec a, ivec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = a.lane[i] ^ b.lane[i];
+    return a;
+}
+
 INLINE ivec veci_shl(ivec a, int n) {
     for (int i = 0; i < VEC_LANES; i++)
         a.lane[i] = (int32_t)((uint32_t)a.lane[i] << n);
@@ -247,6 +253,51 @@ INLINE ivec veci_lookup(ivec table, ivec codes) {
         out[i] = (uint8_t)bytes[out[i] & 15];
     memcpy(&codes, out, sizeof out);
     return codes;
+}
+
+// Bytes of every lane of four, chosen by their numbers within it.
+INLINE ivec veci_bytes(ivec a, int b0, int b1, int b2, int b3) {
+    for (int i = 0; i < VEC_LANES; i++) {
+        uint32_t x = (uint32_t)a.lane[i];
+        a.lane[i] = (int32_t)((x >> 8 * b0 & 255) | (x >> 8 * b1 & 255) << 8 | (x >> 8 * b2 & 255) << 16 |
+                              (x >> 8 * b3 & 255) << 24);
+    }
+    return a;
+}
+
+// A set of bytes.
+typedef ivec bytemask;
+
+// Where bits 4 i to 4 i + 3 of each lane are set: a bit for each of its bytes, the first in the lowest.
+INLINE bytemask veci_bits(ivec a, int n) {
+    for (int i = 0; i < VEC_LANES; i++) {
+        uint32_t four = (uint32_t)a.lane[i] >> 4 * n & 15;
+        a.lane[i] = (int32_t)((four * 0x00204081 & 0x01010101) * 255);
+    }
+    return a;
+}
+
+// a | b in those bytes, a in the others.
+INLINE ivec veci_or_where(bytemask where, ivec a, ivec b) {
+    return veci_or(a, veci_and(where, b));
+}
+
+// -a in those bytes, a in the others.
+INLINE ivec veci_negate_where(bytemask where, ivec a) {
+    for (int i = 0; i < VEC_LANES; i++) {
+        // The low seven bits of bytes are added apart from the highest, so that no carry leaves a byte.
+        uint32_t x = (uint32_t)(a.lane[i] ^ where.lane[i]), one = (uint32_t)where.lane[i] & 0x01010101;
+        a.lane[i] = (int32_t)(((x & 0x7f7f7f7f) + one) ^ (x & 0x80808080));
+    }
+    return a;
+}
+
+// Pairs of words, the first in the lower half: those of lane r at p + r.
+INLINE void veci_load_pairs(const uint64_t *p, ivec *first, ivec *second) {
+    for (int i = 0; i < VEC_LANES; i++) {
+        first->lane[i] = (int32_t)p[i];
+        second->lane[i] = (int32_t)(p[i] >> 32);
+    }
 }
 
 // Signed bytes as veci_dot_signed takes them.

@@ -29,7 +29,7 @@ typedef struct head_256 {
     vec d, e;
     ivec scale[16];  // of groups of 16 (or of 32: the first eight)
     ivec minimum[8]; // pairs of 16 bits
-    ivec extra[16];  // what a type wants to keep for its codes
+    ivec extra[24];  // what a type wants to keep for its codes
 } head_256;
 
 // Adds to `sums` the groups of a chunk of 64 weights whose first group of 16 is number `first` of its block.
@@ -169,6 +169,9 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
         vec_prefetch(next + i);
 }
 
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL(n)    PRAGMA(GCC unroll n)
+
 // Calls `f` with the width as a constant, of those that tiles have.
 #define FOR_WIDTHS_FEW(f, ...)                                                                               \
     switch (width) {                                                                                         \
@@ -249,6 +252,7 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
             for (int c = 0; c < width; c++)                                                                  \
                 sums[c] = veci_zero();                                                                       \
             type##_head(block, row_bytes, &h);                                                               \
+            UNROLL(4)                                                                                        \
             for (int chunk = 0; chunk < 4; chunk++) {                                                        \
                 type##_codes(block, row_bytes, chunk, &h, codes);                                            \
                 for (int q = 0; q < 4; q += (group) / 16)                                                    \
@@ -272,6 +276,7 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
             head_256 h;                                                                                      \
             ivec codes[16];                                                                                  \
             type##_head(block, row_bytes, &h);                                                               \
+            UNROLL(4)                                                                                        \
             for (int chunk = 0; chunk < 4; chunk++) {                                                        \
                 type##_codes(block, row_bytes, chunk, &h, codes);                                            \
                 for (int i = 0; i < 16; i++)                                                                 \

@@ -44,8 +44,7 @@ INLINE void q4_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
 INLINE void nibble_run(const uint8_t *p, int64_t stride, ivec codes[16]) {
     const ivec mask = veci_set1(LOW_NIBBLES);
     ivec bytes[8];
-    veci_load4(p, stride, bytes);
-    veci_load4(p + 16, stride, bytes + 4);
+    veci_load8(p, stride, bytes);
     for (int i = 0; i < 8; i++) {
         codes[i] = veci_and(bytes[i], mask);
         codes[8 + i] = veci_and(veci_shr(bytes[i], 4), mask);
@@ -59,8 +58,7 @@ INLINE void q4_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_2
 
 INLINE void q5_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
     q4_k_head(p, stride, h);
-    veci_load4(p + 16, stride, h->extra);
-    veci_load4(p + 32, stride, h->extra + 4);
+    veci_load8(p + 16, stride, h->extra);
 }
 
 // Bit `bit` of every byte as bit `to`.
@@ -100,8 +98,7 @@ INLINE void q6_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_2
     ivec high[8];
     (void)h;
     nibble_run(p + 64 * half + 32 * u, stride, codes);
-    veci_load4(p + 128 + 32 * half, stride, high);
-    veci_load4(p + 128 + 32 * half + 16, stride, high + 4);
+    veci_load8(p + 128 + 32 * half, stride, high);
     for (int i = 0; i < 8; i++) {
         // Group 2u + i / 4 has bits 2u of these bytes, the one four further on bits 2u + 4.
         codes[i] = veci_or(codes[i], veci_and(u == 0 ? veci_shl(high[i], 4) : veci_shl(high[i], 2), mask));
@@ -115,8 +112,7 @@ INLINE void q6_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_2
 INLINE void two_bits(const uint8_t *p, int64_t stride, int u, ivec codes[16]) {
     const ivec mask = veci_set1(0x03030303);
     ivec bytes[8];
-    veci_load4(p, stride, bytes);
-    veci_load4(p + 16, stride, bytes + 4);
+    veci_load8(p, stride, bytes);
     for (int i = 0; i < 8; i++) {
         codes[i] = veci_and(u == 0 ? bytes[i] : veci_shr(bytes[i], 4), mask);
         codes[8 + i] = veci_and(veci_shr(bytes[i], 4 * u + 2), mask);
@@ -143,8 +139,7 @@ INLINE void q2_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_2
 INLINE void q3_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
     const ivec four = veci_set1(LOW_NIBBLES), two = veci_set1(0x30303030);
     ivec w[4], all[4];
-    veci_load4(p, stride, h->extra);
-    veci_load4(p + 16, stride, h->extra + 4);
+    veci_load8(p, stride, h->extra);
     veci_load4(p + 94, stride, w); // two bytes of codes, twelve of scales, two of d
     ivec low = veci_or(veci_shr(w[0], 16), veci_shl(w[1], 16));
     ivec next = veci_or(veci_shr(w[1], 16), veci_shl(w[2], 16));
@@ -216,8 +211,7 @@ INLINE ivec next_digit(ivec *bytes) {
 INLINE void tq1_0_head(const uint8_t *p, int64_t stride, head_256 *h) {
     no_scales(h);
     ivec end[4];
-    veci_load4(p, stride, h->extra);
-    veci_load4(p + 16, stride, h->extra + 4);
+    veci_load8(p, stride, h->extra);
     veci_load4(p + 32, stride, h->extra + 8);
     veci_load4(p + 38, stride, end); // the last six bytes of those before, four of the rest, two of d
     h->extra[12] = veci_or(veci_shr(end[2], 16), veci_shl(end[3], 16));

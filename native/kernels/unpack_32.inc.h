@@ -71,8 +71,7 @@ INLINE void q5_1_part(const uint8_t *p, int64_t stride, int part, const head_32 
 
 INLINE void q8_0_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
     (void)part, (void)h;
-    veci_load4(p + 2, stride, codes);
-    veci_load4(p + 18, stride, codes + 4);
+    veci_load8(p + 2, stride, codes);
     for (int i = 0; i < 8; i++)
         codes[i] = veci_signed(codes[i]);
 }
@@ -155,24 +154,22 @@ INLINE void q2_0_head(const uint8_t *p, int64_t stride, head_32 *h) {
     veci_load4(p + 2, stride, h->extra);
 }
 
-// A byte becomes a word: its nibbles twice, of which the first keeps its low and the second its high bits,
-// which the table brings down.
+// A byte of a word, of four codes of two bits: a code in each byte, still two bits up in every other one.
+INLINE ivec two_bit_codes(ivec word, int i) {
+    ivec bytes = veci_bytes(word, i, i, i, i);
+    return veci_or(veci_and(bytes, veci_set1(0x00000c03)),
+                   veci_and(veci_shr(bytes, 4), veci_set1(0x0c030000)));
+}
+
+// What is looked up by them.
+#define OF_TWO_BITS(a, b, c, d)                                                                              \
+    { a, b, c, d, b, 0, 0, 0, c, 0, 0, 0, d, 0, 0, 0 }
+
 INLINE void q2_0_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
-    static const int8_t down[16] = {0, 1, 2, 3, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0};
-    const ivec table = veci_table(down), even = veci_set1(0x00ff00ff), keep = veci_set1(0x0c030c03);
+    static const int8_t values[16] = OF_TWO_BITS(0, 1, 2, 3);
     (void)p, (void)stride;
-    for (int i = 0; i < 2; i++) {
-        ivec word = h->extra[2 * part + i];
-        ivec low = veci_and(word, veci_set1(LOW_NIBBLES));
-        ivec high = veci_and(veci_shr(word, 4), veci_set1(LOW_NIBBLES));
-        // The nibbles of bytes 0 and 2, and those of 1 and 3.
-        ivec of02 = veci_or(veci_and(low, even), veci_shl(veci_and(high, even), 8));
-        ivec of13 = veci_or(veci_and(veci_shr(low, 8), even), veci_shl(veci_and(veci_shr(high, 8), even), 8));
-        codes[4 * i] = veci_lookup(table, veci_and(veci_bytes(of02, 0, 0, 1, 1), keep));
-        codes[4 * i + 1] = veci_lookup(table, veci_and(veci_bytes(of13, 0, 0, 1, 1), keep));
-        codes[4 * i + 2] = veci_lookup(table, veci_and(veci_bytes(of02, 2, 2, 3, 3), keep));
-        codes[4 * i + 3] = veci_lookup(table, veci_and(veci_bytes(of13, 2, 2, 3, 3), keep));
-    }
+    for (int i = 0; i < 8; i++)
+        codes[i] = veci_lookup(veci_table(values), two_bit_codes(h->extra[2 * part + i / 4], i % 4));
 }
 
 #define q8_0_head   q4_0_head

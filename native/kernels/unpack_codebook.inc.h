@@ -1,24 +1,47 @@
 // Types with blocks of 256 weights whose codes are looked up in large codebooks: how their bytes become words
 // of codes, a row in each lane. quant/<type>.inc.h describes the layouts.
 
-// Entries of eight weights; index i is shifted and masked out of the words by the caller. One by one: no
-// gather of today's processors is faster.
-INLINE void look_up_8(const uint64_t *table, ivec index, ivec codes[2]) {
-    uint32_t at[VEC_LANES];
-    uint64_t entries[VEC_LANES];
-    veci_store(at, index);
-    for (int r = 0; r < VEC_LANES; r++)
-        entries[r] = table[at[r]];
-    veci_load_pairs(entries, &codes[0], &codes[1]);
+// Bits `from` to `from` + n - 1 of a word, from bit `to` on.
+INLINE ivec bits_at(ivec word, int from, int n, int to) {
+    ivec moved = from > to ? veci_shr(word, from - to) : veci_shl(word, to - from);
+    return veci_and(moved, veci_set1(((1 << n) - 1) << to));
 }
 
-// Entries of four weights.
-INLINE ivec look_up_4(const uint32_t *table, ivec index) {
-    uint32_t at[VEC_LANES];
-    veci_store(at, index);
-    for (int r = 0; r < VEC_LANES; r++)
-        at[r] = table[at[r]];
-    return veci_load(at);
+// Indices of four entries: their low bytes are those of a word, and `n` bits of another one stand above, for
+// entry i from bit `from` + i * `step` on. pairs[0] has the first and the third, pairs[1] the others.
+INLINE void indices(ivec low, ivec high, int from, int step, int n, ivec pairs[2]) {
+    for (int i = 0; i < 2; i++) {
+        pairs[i] = veci_and(veci_shr(low, 8 * i), veci_set1(0x00ff00ff));
+        if (n == 0)
+            continue;
+        pairs[i] = veci_or(pairs[i], bits_at(high, from + i * step, n, 8));
+        pairs[i] = veci_or(pairs[i], bits_at(high, from + (i + 2) * step, n, 24));
+    }
+}
+
+// The eight weights of an entry in the lower (0) or upper (1) half of a word; `values` are OF_TWO_BITS.
+INLINE void eight_codes(ivec entries, int half, ivec values, ivec codes[2]) {
+    codes[0] = veci_lookup(values, two_bit_codes(entries, 2 * half));
+    codes[1] = veci_lookup(values, two_bit_codes(entries, 2 * half + 1));
+}
+
+// Those of four entries.
+INLINE void look_up_32(const uint16_t *table, int bits, const ivec pairs[2], ivec values, ivec codes[8]) {
+    for (int i = 0; i < 2; i++) {
+        ivec entries = veci_entries(table, bits, pairs[i]);
+        eight_codes(entries, 0, values, codes + 2 * i);
+        eight_codes(entries, 1, values, codes + 2 * i + 4);
+    }
+}
+
+// Four entries of four weights of four bits.
+INLINE void look_up_16(const uint16_t *table, int bits, const ivec pairs[2], ivec values, ivec codes[4]) {
+    ivec entries[2] = {veci_entries(table, bits, pairs[0]), veci_entries(table, bits, pairs[1])};
+    for (int i = 0; i < 4; i++) {
+        ivec bytes = i < 2 ? veci_bytes(entries[i % 2], 0, 0, 1, 1) : veci_bytes(entries[i % 2], 2, 2, 3, 3);
+        codes[i] = veci_lookup(values, veci_or(veci_and(bytes, veci_set1(0x000f000f)),
+                                               veci_and(veci_shr(bytes, 4), veci_set1(0x0f000f00))));
+    }
 }
 
 // Gives eight words of magnitudes their signs: bit 4 i + j is that of byte j of word i.
@@ -63,13 +86,16 @@ INLINE void iq2_xxs_head(const uint8_t *p, int64_t stride, head_256 *h) {
         h->scale[i] = odd_scale(veci_shr(h->extra[2 * i + 1], 28));
 }
 
+static const int8_t iq2_values[16] = OF_TWO_BITS(8, 25, 43, 0);
+
 INLINE void iq2_xxs_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     (void)p, (void)stride;
-    const ivec *words = h->extra + 4 * chunk;
-    for (int i = 0; i < 8; i++)
-        look_up_8(codebook_iq2_xxs, byte_of(words[i / 4 * 2], i % 4), codes + 2 * i);
-    put_signs(packed_signs(words[1]), codes);
-    put_signs(packed_signs(words[3]), codes + 8);
+    for (int i = 0; i < 2; i++) {
+        ivec index = h->extra[4 * chunk + 2 * i], signs = h->extra[4 * chunk + 2 * i + 1], pairs[2];
+        indices(index, index, 0, 0, 0, pairs);
+        look_up_32(codebook_iq2_xxs_packed, 8, pairs, veci_table(iq2_values), codes + 8 * i);
+        put_signs(packed_signs(signs), codes + 8 * i);
+    }
 }
 
 INLINE void iq2_xs_head(const uint8_t *p, int64_t stride, head_256 *h) {
@@ -91,8 +117,11 @@ INLINE void iq2_xs_codes(const uint8_t *p, int64_t stride, int chunk, const head
     ivec w[4];
     (void)h;
     veci_load4(p + 2 + 16 * chunk, stride, w);
-    for (int i = 0; i < 8; i++)
-        look_up_8(codebook_iq2_xs, veci_and(veci_shr(w[i / 2], 16 * (i % 2)), veci_set1(511)), codes + 2 * i);
+    for (int i = 0; i < 4; i++) {
+        ivec entries = veci_entries(codebook_iq2_xs_packed, 9, veci_and(w[i], veci_set1(0x01ff01ff)));
+        eight_codes(entries, 0, veci_table(iq2_values), codes + 4 * i);
+        eight_codes(entries, 1, veci_table(iq2_values), codes + 4 * i + 2);
+    }
     put_signs(high_signs(w[0], w[1]), codes);
     put_signs(high_signs(w[2], w[3]), codes + 8);
 }
@@ -104,39 +133,36 @@ INLINE void iq2_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
     odd_scales(h->extra[3], h->scale + 8);
     veci_load4(p + 2, stride, h->extra + 8);
     veci_load4(p + 18, stride, h->extra + 12);
-}
-
-// `n` bits of a word from bit `from` on, as bits 8 and up.
-INLINE ivec above_byte(ivec word, int from, int n) {
-    ivec moved = from > 8 ? veci_shr(word, from - 8) : veci_shl(word, 8 - from);
-    return veci_and(moved, veci_set1(((1 << n) - 1) << 8));
+    veci_load8(p + 34, stride, h->extra + 16);
 }
 
 INLINE void iq2_s_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
-    for (int i = 0; i < 8; i++) {
-        int n = 8 * chunk + i;
-        ivec high = above_byte(h->extra[n / 16], 2 * (n % 16), 2);
-        look_up_8(codebook_iq2_s, veci_or(byte_of(h->extra[8 + n / 4], n % 4), high), codes + 2 * i);
+    (void)p, (void)stride;
+    for (int i = 0; i < 2; i++) {
+        ivec pairs[2];
+        indices(h->extra[8 + 2 * chunk + i], h->extra[chunk / 2], 16 * (chunk % 2) + 8 * i, 2, 2, pairs);
+        look_up_32(codebook_iq2_s_packed, 10, pairs, veci_table(iq2_values), codes + 8 * i);
+        put_signs(h->extra[16 + 2 * chunk + i], codes + 8 * i);
     }
-    put_signs(load_word(p + 34 + 8 * chunk, stride), codes);
-    put_signs(load_word(p + 38 + 8 * chunk, stride), codes + 8);
 }
 
 // ------------------------------------------------------------------------- IQ3_XXS, IQ3_S
 
 INLINE void iq3_xxs_head(const uint8_t *p, int64_t stride, head_256 *h) {
     h->d = vec_mul(veci_half(load_word(p, stride)), vec_set1(0.25f));
-    veci_load4(p + 66, stride, h->extra);
-    veci_load4(p + 82, stride, h->extra + 4);
+    veci_load8(p + 66, stride, h->extra);
     for (int i = 0; i < 8; i++)
         h->scale[i] = odd_scale(veci_shr(h->extra[i], 28));
 }
 
 INLINE void iq3_xxs_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
-    ivec w[4];
+    static const int8_t values[16] = {4, 12, 20, 28, 36, 44, 52, 62};
+    ivec w[4], pairs[2];
     veci_load4(p + 2 + 16 * chunk, stride, w);
-    for (int i = 0; i < 16; i++)
-        codes[i] = look_up_4(codebook_iq3_xxs, byte_of(w[i / 4], i % 4));
+    for (int i = 0; i < 4; i++) {
+        indices(w[i], w[i], 0, 0, 0, pairs);
+        look_up_16(codebook_iq3_xxs_packed, 8, pairs, veci_table(values), codes + 4 * i);
+    }
     put_signs(packed_signs(h->extra[2 * chunk]), codes);
     put_signs(packed_signs(h->extra[2 * chunk + 1]), codes + 8);
 }
@@ -144,20 +170,20 @@ INLINE void iq3_xxs_codes(const uint8_t *p, int64_t stride, int chunk, const hea
 INLINE void iq3_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
     ivec end[4];
     h->d = veci_half(load_word(p, stride));
-    veci_load4(p + 66, stride, h->extra); // two words of indices' high bits, then eight of signs
-    veci_load4(p + 82, stride, h->extra + 4);
-    veci_load4(p + 94, stride, end); // the last two words of signs, the scales
+    veci_load8(p + 66, stride, h->extra); // two words of indices' high bits, then eight of signs
+    veci_load4(p + 94, stride, end);      // the last two words of signs, the scales
     h->extra[8] = end[1];
     h->extra[9] = end[2];
     odd_scales(end[3], h->scale);
 }
 
 INLINE void iq3_s_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
-    ivec w[4];
+    static const int8_t values[16] = {1, 3, 5, 7, 9, 11, 13, 15};
+    ivec w[4], pairs[2];
     veci_load4(p + 2 + 16 * chunk, stride, w);
-    for (int i = 0; i < 16; i++) {
-        ivec high = above_byte(h->extra[chunk / 2], chunk % 2 * 16 + i, 1);
-        codes[i] = look_up_4(codebook_iq3_s, veci_or(byte_of(w[i / 4], i % 4), high));
+    for (int i = 0; i < 4; i++) {
+        indices(w[i], h->extra[chunk / 2], 16 * (chunk % 2) + 4 * i, 1, 1, pairs);
+        look_up_16(codebook_iq3_s_packed, 9, pairs, veci_table(values), codes + 4 * i);
     }
     put_signs(h->extra[2 + 2 * chunk], codes);
     put_signs(h->extra[3 + 2 * chunk], codes + 8);
@@ -165,22 +191,17 @@ INLINE void iq3_s_codes(const uint8_t *p, int64_t stride, int chunk, const head_
 
 // ------------------------------------------------------------------------- IQ1_S, IQ1_M
 
-// Eight weights of the grid in eighths, with their shift and an offset of 16. `minus` is all ones where the
-// shift is -1.
-INLINE void eighths(ivec index, ivec minus, ivec codes[2]) {
-    // Of 0, 1 and -1 (as two bits), with the shift of 1.
-    static const int8_t offset[16] = {17, 25, 0, 9};
-    const ivec table = veci_table(offset), mask = veci_set1(0x03030303);
-    ivec shift = veci_and(minus, veci_set1(0x02020202));
-    look_up_8(codebook_iq1, index, codes);
-    for (int i = 0; i < 2; i++)
-        codes[i] = veci_sub(veci_lookup(table, veci_and(codes[i], mask)), shift);
+// Weights of the grid in eighths, with an offset of 16 and a shift of 1.
+static const int8_t iq1_values[16] = OF_TWO_BITS(9, 17, 25, 0);
+
+// What a shift of -1 takes off, where bit `bit` of a word is set.
+INLINE ivec shift_down(ivec word, int bit) {
+    return veci_and(veci_sar(veci_shl(word, 31 - bit), 31), veci_set1(0x02020202));
 }
 
 INLINE void iq1_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
     h->d = vec_mul(veci_half(load_word(p, stride)), vec_set1(0.125f));
-    veci_load4(p + 2, stride, h->extra);
-    veci_load4(p + 18, stride, h->extra + 4);
+    veci_load8(p + 2, stride, h->extra);
     veci_load4(p + 34, stride, h->extra + 8);
     for (int i = 0; i < 8; i++)
         h->scale[i] = odd_scale(veci_and(veci_shr(h->extra[8 + i / 2], 16 * (i % 2) + 12), veci_set1(7)));
@@ -189,17 +210,18 @@ INLINE void iq1_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
 INLINE void iq1_s_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     (void)p, (void)stride;
     const ivec word = h->extra[8 + chunk];
-    for (int i = 0; i < 8; i++) {
-        ivec high = above_byte(word, 16 * (i / 4) + 3 * (i % 4), 3);
-        ivec minus = veci_sar(i < 4 ? veci_shl(word, 16) : word, 31);
-        eighths(veci_or(byte_of(h->extra[2 * chunk + i / 4], i % 4), high), minus, codes + 2 * i);
+    for (int i = 0; i < 2; i++) {
+        ivec shift = shift_down(word, 16 * i + 15), pairs[2];
+        indices(h->extra[2 * chunk + i], word, 16 * i, 3, 3, pairs);
+        look_up_32(codebook_iq1_packed, 11, pairs, veci_table(iq1_values), codes + 8 * i);
+        for (int j = 8 * i; j < 8 * i + 8; j++)
+            codes[j] = veci_sub(codes[j], shift);
     }
 }
 
 INLINE void iq1_m_head(const uint8_t *p, int64_t stride, head_256 *h) {
     ivec end[4], *w = end + 2;
-    veci_load4(p, stride, h->extra);
-    veci_load4(p + 16, stride, h->extra + 4);
+    veci_load8(p, stride, h->extra);
     veci_load4(p + 32, stride, h->extra + 8);
     veci_load4(p + 40, stride, end); // the last two words of those before, the scales
     for (int i = 0; i < 16; i++)
@@ -214,10 +236,12 @@ INLINE void iq1_m_head(const uint8_t *p, int64_t stride, head_256 *h) {
 INLINE void iq1_m_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     (void)p, (void)stride;
     const ivec word = h->extra[8 + chunk];
-    for (int i = 0; i < 8; i++) {
-        ivec minus = veci_sar(veci_shl(word, 28 - 4 * i), 31);
-        eighths(veci_or(byte_of(h->extra[2 * chunk + i / 4], i % 4), above_byte(word, 4 * i, 3)), minus,
-                codes + 2 * i);
+    for (int i = 0; i < 2; i++) {
+        ivec pairs[2];
+        indices(h->extra[2 * chunk + i], word, 16 * i, 4, 3, pairs);
+        look_up_32(codebook_iq1_packed, 11, pairs, veci_table(iq1_values), codes + 8 * i);
+        for (int j = 8 * i; j < 8 * i + 8; j++)
+            codes[j] = veci_sub(codes[j], shift_down(word, 4 * (j / 2) + 3));
     }
 }
 

@@ -210,13 +210,14 @@ INLINE ivec veci_negate_where(bytemask where, ivec a) {
     return _mm256_sub_epi8(_mm256_xor_si256(a, where), where);
 }
 
-// Pairs of words, the first in the lower half: those of lane r at p + r.
-INLINE void veci_load_pairs(const uint64_t *p, ivec *first, ivec *second) {
-    const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
-    __m256i a = _mm256_permutevar8x32_epi32(veci_load(p), order);
-    __m256i b = _mm256_permutevar8x32_epi32(veci_load(p + 4), order);
-    *first = _mm256_permute2x128_si256(a, b, 0x20);
-    *second = _mm256_permute2x128_si256(a, b, 0x31);
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the two halves of each lane name.
+INLINE ivec veci_entries(const uint16_t *table, int bits, ivec at) {
+    uint16_t entry[2 * VEC_LANES];
+    (void)bits;
+    veci_store(entry, at);
+    for (int i = 0; i < 2 * VEC_LANES; i++)
+        entry[i] = table[entry[i]];
+    return veci_load(entry);
 }
 
 // Signed bytes as veci_dot_signed takes them.
@@ -257,6 +258,12 @@ INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
     out[1] = _mm256_unpackhi_epi64(ab_low, cd_low);
     out[2] = _mm256_unpacklo_epi64(ab_high, cd_high);
     out[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
+}
+
+// Eight words of each row, as veci_load4 has four.
+INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
+    veci_load4(p, stride, out);
+    veci_load4(p + 16, stride, out + 4);
 }
 
 INLINE void vec_prefetch(const void *p) {

@@ -292,12 +292,14 @@ INLINE ivec veci_negate_where(bytemask where, ivec a) {
     return a;
 }
 
-// Pairs of words, the first in the lower half: those of lane r at p + r.
-INLINE void veci_load_pairs(const uint64_t *p, ivec *first, ivec *second) {
-    for (int i = 0; i < VEC_LANES; i++) {
-        first->lane[i] = (int32_t)p[i];
-        second->lane[i] = (int32_t)(p[i] >> 32);
-    }
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the two halves of each lane name.
+INLINE ivec veci_entries(const uint16_t *table, int bits, ivec at) {
+    uint16_t entry[2 * VEC_LANES];
+    (void)bits;
+    veci_store(entry, at);
+    for (int i = 0; i < 2 * VEC_LANES; i++)
+        entry[i] = table[entry[i]];
+    return veci_load(entry);
 }
 
 // Signed bytes as veci_dot_signed takes them.
@@ -333,6 +335,12 @@ INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
     for (int r = 0; r < VEC_LANES; r++)
         for (int i = 0; i < 4; i++)
             memcpy(&out[i].lane[r], p + r * stride + 4 * i, 4);
+}
+
+// Eight words of each row, as veci_load4 has four.
+INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
+    veci_load4(p, stride, out);
+    veci_load4(p + 16, stride, out + 4);
 }
 
 INLINE void vec_prefetch(const void *p) {

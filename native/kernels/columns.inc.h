@@ -2,15 +2,16 @@
 // other, each [...][width]:
 //
 //   of 32    codes, words of four [k/4]; scale [k/32]; minus the sum of codes [k/32]; scale times the sum
-//   [k/32] of 256   codes [k/4]; scale [k/256]; minus the sums of groups of 16 [16 k/256] and of 32 [8
-//   k/256]; the sums
-//            again, as pairs of 16 bits, of groups of 16 [8 k/256] and of 32 [4 k/256]
+//            [k/32]; minus the sums of groups of 16 [k/16]
+//   of 256   codes [k/4]; scale [k/256]; minus the sums of groups of 16 [16 k/256] and of 32 [8 k/256]; the
+//            sums again, as pairs of 16 bits, of groups of 16 [8 k/256] and of 32 [4 k/256]
 
 typedef struct tile_32 {
     const int32_t *codes;
     const float *scale;
     const int32_t *minus_sum;
     const float *scaled_sum;
+    const int32_t *minus_sum16;
 } tile_32;
 
 typedef struct tile_256 {
@@ -25,6 +26,7 @@ INLINE tile_32 tile_32_of(const void *tile, int64_t k, int width) {
     t.scale = (const float *)(t.codes + k / 4 * width);
     t.minus_sum = (const int32_t *)(t.scale + k / 32 * width);
     t.scaled_sum = (const float *)(t.minus_sum + k / 32 * width);
+    t.minus_sum16 = (const int32_t *)(t.scaled_sum + k / 32 * width);
     return t;
 }
 
@@ -77,14 +79,17 @@ static void quantize_32(const float *x, int64_t k, int column, int width, void *
     float *scale = (float *)tile + k / 4 * width + column;
     int32_t *minus_sum = (int32_t *)tile + (k / 4 + k / 32) * width + column;
     float *scaled_sum = (float *)tile + (k / 4 + k / 32 * 2) * width + column;
+    int32_t *sum16 = (int32_t *)tile + (k / 4 + k / 32 * 3) * width + column;
     int8_t block[32];
     for (int64_t b = 0; b < k / 32; b++) {
         float d = quantize_block(x + 32 * b, 32, block);
-        int32_t sum = sum_of(block, 32);
+        int32_t first = sum_of(block, 16), second = sum_of(block + 16, 16), sum = first + second;
         put_codes(block, 32, width, codes + 8 * b * width);
         scale[b * width] = d;
         minus_sum[b * width] = -sum;
         scaled_sum[b * width] = d * (float)sum;
+        sum16[2 * b * width] = -first;
+        sum16[(2 * b + 1) * width] = -second;
     }
 }
 

@@ -54,11 +54,11 @@ static inline int kernels_tile_width(int64_t n) {
 
 // Bytes of a tile of `width` columns of `k` activations.
 static inline int64_t kernels_tile_bytes(columns_kind kind, int64_t k, int width) {
-    // Words of codes; per block: the scale and, of 32, the sum twice; of 256, sums of groups and pairs of
-    // them.
+    // Words of codes; per block: the scale and, of 32, the sum twice and those of its halves; of 256, sums of
+    // groups and pairs of them.
     if (kind == COLUMNS_FLOAT)
         return k * width * 4;
-    int64_t words = k / 4 + (kind == COLUMNS_32 ? k / 32 * 3 : k / 256 * (1 + 16 + 8 + 8 + 4));
+    int64_t words = k / 4 + (kind == COLUMNS_32 ? k / 32 * 5 : k / 256 * (1 + 16 + 8 + 8 + 4));
     return words * width * 4;
 }
 

@@ -29,7 +29,7 @@ typedef struct head_256 {
     vec d, e;
     ivec scale[16];  // of groups of 16 (or of 32: the first eight)
     ivec minimum[8]; // pairs of 16 bits
-    ivec extra[8];   // what a type wants to keep for its codes
+    ivec extra[24];  // what a type wants to keep for its codes
 } head_256;
 
 // Adds to `sums` the groups of a chunk of 64 weights whose first group of 16 is number `first` of its block.
@@ -104,41 +104,56 @@ INLINE void many_256(code_kind kind, int shift, int group, int width, const void
         vec_store(out + c * out_stride, result[c]);
 }
 
-// A panel's block of 32: codes [8], d, with minimums e.
-#define PANEL_WORDS_32(kind) ((8 + ((kind) == CODES_MINIMUM ? 2 : 1)) * VEC_LANES)
+// ------------------------------------------------------------------------- blocks of 32 weights or more
 
-INLINE void block_32(code_kind kind, int shift, int width, const ivec codes[8], vec d, vec e,
-                     const int32_t *x, const float *scale, const int32_t *minus_sum, const float *scaled_sum,
-                     vec *out) {
-    ivec dot[KERNELS_TILE];
-    for (int c = 0; c < width; c++)
-        dot[c] = dot_start(kind, shift, minus_sum[c]);
-    for (int i = 0; i < 8; i++)
+typedef struct head_32 {
+    vec d[4]; // of groups
+    vec e;
+    ivec extra[4]; // what a type wants to keep for its codes
+} head_32;
+
+// A panel's part of 32: codes [8], d [32 / group], with minimums e.
+#define PANEL_WORDS_32(kind, group) ((8 + 32 / (group) + ((kind) == CODES_MINIMUM)) * VEC_LANES)
+
+INLINE void part_32(code_kind kind, int shift, int group, int width, const ivec codes[8], const vec *d, vec e,
+                    const tile_32 *t, int64_t part, vec *out) {
+    const int32_t *x = t->codes + 8 * part * width;
+    const int32_t *minus_sum =
+        (group == 16 ? t->minus_sum16 + 2 * part * width : t->minus_sum + part * width);
+    const float *scale = t->scale + part * width, *scaled_sum = t->scaled_sum + part * width;
+    for (int g = 0; g < 32 / group; g++) {
+        ivec dot[KERNELS_TILE];
         for (int c = 0; c < width; c++)
-            dot[c] = dot_word(kind, dot[c], codes[i], x[i * width + c]);
-    for (int c = 0; c < width; c++) {
-        out[c] = vec_fma(veci_to_float(dot[c]), vec_mul(d, vec_set1(scale[c])), out[c]);
-        if (kind == CODES_MINIMUM)
-            out[c] = vec_fma(e, vec_set1(scaled_sum[c]), out[c]);
+            dot[c] = dot_start(kind, shift, minus_sum[g * width + c]);
+        for (int i = g * group / 4; i < (g + 1) * group / 4; i++)
+            for (int c = 0; c < width; c++)
+                dot[c] = dot_word(kind, dot[c], codes[i], x[i * width + c]);
+        for (int c = 0; c < width; c++)
+            out[c] = vec_fma(veci_to_float(dot[c]), vec_mul(d[g], vec_set1(scale[c])), out[c]);
     }
+    for (int c = 0; kind == CODES_MINIMUM && c < width; c++)
+        out[c] = vec_fma(e, vec_set1(scaled_sum[c]), out[c]);
 }
 
-INLINE void many_32(code_kind kind, int shift, int width, const void *panel, int64_t k, const void *tile,
-                    float *out, int64_t out_stride) {
+INLINE void many_32(code_kind kind, int shift, int group, int width, const void *panel, int64_t k,
+                    const void *tile, float *out, int64_t out_stride) {
     const tile_32 t = tile_32_of(tile, k, width);
     const int32_t *p = panel;
     vec result[KERNELS_TILE];
     for (int c = 0; c < width; c++)
         result[c] = vec_set1(0.0f);
-    for (int64_t b = 0; b < k / 32; b++) {
+    for (int64_t part = 0; part < k / 32; part++) {
+        const float *scales = (const float *)p + 8 * VEC_LANES;
         ivec codes[8];
+        vec d[2], e = vec_set1(0.0f);
         for (int i = 0; i < 8; i++)
             codes[i] = veci_load(p + i * VEC_LANES);
-        const float *d = (const float *)p + 8 * VEC_LANES;
-        block_32(kind, shift, width, codes, vec_load(d),
-                 vec_load(d + (kind == CODES_MINIMUM ? VEC_LANES : 0)), t.codes + 8 * b * width,
-                 t.scale + b * width, t.minus_sum + b * width, t.scaled_sum + b * width, result);
-        p += PANEL_WORDS_32(kind);
+        for (int g = 0; g < 32 / group; g++)
+            d[g] = vec_load(scales + g * VEC_LANES);
+        if (kind == CODES_MINIMUM)
+            e = vec_load(scales + 32 / group * VEC_LANES);
+        part_32(kind, shift, group, width, codes, d, e, &t, part, result);
+        p += PANEL_WORDS_32(kind, group);
     }
     for (int c = 0; c < width; c++)
         vec_store(out + c * out_stride, result[c]);
@@ -153,6 +168,9 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
     for (int64_t i = 0; i < VEC_LANES * block_bytes; i += 64)
         vec_prefetch(next + i);
 }
+
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL(n)    PRAGMA(GCC unroll n)
 
 // Calls `f` with the width as a constant, of those that tiles have.
 #define FOR_WIDTHS_FEW(f, ...)                                                                               \
@@ -202,17 +220,17 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
         return k / 256 * PANEL_WORDS_256(kind, group) * 4;                                                   \
     }
 
-#define MANY_32(name, kind, shift)                                                                           \
+#define MANY_32(name, kind, shift, group)                                                                    \
     INLINE void name##_width(int width, const void *panel, int64_t k, const void *tile, float *out,          \
                              int64_t out_stride) {                                                           \
-        many_32(kind, shift, width, panel, k, tile, out, out_stride);                                        \
+        many_32(kind, shift, group, width, panel, k, tile, out, out_stride);                                 \
     }                                                                                                        \
     static void name(const void *panel, int64_t k, const void *tile, int width, float *out,                  \
                      int64_t out_stride) {                                                                   \
         FOR_WIDTHS(name##_width, panel, k, tile, out, out_stride)                                            \
     }                                                                                                        \
     static int64_t name##_bytes(int64_t k) {                                                                 \
-        return k / 32 * PANEL_WORDS_32(kind) * 4;                                                            \
+        return k / 32 * PANEL_WORDS_32(kind, group) * 4;                                                     \
     }
 
 // A type with blocks of 256. It brings <type>_head(block, row_bytes, &head), <type>_codes(block, row_bytes,
@@ -234,6 +252,7 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
             for (int c = 0; c < width; c++)                                                                  \
                 sums[c] = veci_zero();                                                                       \
             type##_head(block, row_bytes, &h);                                                               \
+            UNROLL(4)                                                                                        \
             for (int chunk = 0; chunk < 4; chunk++) {                                                        \
                 type##_codes(block, row_bytes, chunk, &h, codes);                                            \
                 for (int q = 0; q < 4; q += (group) / 16)                                                    \
@@ -257,6 +276,7 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
             head_256 h;                                                                                      \
             ivec codes[16];                                                                                  \
             type##_head(block, row_bytes, &h);                                                               \
+            UNROLL(4)                                                                                        \
             for (int chunk = 0; chunk < 4; chunk++) {                                                        \
                 type##_codes(block, row_bytes, chunk, &h, codes);                                            \
                 for (int i = 0; i < 16; i++)                                                                 \
@@ -278,21 +298,27 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
     static const kernels_product type##_product = {COLUMNS_256, type##_few, many_name##_bytes, type##_pack,  \
                                                    many_name};
 
-// A type with blocks of 32. It brings <type>_unpack(block, row_bytes, &d, &e, codes).
-#define PRODUCT_32(type, kind, shift, many_name)                                                             \
+// A type with blocks of `parts` times 32, and a scale for each `group` (32 or 16) of them, or for the whole.
+// It brings <type>_head(block, row_bytes, &head) and <type>_part(block, row_bytes, part, &head, codes).
+#define PRODUCT_32(type, parts, kind, shift, group, many_name)                                               \
     INLINE void type##_few_width(int width, const uint8_t *rows, int64_t row_bytes, int64_t k,               \
                                  const void *tile, float *out, int64_t out_stride) {                         \
         const tile_32 t = tile_32_of(tile, k, width);                                                        \
         vec result[KERNELS_FEW];                                                                             \
         for (int c = 0; c < width; c++)                                                                      \
             result[c] = vec_set1(0.0f);                                                                      \
-        for (int64_t b = 0; b < k / 32; b++) {                                                               \
-            vec d, e = vec_set1(0.0f);                                                                       \
+        for (int64_t b = 0; b < k / (32 * (parts)); b++) {                                                   \
+            const uint8_t *block = rows + b * (int64_t)sizeof(block_##type);                                 \
+            head_32 h;                                                                                       \
             ivec codes[8];                                                                                   \
+            h.e = vec_set1(0.0f);                                                                            \
             fetch_next(rows, row_bytes, b, (int64_t)sizeof(block_##type));                                   \
-            type##_unpack(rows + b * (int64_t)sizeof(block_##type), row_bytes, &d, &e, codes);               \
-            block_32(kind, shift, width, codes, d, e, t.codes + 8 * b * width, t.scale + b * width,          \
-                     t.minus_sum + b * width, t.scaled_sum + b * width, result);                             \
+            type##_head(block, row_bytes, &h);                                                               \
+            for (int i = 0; i < (parts); i++) {                                                              \
+                type##_part(block, row_bytes, i, &h, codes);                                                 \
+                part_32(kind, shift, group, width, codes, h.d + i * (32 / (group)), h.e, &t, (parts)*b + i,  \
+                        result);                                                                             \
+            }                                                                                                \
         }                                                                                                    \
         for (int c = 0; c < width; c++)                                                                      \
             vec_store(out + c * out_stride, result[c]);                                                      \
@@ -303,17 +329,21 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
     }                                                                                                        \
     static void type##_pack(const uint8_t *rows, int64_t row_bytes, int64_t k, void *panel) {                \
         int32_t *p = panel;                                                                                  \
-        for (int64_t b = 0; b < k / 32; b++) {                                                               \
-            vec d, e = vec_set1(0.0f);                                                                       \
+        for (int64_t b = 0; b < k / (32 * (parts)); b++) {                                                   \
+            const uint8_t *block = rows + b * (int64_t)sizeof(block_##type);                                 \
+            head_32 h;                                                                                       \
             ivec codes[8];                                                                                   \
-            type##_unpack(rows + b * (int64_t)sizeof(block_##type), row_bytes, &d, &e, codes);               \
-            for (int i = 0; i < 8; i++, p += VEC_LANES)                                                      \
-                veci_store(p, codes[i]);                                                                     \
-            vec_store((float *)p, d);                                                                        \
-            p += VEC_LANES;                                                                                  \
-            if ((kind) == CODES_MINIMUM) {                                                                   \
-                vec_store((float *)p, e);                                                                    \
-                p += VEC_LANES;                                                                              \
+            type##_head(block, row_bytes, &h);                                                               \
+            for (int i = 0; i < (parts); i++) {                                                              \
+                type##_part(block, row_bytes, i, &h, codes);                                                 \
+                for (int j = 0; j < 8; j++, p += VEC_LANES)                                                  \
+                    veci_store(p, codes[j]);                                                                 \
+                for (int g = 0; g < 32 / (group); g++, p += VEC_LANES)                                       \
+                    vec_store((float *)p, h.d[i * (32 / (group)) + g]);                                      \
+                if ((kind) == CODES_MINIMUM) {                                                               \
+                    vec_store((float *)p, h.e);                                                              \
+                    p += VEC_LANES;                                                                          \
+                }                                                                                            \
             }                                                                                                \
         }                                                                                                    \
     }                                                                                                        \

@@ -8,6 +8,7 @@
 #include "kernels/product.inc.h"
 #include "kernels/unpack_32.inc.h"
 #include "kernels/unpack_256.inc.h"
+#include "kernels/unpack_codebook.inc.h"
 #include "kernels/product_float.inc.h"
 #include "kernels/ops.inc.h"
 #include "kernels/attn.inc.h"
@@ -19,12 +20,16 @@
 #define TABLE_STRING(name)  TABLE_STRING_(name)
 
 static const kernels_product *const products[KERNELS_TYPES] = {
-    [QUANT_F32] = &f32_product,     [QUANT_F16] = &f16_product,       [QUANT_BF16] = &bf16_product,
-    [QUANT_Q4_0] = &q4_0_product,   [QUANT_Q4_1] = &q4_1_product,     [QUANT_Q5_0] = &q5_0_product,
-    [QUANT_Q5_1] = &q5_1_product,   [QUANT_Q8_0] = &q8_0_product,     [QUANT_Q2_K] = &q2_k_product,
-    [QUANT_Q3_K] = &q3_k_product,   [QUANT_Q4_K] = &q4_k_product,     [QUANT_Q5_K] = &q5_k_product,
-    [QUANT_Q6_K] = &q6_k_product,   [QUANT_IQ4_NL] = &iq4_nl_product, [QUANT_IQ4_XS] = &iq4_xs_product,
-    [QUANT_MXFP4] = &mxfp4_product,
+    [QUANT_F32] = &f32_product,         [QUANT_F16] = &f16_product,       [QUANT_BF16] = &bf16_product,
+    [QUANT_Q4_0] = &q4_0_product,       [QUANT_Q4_1] = &q4_1_product,     [QUANT_Q5_0] = &q5_0_product,
+    [QUANT_Q5_1] = &q5_1_product,       [QUANT_Q8_0] = &q8_0_product,     [QUANT_Q2_K] = &q2_k_product,
+    [QUANT_Q3_K] = &q3_k_product,       [QUANT_Q4_K] = &q4_k_product,     [QUANT_Q5_K] = &q5_k_product,
+    [QUANT_Q6_K] = &q6_k_product,       [QUANT_IQ4_NL] = &iq4_nl_product, [QUANT_IQ4_XS] = &iq4_xs_product,
+    [QUANT_MXFP4] = &mxfp4_product,     [QUANT_NVFP4] = &nvfp4_product,   [QUANT_Q1_0] = &q1_0_product,
+    [QUANT_Q2_0] = &q2_0_product,       [QUANT_TQ1_0] = &tq1_0_product,   [QUANT_TQ2_0] = &tq2_0_product,
+    [QUANT_IQ2_XXS] = &iq2_xxs_product, [QUANT_IQ2_XS] = &iq2_xs_product, [QUANT_IQ2_S] = &iq2_s_product,
+    [QUANT_IQ3_XXS] = &iq3_xxs_product, [QUANT_IQ3_S] = &iq3_s_product,   [QUANT_IQ1_S] = &iq1_s_product,
+    [QUANT_IQ1_M] = &iq1_m_product,
 };
 
 extern const kernels TABLE_SYMBOL(VEC_NAME);

@@ -44,8 +44,7 @@ INLINE void q4_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
 INLINE void nibble_run(const uint8_t *p, int64_t stride, ivec codes[16]) {
     const ivec mask = veci_set1(LOW_NIBBLES);
     ivec bytes[8];
-    veci_load4(p, stride, bytes);
-    veci_load4(p + 16, stride, bytes + 4);
+    veci_load8(p, stride, bytes);
     for (int i = 0; i < 8; i++) {
         codes[i] = veci_and(bytes[i], mask);
         codes[8 + i] = veci_and(veci_shr(bytes[i], 4), mask);
@@ -59,8 +58,7 @@ INLINE void q4_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_2
 
 INLINE void q5_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
     q4_k_head(p, stride, h);
-    veci_load4(p + 16, stride, h->extra);
-    veci_load4(p + 32, stride, h->extra + 4);
+    veci_load8(p + 16, stride, h->extra);
 }
 
 // Bit `bit` of every byte as bit `to`.
@@ -100,8 +98,7 @@ INLINE void q6_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_2
     ivec high[8];
     (void)h;
     nibble_run(p + 64 * half + 32 * u, stride, codes);
-    veci_load4(p + 128 + 32 * half, stride, high);
-    veci_load4(p + 128 + 32 * half + 16, stride, high + 4);
+    veci_load8(p + 128 + 32 * half, stride, high);
     for (int i = 0; i < 8; i++) {
         // Group 2u + i / 4 has bits 2u of these bytes, the one four further on bits 2u + 4.
         codes[i] = veci_or(codes[i], veci_and(u == 0 ? veci_shl(high[i], 4) : veci_shl(high[i], 2), mask));
@@ -115,8 +112,7 @@ INLINE void q6_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_2
 INLINE void two_bits(const uint8_t *p, int64_t stride, int u, ivec codes[16]) {
     const ivec mask = veci_set1(0x03030303);
     ivec bytes[8];
-    veci_load4(p, stride, bytes);
-    veci_load4(p + 16, stride, bytes + 4);
+    veci_load8(p, stride, bytes);
     for (int i = 0; i < 8; i++) {
         codes[i] = veci_and(u == 0 ? bytes[i] : veci_shr(bytes[i], 4), mask);
         codes[8 + i] = veci_and(veci_shr(bytes[i], 4 * u + 2), mask);
@@ -143,8 +139,7 @@ INLINE void q2_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_2
 INLINE void q3_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
     const ivec four = veci_set1(LOW_NIBBLES), two = veci_set1(0x30303030);
     ivec w[4], all[4];
-    veci_load4(p, stride, h->extra);
-    veci_load4(p + 16, stride, h->extra + 4);
+    veci_load8(p, stride, h->extra);
     veci_load4(p + 94, stride, w); // two bytes of codes, twelve of scales, two of d
     ivec low = veci_or(veci_shr(w[0], 16), veci_shl(w[1], 16));
     ivec next = veci_or(veci_shr(w[1], 16), veci_shl(w[2], 16));
@@ -185,6 +180,54 @@ INLINE void iq4_xs_codes(const uint8_t *p, int64_t stride, int chunk, const head
     codebook_32(p + 24 + 32 * chunk, stride, codebook_iq4, codes + 8);
 }
 
+// ------------------------------------------------------------------------- TQ2_0 and TQ1_0
+
+// Groups have no scales of their own.
+INLINE void no_scales(head_256 *h) {
+    for (int i = 0; i < 8; i++)
+        h->scale[i] = veci_set1(1);
+}
+
+INLINE void tq2_0_head(const uint8_t *p, int64_t stride, head_256 *h) {
+    no_scales(h);
+    h->d = veci_half(veci_shr(load_word(p + 62, stride), 16));
+}
+
+INLINE void tq2_0_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
+    (void)h;
+    two_bits(p + 32 * (chunk / 2), stride, chunk % 2, codes);
+}
+
+// Bytes are fractions: takes the next digit of each of them out.
+INLINE ivec next_digit(ivec *bytes) {
+    const ivec low = veci_set1(0x00ff00ff), high = veci_set1((int32_t)0xff00ff00);
+    ivec even = veci_and(*bytes, low), odd = veci_and(veci_shr(*bytes, 8), low);
+    even = veci_add(even, veci_add(even, even));
+    odd = veci_add(odd, veci_add(odd, odd));
+    *bytes = veci_or(veci_and(even, low), veci_and(veci_shl(odd, 8), high));
+    return veci_or(veci_and(veci_shr(even, 8), low), veci_and(odd, high));
+}
+
+INLINE void tq1_0_head(const uint8_t *p, int64_t stride, head_256 *h) {
+    no_scales(h);
+    ivec end[4];
+    veci_load8(p, stride, h->extra);
+    veci_load4(p + 32, stride, h->extra + 8);
+    veci_load4(p + 38, stride, end); // the last six bytes of those before, four of the rest, two of d
+    h->extra[12] = veci_or(veci_shr(end[2], 16), veci_shl(end[3], 16));
+    h->d = veci_half(veci_shr(end[3], 16));
+}
+
+// Digits of bytes 0 to 31 come first, then those of bytes 32 to 47, then those of the rest.
+INLINE void tq1_0_codes(const uint8_t *p, int64_t stride, int chunk, head_256 *h, ivec codes[16]) {
+    (void)p, (void)stride;
+    for (int i = 0; i < 16; i++) {
+        int at = 16 * chunk + i;
+        codes[i] = next_digit(h->extra + (at < 40 ? at % 8 : at < 60 ? 8 + at % 4 : 12));
+    }
+}
+
+MANY_256(many_offset0_256_32, CODES_OFFSET, 0, 32)
 MANY_256(many_minimum_256_32, CODES_MINIMUM, 0, 32)
 MANY_256(many_minimum_256_16, CODES_MINIMUM, 0, 16)
 MANY_256(many_offset5_256_16, CODES_OFFSET, 5, 16)
@@ -197,3 +240,5 @@ PRODUCT_256(q6_k, CODES_OFFSET, 5, 16, Q6_K_GROUP, many_offset5_256_16)
 PRODUCT_256(q2_k, CODES_MINIMUM, 0, 16, IN_ORDER, many_minimum_256_16)
 PRODUCT_256(q3_k, CODES_OFFSET, 2, 16, IN_ORDER, many_offset2_256_16)
 PRODUCT_256(iq4_xs, CODES_SIGNED, 0, 32, IN_ORDER, many_signed_256_32)
+PRODUCT_256(tq2_0, CODES_OFFSET, 0, 32, IN_ORDER, many_offset0_256_32)
+PRODUCT_256(tq1_0, CODES_OFFSET, 0, 32, IN_ORDER, many_offset0_256_32)

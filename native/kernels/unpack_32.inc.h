@@ -1,4 +1,4 @@
-// Types with blocks of 32 weights: how their bytes become words of codes, a row in each lane.
+// Types with blocks of 32, 64 or 128 weights: how their bytes become words of codes, a row in each lane.
 
 #define LOW_NIBBLES 0x0f0f0f0f
 
@@ -21,48 +21,57 @@ INLINE ivec load_word(const uint8_t *p, int64_t stride) {
     return veci_load(words);
 }
 
-// Bits 4 * i to 4 * i + 3 of a word as bit 4 of four bytes.
-INLINE ivec fifth_bits(ivec word, int i) {
-    ivec four = veci_and(veci_shr(word, 4 * i), veci_set1(15));
-    return veci_shl(veci_and(veci_mul(four, veci_set1(0x00204081)), veci_set1(0x01010101)), 4);
+INLINE void q4_0_head(const uint8_t *p, int64_t stride, head_32 *h) {
+    h->d[0] = veci_half(load_word(p, stride));
 }
 
-INLINE void q4_0_unpack(const uint8_t *p, int64_t stride, vec *d, vec *e, ivec codes[8]) {
-    (void)e;
-    *d = veci_half(load_word(p, stride));
+INLINE void q4_0_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
+    (void)part, (void)h;
     nibbles_32(p + 2, stride, codes);
 }
 
-INLINE void q4_1_unpack(const uint8_t *p, int64_t stride, vec *d, vec *e, ivec codes[8]) {
+INLINE void q4_1_head(const uint8_t *p, int64_t stride, head_32 *h) {
     ivec head = load_word(p, stride);
-    *d = veci_half(head);
-    *e = veci_half(veci_shr(head, 16));
+    h->d[0] = veci_half(head);
+    h->e = veci_half(veci_shr(head, 16));
+}
+
+INLINE void q4_1_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
+    (void)part, (void)h;
     nibbles_32(p + 4, stride, codes);
 }
 
-INLINE void q5_0_unpack(const uint8_t *p, int64_t stride, vec *d, vec *e, ivec codes[8]) {
-    (void)e;
-    *d = veci_half(load_word(p, stride));
-    ivec high = load_word(p + 2, stride);
+INLINE void q5_0_head(const uint8_t *p, int64_t stride, head_32 *h) {
+    h->d[0] = veci_half(load_word(p, stride));
+    h->extra[0] = load_word(p + 2, stride);
+}
+
+// The fifth bits of codes 4 i to 4 i + 3.
+INLINE void add_fifth_bits(ivec bits, ivec codes[8]) {
+    for (int i = 0; i < 8; i++)
+        codes[i] = veci_or_where(veci_bits(bits, i), codes[i], veci_set1(0x10101010));
+}
+
+INLINE void q5_0_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
+    (void)part;
     nibbles_32(p + 6, stride, codes);
-    for (int i = 0; i < 8; i++)
-        codes[i] = veci_or(codes[i], fifth_bits(high, i));
+    add_fifth_bits(h->extra[0], codes);
 }
 
-INLINE void q5_1_unpack(const uint8_t *p, int64_t stride, vec *d, vec *e, ivec codes[8]) {
-    ivec head = load_word(p, stride), high = load_word(p + 4, stride);
-    *d = veci_half(head);
-    *e = veci_half(veci_shr(head, 16));
+INLINE void q5_1_head(const uint8_t *p, int64_t stride, head_32 *h) {
+    q4_1_head(p, stride, h);
+    h->extra[0] = load_word(p + 4, stride);
+}
+
+INLINE void q5_1_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
+    (void)part;
     nibbles_32(p + 8, stride, codes);
-    for (int i = 0; i < 8; i++)
-        codes[i] = veci_or(codes[i], fifth_bits(high, i));
+    add_fifth_bits(h->extra[0], codes);
 }
 
-INLINE void q8_0_unpack(const uint8_t *p, int64_t stride, vec *d, vec *e, ivec codes[8]) {
-    (void)e;
-    *d = veci_half(load_word(p, stride));
-    veci_load4(p + 2, stride, codes);
-    veci_load4(p + 18, stride, codes + 4);
+INLINE void q8_0_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
+    (void)part, (void)h;
+    veci_load8(p + 2, stride, codes);
     for (int i = 0; i < 8; i++)
         codes[i] = veci_signed(codes[i]);
 }
@@ -75,30 +84,111 @@ INLINE void codebook_32(const uint8_t *p, int64_t stride, const int8_t codebook[
         codes[i] = veci_lookup(table, codes[i]);
 }
 
-INLINE void iq4_nl_unpack(const uint8_t *p, int64_t stride, vec *d, vec *e, ivec codes[8]) {
-    (void)e;
-    *d = veci_half(load_word(p, stride));
+INLINE void iq4_nl_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
+    (void)part, (void)h;
     codebook_32(p + 2, stride, codebook_iq4, codes);
 }
 
 // The scale is 2^(e - 128) (the codebook holds twice the values); those below 2^-126 count as none.
-INLINE void mxfp4_unpack(const uint8_t *p, int64_t stride, vec *d, vec *e, ivec codes[8]) {
-    (void)e;
+INLINE void mxfp4_head(const uint8_t *p, int64_t stride, head_32 *h) {
     ivec exponent = veci_and(load_word(p, stride), veci_set1(255));
     exponent = veci_max(veci_sub(exponent, veci_set1(1)), veci_zero());
-    *d = veci_as_float(veci_shl(exponent, 23));
+    h->d[0] = veci_as_float(veci_shl(exponent, 23));
+}
+
+INLINE void mxfp4_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
+    (void)part, (void)h;
     codebook_32(p + 1, stride, codebook_e2m1, codes);
 }
 
-MANY_32(many_offset3_32, CODES_OFFSET, 3)
-MANY_32(many_offset4_32, CODES_OFFSET, 4)
-MANY_32(many_minimum_32, CODES_MINIMUM, 0)
-MANY_32(many_signed_32, CODES_SIGNED, 0)
+// ------------------------------------------------------------------------- blocks of several times 32
 
-PRODUCT_32(q4_0, CODES_OFFSET, 3, many_offset3_32)
-PRODUCT_32(q4_1, CODES_MINIMUM, 0, many_minimum_32)
-PRODUCT_32(q5_0, CODES_OFFSET, 4, many_offset4_32)
-PRODUCT_32(q5_1, CODES_MINIMUM, 0, many_minimum_32)
-PRODUCT_32(q8_0, CODES_SIGNED, 0, many_signed_32)
-PRODUCT_32(iq4_nl, CODES_SIGNED, 0, many_signed_32)
-PRODUCT_32(mxfp4, CODES_SIGNED, 0, many_signed_32)
+// Half the value of an unsigned float of 4 exponent and 3 mantissa bits; 127 counts as 0.
+INLINE vec small_float(ivec bits) {
+    ivec magnitude = veci_and(bits, veci_set1(127));
+    vec number = veci_to_float(magnitude);
+    vec normal = veci_as_float(veci_add(veci_shl(magnitude, 20), veci_set1(119 << 23)));
+    vec some = vec_where_less(number, vec_set1(8.0f), vec_mul(number, vec_set1(0x1p-10f)), normal);
+    return vec_where_less(number, vec_set1(127.0f), some, vec_set1(0.0f));
+}
+
+INLINE void nvfp4_head(const uint8_t *p, int64_t stride, head_32 *h) {
+    ivec scales = load_word(p, stride);
+    for (int i = 0; i < 4; i++)
+        h->d[i] = small_float(veci_shr(scales, 8 * i));
+}
+
+INLINE void nvfp4_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
+    const ivec table = veci_signed(veci_table(codebook_e2m1)), mask = veci_set1(LOW_NIBBLES);
+    ivec bytes[4];
+    (void)h;
+    veci_load4(p + 4 + 16 * part, stride, bytes);
+    for (int i = 0; i < 4; i++) {
+        codes[i / 2 * 4 + i % 2] = veci_lookup(table, veci_and(bytes[i], mask));
+        codes[i / 2 * 4 + i % 2 + 2] = veci_lookup(table, veci_and(veci_shr(bytes[i], 4), mask));
+    }
+}
+
+// One scale for all parts.
+#define Q1_0_PARTS 4
+#define Q2_0_PARTS 2
+
+INLINE void q1_0_head(const uint8_t *p, int64_t stride, head_32 *h) {
+    vec d = veci_half(load_word(p, stride));
+    for (int i = 0; i < Q1_0_PARTS; i++)
+        h->d[i] = d;
+    veci_load4(p + 2, stride, h->extra);
+}
+
+// Codes of 0 and 2.
+INLINE void q1_0_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
+    (void)p, (void)stride;
+    for (int i = 0; i < 8; i++)
+        codes[i] = veci_or_where(veci_bits(h->extra[part], i), veci_zero(), veci_set1(0x02020202));
+}
+
+INLINE void q2_0_head(const uint8_t *p, int64_t stride, head_32 *h) {
+    vec d = veci_half(load_word(p, stride));
+    for (int i = 0; i < Q2_0_PARTS; i++)
+        h->d[i] = d;
+    veci_load4(p + 2, stride, h->extra);
+}
+
+// A byte of a word, of four codes of two bits: a code in each byte, still two bits up in every other one.
+INLINE ivec two_bit_codes(ivec word, int i) {
+    ivec bytes = veci_bytes(word, i, i, i, i);
+    return veci_or(veci_and(bytes, veci_set1(0x00000c03)),
+                   veci_and(veci_shr(bytes, 4), veci_set1(0x0c030000)));
+}
+
+// What is looked up by them.
+#define OF_TWO_BITS(a, b, c, d)                                                                              \
+    { a, b, c, d, b, 0, 0, 0, c, 0, 0, 0, d, 0, 0, 0 }
+
+INLINE void q2_0_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
+    static const int8_t values[16] = OF_TWO_BITS(0, 1, 2, 3);
+    (void)p, (void)stride;
+    for (int i = 0; i < 8; i++)
+        codes[i] = veci_lookup(veci_table(values), two_bit_codes(h->extra[2 * part + i / 4], i % 4));
+}
+
+#define q8_0_head   q4_0_head
+#define iq4_nl_head q4_0_head
+
+MANY_32(many_offset0_32, CODES_OFFSET, 0, 32)
+MANY_32(many_offset3_32, CODES_OFFSET, 3, 32)
+MANY_32(many_offset4_32, CODES_OFFSET, 4, 32)
+MANY_32(many_minimum_32, CODES_MINIMUM, 0, 32)
+MANY_32(many_signed_32, CODES_SIGNED, 0, 32)
+MANY_32(many_signed_32_16, CODES_SIGNED, 0, 16)
+
+PRODUCT_32(q4_0, 1, CODES_OFFSET, 3, 32, many_offset3_32)
+PRODUCT_32(q4_1, 1, CODES_MINIMUM, 0, 32, many_minimum_32)
+PRODUCT_32(q5_0, 1, CODES_OFFSET, 4, 32, many_offset4_32)
+PRODUCT_32(q5_1, 1, CODES_MINIMUM, 0, 32, many_minimum_32)
+PRODUCT_32(q8_0, 1, CODES_SIGNED, 0, 32, many_signed_32)
+PRODUCT_32(iq4_nl, 1, CODES_SIGNED, 0, 32, many_signed_32)
+PRODUCT_32(mxfp4, 1, CODES_SIGNED, 0, 32, many_signed_32)
+PRODUCT_32(nvfp4, 2, CODES_SIGNED, 0, 16, many_signed_32_16)
+PRODUCT_32(q1_0, Q1_0_PARTS, CODES_OFFSET, 0, 32, many_offset0_32)
+PRODUCT_32(q2_0, Q2_0_PARTS, CODES_OFFSET, 0, 32, many_offset0_32)

@@ -12,6 +12,15 @@ extern const uint64_t codebook_iq2_s[1024];
 extern const uint32_t codebook_iq3_xxs[256]; // 4 magnitudes: 4, 12, ... 52, 62
 extern const uint32_t codebook_iq3_s[512];   // 4 magnitudes: 1, 3, ... 15
 
+// The same with the weights' codes in 16 bits, the first weight in the lowest: eight codes of two bits, n of
+// the n-th value above, or four of four bits.
+extern const uint16_t codebook_iq1_packed[2048];
+extern const uint16_t codebook_iq2_xxs_packed[256];
+extern const uint16_t codebook_iq2_xs_packed[512];
+extern const uint16_t codebook_iq2_s_packed[1024];
+extern const uint16_t codebook_iq3_xxs_packed[256];
+extern const uint16_t codebook_iq3_s_packed[512];
+
 // The sixteen values of a 4-bit code.
 extern const int8_t codebook_iq4[16];  // non-uniform (IQ4_NL and IQ4_XS)
 extern const int8_t codebook_e2m1[16]; // twice the value of a 4-bit float: sign, 2 exponent, 1 mantissa bits

@@ -27,9 +27,9 @@ GRIDS = [
 HEAD = """\
 // Written by make_codebook.py; the numbers come from the format (see there).
 //
-// An entry stands here as packed codes and is expanded by the compiler: eight codes of two bits (iq1, iq2) or
-// four codes of four bits (iq3), the first weight's lowest; in the tables a weight is a byte, the first
-// lowest.
+// An entry stands here as packed codes: eight codes of two bits (iq1, iq2) or four codes of four bits (iq3),
+// the first weight's lowest. Compiled, there are two tables of each grid: of these, and of entries whose
+// weights are bytes, the first lowest.
 #include "quant/codebook.h"
 
 // clang-format off
@@ -47,10 +47,11 @@ HEAD = """\
 #define IQ3X_BYTE(k) ((uint32_t)(4 + 8 * (k) + 2 * ((k) / 7)))
 #define IQ3S_BYTE(k) ((uint32_t)(1 + 2 * (k)))
 
-#define P1(c)  EXPAND2(c, IQ1_BYTE)
-#define P2(c)  EXPAND2(c, IQ2_BYTE)
-#define P3X(c) EXPAND4(c, IQ3X_BYTE)
-#define P3S(c) EXPAND4(c, IQ3S_BYTE)
+#define PACKED(c) (c),
+#define P1(c)     EXPAND2(c, IQ1_BYTE),
+#define P2(c)     EXPAND2(c, IQ2_BYTE),
+#define P3X(c)    EXPAND4(c, IQ3X_BYTE),
+#define P3S(c)    EXPAND4(c, IQ3S_BYTE),
 
 const int8_t codebook_iq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 const int8_t codebook_e2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
@@ -66,11 +67,16 @@ def table(name: str, source: type, macro: str, c_type: str, comment: str) -> str
     source.init_grid()  # type: ignore[attr-defined]
     grid = source.grid[0, 0].astype(int).tolist()  # type: ignore[attr-defined]
     values = [int(v) for v in source.grid_map]  # type: ignore[attr-defined]
-    cells = [f"{macro}(0x{pack(entry, values):04x})," for entry in grid]
-    per_line = 107 // (len(cells[0]) + 1)
-    lines = ["    " + " ".join(cells[i : i + per_line]) for i in range(0, len(cells), per_line)]
-    head = f"\n// {comment}\nconst {c_type} codebook_{name}[{len(cells)}] = {{\n"
-    return head + "\n".join(lines) + "\n};\n"
+    cells = [f"E(0x{pack(entry, values):04x})" for entry in grid]
+    rows = [" ".join(cells[i : i + 10]) for i in range(0, len(cells), 10)]
+    grid_text = "".join(f" \\\n    {row}" for row in rows)
+    return f"""
+// {comment}
+#define GRID(E){grid_text}
+const {c_type} codebook_{name}[{len(cells)}] = {{GRID({macro})}};
+const uint16_t codebook_{name}_packed[{len(cells)}] = {{GRID(PACKED)}};
+#undef GRID
+"""
 
 
 def main() -> None:

@@ -130,6 +130,10 @@ INLINE ivec veci_or(ivec a, ivec b) {
     return _mm256_or_si256(a, b);
 }
 
+INLINE ivec veci_xor(ivec a, ivec b) {
+    return _mm256_xor_si256(a, b);
+}
+
 INLINE ivec veci_shl(ivec a, int n) {
     return _mm256_slli_epi32(a, n);
 }
@@ -180,6 +184,42 @@ INLINE ivec veci_lookup(ivec table, ivec codes) {
     return _mm256_shuffle_epi8(table, codes);
 }
 
+// Bytes of every lane of four, chosen by their numbers within it.
+INLINE ivec veci_bytes(ivec a, int b0, int b1, int b2, int b3) {
+    const int32_t order = b0 | b1 << 8 | b2 << 16 | b3 << 24;
+    return _mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(_mm_setr_epi32(
+                                      order, order + 0x04040404, order + 0x08080808, order + 0x0c0c0c0c)));
+}
+
+// A set of bytes.
+typedef __m256i bytemask;
+
+// Where bits 4 i to 4 i + 3 of each lane are set: a bit for each of its bytes, the first in the lowest.
+INLINE bytemask veci_bits(ivec a, int i) {
+    const __m256i bits = _mm256_set1_epi32((int32_t)(i % 2 ? 0x80402010 : 0x08040201));
+    return _mm256_cmpeq_epi8(_mm256_and_si256(veci_bytes(a, i / 2, i / 2, i / 2, i / 2), bits), bits);
+}
+
+// a | b in those bytes, a in the others.
+INLINE ivec veci_or_where(bytemask where, ivec a, ivec b) {
+    return _mm256_or_si256(a, _mm256_and_si256(where, b));
+}
+
+// -a in those bytes, a in the others.
+INLINE ivec veci_negate_where(bytemask where, ivec a) {
+    return _mm256_sub_epi8(_mm256_xor_si256(a, where), where);
+}
+
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the two halves of each lane name.
+INLINE ivec veci_entries(const uint16_t *table, int bits, ivec at) {
+    uint16_t entry[2 * VEC_LANES];
+    (void)bits;
+    veci_store(entry, at);
+    for (int i = 0; i < 2 * VEC_LANES; i++)
+        entry[i] = table[entry[i]];
+    return veci_load(entry);
+}
+
 // Signed bytes as veci_dot_signed takes them.
 INLINE ivec veci_signed(ivec a) {
     return a;
@@ -218,6 +258,12 @@ INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
     out[1] = _mm256_unpackhi_epi64(ab_low, cd_low);
     out[2] = _mm256_unpacklo_epi64(ab_high, cd_high);
     out[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
+}
+
+// Eight words of each row, as veci_load4 has four.
+INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
+    veci_load4(p, stride, out);
+    veci_load4(p + 16, stride, out + 4);
 }
 
 INLINE void vec_prefetch(const void *p) {

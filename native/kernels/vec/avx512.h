@@ -129,6 +129,10 @@ INLINE ivec veci_or(ivec a, ivec b) {
     return _mm512_or_si512(a, b);
 }
 
+INLINE ivec veci_xor(ivec a, ivec b) {
+    return _mm512_xor_si512(a, b);
+}
+
 INLINE ivec veci_shl(ivec a, int n) {
     return _mm512_slli_epi32(a, (unsigned)n);
 }
@@ -173,6 +177,68 @@ INLINE ivec veci_lookup(ivec table, ivec codes) {
     return _mm512_shuffle_epi8(table, codes);
 }
 
+// Bytes of every lane of four, chosen by their numbers within it.
+INLINE ivec veci_bytes(ivec a, int b0, int b1, int b2, int b3) {
+    const int32_t order = b0 | b1 << 8 | b2 << 16 | b3 << 24;
+    return _mm512_shuffle_epi8(
+        a, _mm512_set4_epi32(order + 0x0c0c0c0c, order + 0x08080808, order + 0x04040404, order));
+}
+
+// A set of bytes.
+typedef __mmask64 bytemask;
+
+// Where bits 4 i to 4 i + 3 of each lane are set: a bit for each of its bytes, the first in the lowest.
+INLINE bytemask veci_bits(ivec a, int i) {
+    const uint32_t bits = i % 2 ? 0x80402010 : 0x08040201;
+    return _mm512_test_epi8_mask(veci_bytes(a, i / 2, i / 2, i / 2, i / 2), _mm512_set1_epi32((int32_t)bits));
+}
+
+// a | b in those bytes, a in the others.
+INLINE ivec veci_or_where(bytemask where, ivec a, ivec b) {
+    return _mm512_or_si512(a, _mm512_maskz_mov_epi8(where, b));
+}
+
+// -a in those bytes, a in the others.
+INLINE ivec veci_negate_where(bytemask where, ivec a) {
+    return _mm512_mask_sub_epi8(a, where, _mm512_setzero_si512(), a);
+}
+
+INLINE __m128i eight_entries(const uint16_t *table, const uint16_t *at) {
+    __m128i r = _mm_cvtsi32_si128(table[at[0]]);
+    r = _mm_insert_epi16(r, table[at[1]], 1);
+    r = _mm_insert_epi16(r, table[at[2]], 2);
+    r = _mm_insert_epi16(r, table[at[3]], 3);
+    r = _mm_insert_epi16(r, table[at[4]], 4);
+    r = _mm_insert_epi16(r, table[at[5]], 5);
+    r = _mm_insert_epi16(r, table[at[6]], 6);
+    return _mm_insert_epi16(r, table[at[7]], 7);
+}
+
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the two halves of each lane name.
+// Up to nine bits, sixty-four entries are permuted at a time, and the right ones taken; then, one by one.
+INLINE ivec veci_entries(const uint16_t *table, int bits, ivec at) {
+    __m512i part[8];
+    int n = 1 << (bits - 6);
+    if (bits > 9) {
+        uint16_t each[32];
+        veci_store(each, at);
+        __m512i r = _mm512_castsi128_si512(eight_entries(table, each));
+        r = _mm512_inserti32x4(r, eight_entries(table, each + 8), 1);
+        r = _mm512_inserti32x4(r, eight_entries(table, each + 16), 2);
+        return _mm512_inserti32x4(r, eight_entries(table, each + 24), 3);
+    }
+    // The table is to be read where it is used: compilers would keep it in registers, and nothing else.
+    __asm__ volatile("" : "+r"(table));
+    for (int i = 0; i < n; i++)
+        part[i] = _mm512_permutex2var_epi16(veci_load(table + 64 * i), at, veci_load(table + 64 * i + 32));
+    for (int bit = 6; n > 1; bit++, n /= 2) {
+        const __mmask32 upper = _mm512_test_epi16_mask(at, _mm512_set1_epi16((int16_t)(1 << bit)));
+        for (int i = 0; i < n / 2; i++)
+            part[i] = _mm512_mask_blend_epi16(upper, part[2 * i], part[2 * i + 1]);
+    }
+    return part[0];
+}
+
 // Signed bytes as veci_dot_signed takes them.
 INLINE ivec veci_signed(ivec a) {
     return _mm512_xor_si512(a, _mm512_set1_epi32((int32_t)0x80808080));
@@ -199,16 +265,40 @@ INLINE __m512i rows_quarter(const uint8_t *p, int64_t stride) {
     return _mm512_inserti32x4(r, _mm_loadu_si128((const __m128i *)(const void *)(p + 12 * stride)), 3);
 }
 
-// Four words of each row: lane r of out[i] is the i-th at p + r * stride.
-INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
-    __m512i a = rows_quarter(p, stride), b = rows_quarter(p + stride, stride);
-    __m512i c = rows_quarter(p + 2 * stride, stride), d = rows_quarter(p + 3 * stride, stride);
+// Turns words i of rows a to d, in every lane of four, into out[i].
+INLINE void turn4(__m512i a, __m512i b, __m512i c, __m512i d, ivec out[4]) {
     __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
     __m512i cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
     out[0] = _mm512_unpacklo_epi64(ab_low, cd_low);
     out[1] = _mm512_unpackhi_epi64(ab_low, cd_low);
     out[2] = _mm512_unpacklo_epi64(ab_high, cd_high);
     out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
+}
+
+// Four words of each row: lane r of out[i] is the i-th at p + r * stride.
+INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
+    turn4(rows_quarter(p, stride), rows_quarter(p + stride, stride), rows_quarter(p + 2 * stride, stride),
+          rows_quarter(p + 3 * stride, stride), out);
+}
+
+INLINE __m512i rows_half(const uint8_t *p, int64_t stride) {
+    __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)(p + 4 * stride));
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+// Eight words of each row, as veci_load4 has four.
+INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
+    const uint8_t *q = p + 8 * stride;
+    ivec first[4], last[4]; // of rows 0 to 7 and 8 to 15: words i and i + 4 of four rows, then of four more
+    turn4(rows_half(p, stride), rows_half(p + stride, stride), rows_half(p + 2 * stride, stride),
+          rows_half(p + 3 * stride, stride), first);
+    turn4(rows_half(q, stride), rows_half(q + stride, stride), rows_half(q + 2 * stride, stride),
+          rows_half(q + 3 * stride, stride), last);
+    for (int i = 0; i < 4; i++) {
+        out[i] = _mm512_shuffle_i32x4(first[i], last[i], 0x88);
+        out[4 + i] = _mm512_shuffle_i32x4(first[i], last[i], 0xdd);
+    }
 }
 
 INLINE void vec_prefetch(const void *p) {

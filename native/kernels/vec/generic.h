@@ -178,6 +178,12 @@ INLINE ivec veci_or(ivec a, ivec b) {
     return a;
 }
 
+INLINE ivec veci_xor(ivec a, ivec b) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = a.lane[i] ^ b.lane[i];
+    return a;
+}
+
 INLINE ivec veci_shl(ivec a, int n) {
     for (int i = 0; i < VEC_LANES; i++)
         a.lane[i] = (int32_t)((uint32_t)a.lane[i] << n);
@@ -249,6 +255,53 @@ INLINE ivec veci_lookup(ivec table, ivec codes) {
     return codes;
 }
 
+// Bytes of every lane of four, chosen by their numbers within it.
+INLINE ivec veci_bytes(ivec a, int b0, int b1, int b2, int b3) {
+    for (int i = 0; i < VEC_LANES; i++) {
+        uint32_t x = (uint32_t)a.lane[i];
+        a.lane[i] = (int32_t)((x >> 8 * b0 & 255) | (x >> 8 * b1 & 255) << 8 | (x >> 8 * b2 & 255) << 16 |
+                              (x >> 8 * b3 & 255) << 24);
+    }
+    return a;
+}
+
+// A set of bytes.
+typedef ivec bytemask;
+
+// Where bits 4 i to 4 i + 3 of each lane are set: a bit for each of its bytes, the first in the lowest.
+INLINE bytemask veci_bits(ivec a, int n) {
+    for (int i = 0; i < VEC_LANES; i++) {
+        uint32_t four = (uint32_t)a.lane[i] >> 4 * n & 15;
+        a.lane[i] = (int32_t)((four * 0x00204081 & 0x01010101) * 255);
+    }
+    return a;
+}
+
+// a | b in those bytes, a in the others.
+INLINE ivec veci_or_where(bytemask where, ivec a, ivec b) {
+    return veci_or(a, veci_and(where, b));
+}
+
+// -a in those bytes, a in the others.
+INLINE ivec veci_negate_where(bytemask where, ivec a) {
+    for (int i = 0; i < VEC_LANES; i++) {
+        // The low seven bits of bytes are added apart from the highest, so that no carry leaves a byte.
+        uint32_t x = (uint32_t)(a.lane[i] ^ where.lane[i]), one = (uint32_t)where.lane[i] & 0x01010101;
+        a.lane[i] = (int32_t)(((x & 0x7f7f7f7f) + one) ^ (x & 0x80808080));
+    }
+    return a;
+}
+
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the two halves of each lane name.
+INLINE ivec veci_entries(const uint16_t *table, int bits, ivec at) {
+    uint16_t entry[2 * VEC_LANES];
+    (void)bits;
+    veci_store(entry, at);
+    for (int i = 0; i < 2 * VEC_LANES; i++)
+        entry[i] = table[entry[i]];
+    return veci_load(entry);
+}
+
 // Signed bytes as veci_dot_signed takes them.
 INLINE ivec veci_signed(ivec a) {
     return a;
@@ -282,6 +335,12 @@ INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
     for (int r = 0; r < VEC_LANES; r++)
         for (int i = 0; i < 4; i++)
             memcpy(&out[i].lane[r], p + r * stride + 4 * i, 4);
+}
+
+// Eight words of each row, as veci_load4 has four.
+INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
+    veci_load4(p, stride, out);
+    veci_load4(p + 16, stride, out + 4);
 }
 
 INLINE void vec_prefetch(const void *p) {

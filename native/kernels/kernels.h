@@ -47,9 +47,11 @@ typedef enum columns_kind {
     COLUMNS_KINDS,
 } columns_kind;
 
-// A tile's width: that of the tile of `n` columns, rounded up to one that kernels exist for.
-static inline int kernels_tile_width(int64_t n) {
-    return n <= 4 ? (int)n : n <= 6 ? 6 : n <= 8 ? 8 : KERNELS_TILE;
+// The width of a tile of `n` columns, one of several if `total` is more: a width that kernels exist for.
+static inline int kernels_tile_width(int64_t n, int64_t total) {
+    if (total <= KERNELS_FEW)
+        return n == 3 ? 4 : (int)n;
+    return n <= 4 ? 4 : n <= 8 ? 8 : KERNELS_TILE;
 }
 
 // Bytes of a tile of `width` columns of `k` activations.

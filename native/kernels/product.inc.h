@@ -172,7 +172,12 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n)    PRAGMA(GCC unroll n)
 
-// Calls `f` with the width as a constant, of those that tiles have.
+// Calls `f` with the width as a constant, of those that tiles have; or once for all of them where unrolling
+// gains nothing.
+#if defined(VEC_ANY_WIDTH)
+#define FOR_WIDTHS_FEW(f, ...)  f(width, __VA_ARGS__);
+#define FOR_WIDTHS_MANY(f, ...) f(width, __VA_ARGS__);
+#else
 #define FOR_WIDTHS_FEW(f, ...)                                                                               \
     switch (width) {                                                                                         \
     case 1:                                                                                                  \
@@ -181,9 +186,6 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
     case 2:                                                                                                  \
         f(2, __VA_ARGS__);                                                                                   \
         break;                                                                                               \
-    case 3:                                                                                                  \
-        f(3, __VA_ARGS__);                                                                                   \
-        break;                                                                                               \
     case 4:                                                                                                  \
         f(4, __VA_ARGS__);                                                                                   \
         break;                                                                                               \
@@ -191,10 +193,10 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
         break;                                                                                               \
     }
 
-#define FOR_WIDTHS(f, ...)                                                                                   \
+#define FOR_WIDTHS_MANY(f, ...)                                                                              \
     switch (width) {                                                                                         \
-    case 6:                                                                                                  \
-        f(6, __VA_ARGS__);                                                                                   \
+    case 4:                                                                                                  \
+        f(4, __VA_ARGS__);                                                                                   \
         break;                                                                                               \
     case 8:                                                                                                  \
         f(8, __VA_ARGS__);                                                                                   \
@@ -203,8 +205,9 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
         f(12, __VA_ARGS__);                                                                                  \
         break;                                                                                               \
     default:                                                                                                 \
-        FOR_WIDTHS_FEW(f, __VA_ARGS__)                                                                       \
+        break;                                                                                               \
     }
+#endif
 
 // many_<kind>_...: shared by all types of that kind.
 #define MANY_256(name, kind, shift, group)                                                                   \
@@ -214,7 +217,7 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
     }                                                                                                        \
     static void name(const void *panel, int64_t k, const void *tile, int width, float *out,                  \
                      int64_t out_stride) {                                                                   \
-        FOR_WIDTHS(name##_width, panel, k, tile, out, out_stride)                                            \
+        FOR_WIDTHS_MANY(name##_width, panel, k, tile, out, out_stride)                                       \
     }                                                                                                        \
     static int64_t name##_bytes(int64_t k) {                                                                 \
         return k / 256 * PANEL_WORDS_256(kind, group) * 4;                                                   \
@@ -227,7 +230,7 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
     }                                                                                                        \
     static void name(const void *panel, int64_t k, const void *tile, int width, float *out,                  \
                      int64_t out_stride) {                                                                   \
-        FOR_WIDTHS(name##_width, panel, k, tile, out, out_stride)                                            \
+        FOR_WIDTHS_MANY(name##_width, panel, k, tile, out, out_stride)                                       \
     }                                                                                                        \
     static int64_t name##_bytes(int64_t k) {                                                                 \
         return k / 32 * PANEL_WORDS_32(kind, group) * 4;                                                     \

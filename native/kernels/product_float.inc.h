@@ -82,7 +82,7 @@ INLINE void many_float_width(int width, const void *panel, int64_t k, const void
 
 static void many_float(const void *panel, int64_t k, const void *tile, int width, float *out,
                        int64_t out_stride) {
-    FOR_WIDTHS(many_float_width, panel, k, tile, out, out_stride)
+    FOR_WIDTHS_MANY(many_float_width, panel, k, tile, out, out_stride)
 }
 
 static int64_t many_float_bytes(int64_t k) {

@@ -70,7 +70,7 @@ static void make_columns(const kernels *k, columns *c, columns_kind kind, int64_
             c->x[i][j] = random_float() * (i == 3 && j / 256 == 0 ? 0.0f : i == 4 ? 1e-6f : 5.0f);
     for (int first = 0, t = 0; first < n; first += KERNELS_TILE, t++) {
         const int some = n - first < KERNELS_TILE ? n - first : KERNELS_TILE;
-        c->width[t] = kernels_tile_width(some);
+        c->width[t] = kernels_tile_width(some, n);
         size_t bytes = (size_t)kernels_tile_bytes(kind, n_k, c->width[t]);
         c->tiles[t] = calloc(bytes, 1);
         for (int i = 0; i < some; i++) {
@@ -114,7 +114,7 @@ static void check_exact(const kernels *k, const columns *c, const float *out) {
 
 static void test_type(const kernels *k, const quant_type *type, int64_t n_k, int n) {
     static columns c;
-    static float out[MAX_COLUMNS * KERNELS_MAX_ROWS], again[MAX_COLUMNS * KERNELS_MAX_ROWS];
+    static float out[MAX_COLUMNS * KERNELS_MAX_ROWS];
     const kernels_product *p = k->products[type->id];
     int64_t row_bytes = n_k / type->block_size * type->block_bytes;
     make_rows(type, k->rows, n_k);
@@ -125,24 +125,26 @@ static void test_type(const kernels *k, const quant_type *type, int64_t n_k, int
     for (int first = 0, t = 0; first < n; first += KERNELS_TILE, t++) {
         // A tile may be wider than the columns that are left: what it computes then goes nowhere.
         float wide[KERNELS_TILE * KERNELS_MAX_ROWS];
-        p->many(panel, n_k, c.tiles[t], c.width[t], wide, KERNELS_MAX_ROWS);
         int some = n - first < KERNELS_TILE ? n - first : KERNELS_TILE;
+        if (n > KERNELS_FEW)
+            p->many(panel, n_k, c.tiles[t], c.width[t], wide, KERNELS_MAX_ROWS);
+        else
+            p->few(rows, row_bytes, n_k, c.tiles[t], c.width[t], wide, KERNELS_MAX_ROWS);
         memcpy(out + first * KERNELS_MAX_ROWS, wide, (size_t)some * KERNELS_MAX_ROWS * sizeof *out);
-        if (c.width[t] > KERNELS_FEW)
-            continue;
-        p->few(rows, row_bytes, n_k, c.tiles[t], c.width[t], again, KERNELS_MAX_ROWS);
-        for (int i = 0; i < some; i++)
-            CHECK(memcmp(again + i * KERNELS_MAX_ROWS, wide + i * KERNELS_MAX_ROWS,
-                         (size_t)k->rows * sizeof *again) == 0);
     }
     check_exact(k, &c, out);
-    // Each column alone gives the same bits.
+    // Each column alone gives the same bits, from the file's layout and from a panel.
     for (int i = 0; i < n; i++) {
         uint8_t *tile = calloc((size_t)kernels_tile_bytes(p->columns, n_k, 1), 1);
-        float alone[KERNELS_MAX_ROWS];
+        uint8_t *wide = calloc((size_t)kernels_tile_bytes(p->columns, n_k, 4), 1);
+        float alone[KERNELS_MAX_ROWS], again[4 * KERNELS_MAX_ROWS];
+        k->quantize(p->columns, c.x[i], n_k, i % 4, 4, wide);
+        p->many(panel, n_k, wide, 4, again, KERNELS_MAX_ROWS);
+        free(wide);
         k->quantize(p->columns, c.x[i], n_k, 0, 1, tile);
         p->few(rows, row_bytes, n_k, tile, 1, alone, KERNELS_MAX_ROWS);
         CHECK(memcmp(alone, out + i * KERNELS_MAX_ROWS, (size_t)k->rows * sizeof *alone) == 0);
+        CHECK(memcmp(alone, again + i % 4 * KERNELS_MAX_ROWS, (size_t)k->rows * sizeof *alone) == 0);
         free(tile);
     }
     free(panel);

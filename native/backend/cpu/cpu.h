@@ -93,16 +93,22 @@ typedef struct cpu_tile {
     int width;
 } cpu_tile;
 
-// The tile that begins with column `first`, a multiple of KERNELS_TILE, of which `left` remain.
+// The tile that begins with column `first`, a multiple of KERNELS_TILE, of `total` columns.
 static inline cpu_tile cpu_tile_at(uint8_t *columns, columns_kind kind, int64_t k, int64_t first,
-                                   int64_t left) {
+                                   int64_t total) {
     int64_t skipped = first / KERNELS_TILE * kernels_tile_bytes(kind, k, KERNELS_TILE);
-    return (cpu_tile){columns + skipped, kernels_tile_width(left < KERNELS_TILE ? left : KERNELS_TILE)};
+    int64_t n = total - first < KERNELS_TILE ? total - first : KERNELS_TILE;
+    return (cpu_tile){columns + skipped, kernels_tile_width(n, total)};
 }
 
-// Bytes for `n` columns in tiles of any division: a tile is at most a third wider than its columns.
+// Columns that the tiles of `n` columns take up, which may be of several groups with tiles of their own: five
+// columns make a tile of eight, and no number of them is worse.
+static inline int64_t cpu_columns_room(int64_t n) {
+    return n * 8 / 5;
+}
+
 static inline uint64_t cpu_columns_bytes(columns_kind kind, int64_t k, int64_t n) {
-    return (uint64_t)kernels_tile_bytes(kind, k, 1) * (uint64_t)(n + n / 3 + 4);
+    return (uint64_t)kernels_tile_bytes(kind, k, 1) * (uint64_t)cpu_columns_room(n);
 }
 
 // Floats at the start of a worker's scratch that hold a panel's rows where the weight has fewer, or must be

@@ -31,8 +31,8 @@ static void quantize_tokens(void *arg, int64_t begin, int64_t end, int worker) {
             if (!job->kinds[kind])
                 continue;
             int64_t first = t / KERNELS_TILE * KERNELS_TILE;
-            cpu_tile tile = cpu_tile_at(job->x->columns[kind], (columns_kind)kind, job->x->width, first,
-                                        job->n_tokens - first);
+            cpu_tile tile =
+                cpu_tile_at(job->x->columns[kind], (columns_kind)kind, job->x->width, first, job->n_tokens);
             job->cpu->k->quantize((columns_kind)kind, job->x->data + t * job->x->width, job->x->width,
                                   (int)(t - first), tile.width, tile.data);
         }
@@ -95,7 +95,7 @@ static void multiply_panel(const multiply_job *job, const backend_product *p, in
         f->pack(from.data, from.row_bytes, w->width, panel);
     for (int64_t t = 0; t < job->n_tokens; t += KERNELS_TILE) {
         int64_t columns = job->n_tokens - t < KERNELS_TILE ? job->n_tokens - t : KERNELS_TILE;
-        cpu_tile tile = cpu_tile_at(job->x->columns[f->columns], f->columns, w->width, t, columns);
+        cpu_tile tile = cpu_tile_at(job->x->columns[f->columns], f->columns, w->width, t, job->n_tokens);
         if (few)
             f->few(from.data, from.row_bytes, w->width, tile.data, tile.width, result.at[0],
                    KERNELS_MAX_ROWS);

@@ -126,13 +126,12 @@ static const float *input_of(const experts_job *job, int64_t choice) {
     return job->x->data + (job->per_choice ? choice : choice / job->routing->n_used) * job->width;
 }
 
-// The tile of an expert's choices from the `from`-th on. Tiles are as wide as their choices need, so that
-// those of all experts before it take as much room as so many columns, and a third more.
+// The tile of an expert's choices from the `from`-th on.
 static cpu_tile tile_of(const experts_job *job, columns_kind kind, int32_t expert, int64_t from) {
     const int32_t *first = job->routing->first;
-    int64_t before = first[expert] + (int64_t)first[expert] / 3;
-    uint8_t *columns = job->routing->columns[kind] + before * kernels_tile_bytes(kind, job->width, 1);
-    return cpu_tile_at(columns, kind, job->width, from, first[expert + 1] - first[expert] - from);
+    uint8_t *columns = job->routing->columns[kind] +
+                       cpu_columns_room(first[expert]) * kernels_tile_bytes(kind, job->width, 1);
+    return cpu_tile_at(columns, kind, job->width, from, first[expert + 1] - first[expert]);
 }
 
 static void quantize_choices(void *arg, int64_t begin, int64_t end, int worker) {

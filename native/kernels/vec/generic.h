@@ -11,6 +11,7 @@
 
 #define VEC_NAME  generic
 #define VEC_LANES 8
+#define VEC_ANY_WIDTH
 
 typedef struct vec {
     float lane[VEC_LANES];

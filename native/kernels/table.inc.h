@@ -10,6 +10,7 @@
 #include "kernels/unpack_32.inc.h"
 #include "kernels/unpack_256.inc.h"
 #include "kernels/ops.inc.h"
+#include "kernels/pages.inc.h"
 #include "kernels/attn.inc.h"
 
 #define TABLE_CONCAT(a, b)  a##b
@@ -23,6 +24,11 @@ static const kernels_product *const products[KERNELS_TYPES] = {
     [QUANT_Q3_K] = &q3_k_product,   [QUANT_Q4_K] = &q4_k_product,     [QUANT_Q5_K] = &q5_k_product,
     [QUANT_Q6_K] = &q6_k_product,   [QUANT_IQ4_NL] = &iq4_nl_product, [QUANT_IQ4_XS] = &iq4_xs_product,
     [QUANT_MXFP4] = &mxfp4_product,
+};
+
+static const kernels_page_type *const page_types[KERNELS_TYPES] = {
+    [QUANT_F32] = &f32_pages,   [QUANT_F16] = &f16_pages,   [QUANT_BF16] = &bf16_pages,
+    [QUANT_Q8_0] = &q8_0_pages, [QUANT_Q4_0] = &q4_0_pages,
 };
 
 extern const kernels TABLE_SYMBOL(VEC_NAME);
@@ -42,7 +48,6 @@ const kernels TABLE_SYMBOL(VEC_NAME) = {
     .swiglu_oai = swiglu_oai,
     .axpy = axpy,
     .softmax = softmax,
-    .f16_to_f32 = f16_to_f32,
-    .f32_to_f16 = f32_to_f16,
+    .page_types = page_types,
     .attend = attend,
 };

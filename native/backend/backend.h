@@ -15,7 +15,7 @@
 
 // Checked both ways: a table made for another version is refused by backend_open, and a backend refuses
 // params of another version.
-enum { BACKEND_VERSION = 2 };
+enum { BACKEND_VERSION = 3 };
 
 typedef struct backend_ops backend_ops;
 
@@ -55,7 +55,8 @@ typedef struct kv_layout {
     int32_t n_head_kv; // the same of keys and values
     int32_t k_dim;     // of a head
     int32_t v_dim;
-    int32_t type;        // QUANT_F16 or QUANT_F32
+    int32_t k_type; // tensor types whose blocks divide the dims
+    int32_t v_type;
     int32_t page_tokens; // 32
     int32_t n_pages;
 } kv_layout;

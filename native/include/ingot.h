@@ -376,8 +376,10 @@ INGOT_API void ingot_model_specials(const ingot_model *model, ingot_special_toke
 typedef struct ingot_engine ingot_engine;
 
 typedef struct ingot_engine_params {
-    int32_t n_ctx;     // positions a sequence may have; 0: the model's own, less if memory doesn't allow it
-    int32_t kv_type;   // tensor type of the pages: 1 (F16) or 0 (F32)
+    int32_t n_ctx; // positions a sequence may have; 0: the model's own, less if memory doesn't allow it
+    // Tensor type of the pages: 1 (F16), 30 (BF16), 0 (F32), or, if heads are a multiple of 32 wide, 8 (Q8_0)
+    // or 2 (Q4_0).
+    int32_t kv_type;
     int32_t n_batch;   // most tokens in one forward pass; 0: 256
     uint64_t kv_bytes; // most memory for the pages; 0: half of what is free when the engine starts
 } ingot_engine_params;

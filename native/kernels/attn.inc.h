@@ -2,7 +2,6 @@
 // on the others: scores are sums along the head's dimensions in order, values sums along positions in order.
 
 enum {
-    PAGE_VECS = KERNELS_PAGE / VEC_LANES,
     QUERIES = VEC_LANES == 16 ? 6 : 2, // whose sums are kept in registers
     VALUE_VECS = 4,
 };

@@ -82,7 +82,21 @@ typedef struct kernels_result {
     float at[KERNELS_TILE][KERNELS_MAX_ROWS];
 } kernels_result;
 
-enum { KERNELS_TYPES = 43 }; // tensor types that may have one, by id
+enum { KERNELS_TYPES = 43 }; // tensor types that may have a product or pages, by id
+
+// How pages hold keys and values in a tensor type (pages.inc.h says where); dims are multiples of its block.
+// A token's key takes as many bytes as a row of blocks, and the same numbers as quant/ gives come back.
+typedef struct kernels_page_type {
+    // Puts a token's key [k_dim] into slot `slot` of a head's page of keys. Bytes of other slots aren't
+    // touched.
+    void (*store_key)(const float *k, int64_t k_dim, int64_t slot, void *keys);
+    // Puts a token's value [v_dim] into its row.
+    void (*store_value)(const float *v, int64_t v_dim, void *row);
+    // All keys of a head's page, to [k_dim][KERNELS_PAGE], and `n` numbers of rows of values, as they lie;
+    // both NULL where pages hold just that.
+    void (*load_keys)(const void *keys, int64_t k_dim, float *out);
+    void (*load_values)(const void *values, int64_t n, float *out);
+} kernels_page_type;
 
 typedef struct kernels {
     const char *name;
@@ -119,9 +133,7 @@ typedef struct kernels {
     // x[i] = exp(x[i] - max) / sum
     void (*softmax)(float *x, int64_t n);
 
-    // Half precision (IEEE binary16, round to nearest even) from and to float.
-    void (*f16_to_f32)(const uint16_t *src, int64_t n, float *dst);
-    void (*f32_to_f16)(const float *src, int64_t n, uint16_t *dst);
+    const kernels_page_type *const *page_types; // [KERNELS_TYPES], NULL: no pages of this type
 
     // Folds positions [first, end) of one page into each of `n` queries: scores q . k * scale (soft_cap > 0:
     // soft_cap * tanh(score / soft_cap)) plus ALiBi's, then values. `k` is [k_dim][KERNELS_PAGE], keys side

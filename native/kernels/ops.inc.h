@@ -111,19 +111,3 @@ static void softmax(float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         x[i] /= sum;
 }
-
-static void f16_to_f32(const uint16_t *src, int64_t n, float *dst) {
-    int64_t i = 0;
-    for (; i + VEC_LANES <= n; i += VEC_LANES)
-        vec_store(dst + i, vec_load_f16(src + i));
-    for (; i < n; i++)
-        dst[i] = quant_f16_decode(src[i]);
-}
-
-static void f32_to_f16(const float *src, int64_t n, uint16_t *dst) {
-    int64_t i = 0;
-    for (; i + VEC_LANES <= n; i += VEC_LANES)
-        vec_store_f16(dst + i, vec_load(src + i));
-    for (; i < n; i++)
-        dst[i] = quant_f16_encode(src[i]);
-}

@@ -11,6 +11,7 @@
 #include "kernels/unpack_codebook.inc.h"
 #include "kernels/product_float.inc.h"
 #include "kernels/ops.inc.h"
+#include "kernels/pages.inc.h"
 #include "kernels/attn.inc.h"
 #include "kernels/peak.inc.h"
 
@@ -32,6 +33,11 @@ static const kernels_product *const products[KERNELS_TYPES] = {
     [QUANT_IQ1_M] = &iq1_m_product,
 };
 
+static const kernels_page_type *const page_types[KERNELS_TYPES] = {
+    [QUANT_F32] = &f32_pages,   [QUANT_F16] = &f16_pages,   [QUANT_BF16] = &bf16_pages,
+    [QUANT_Q8_0] = &q8_0_pages, [QUANT_Q4_0] = &q4_0_pages,
+};
+
 extern const kernels TABLE_SYMBOL(VEC_NAME);
 const kernels TABLE_SYMBOL(VEC_NAME) = {
     .name = TABLE_STRING(VEC_NAME),
@@ -49,7 +55,6 @@ const kernels TABLE_SYMBOL(VEC_NAME) = {
     .swiglu_oai = swiglu_oai,
     .axpy = axpy,
     .softmax = softmax,
-    .f16_to_f32 = f16_to_f32,
-    .f32_to_f16 = f32_to_f16,
+    .page_types = page_types,
     .attend = attend,
 };

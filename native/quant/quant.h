@@ -26,6 +26,11 @@ const quant_type *quant_type_find(const char *name);
 // The i-th row of types.def, NULL past the last.
 const quant_type *quant_type_at(int32_t i);
 
+// Bytes of `n` weights, a multiple of the type's block_size.
+static inline uint64_t quant_bytes(const quant_type *type, uint64_t n) {
+    return n / (uint64_t)type->block_size * (uint64_t)type->block_bytes;
+}
+
 // QUANT_F32, QUANT_Q4_K, ...: the GGUF ids.
 enum {
 #define QUANT_TYPE(name, type, id, size, bytes, coding) QUANT_##name = (id),

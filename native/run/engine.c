@@ -80,12 +80,32 @@ ingot_request ingot_request_default(void) {
     return (ingot_request){.max_tokens = -1};
 }
 
+// Keys and values are rows of the type's blocks.
+static ingot_status check_kv_type(const ingot_model *m, int32_t kv_type, ingot_error *err) {
+    static const int32_t types[] = {QUANT_F16, QUANT_BF16, QUANT_F32, QUANT_Q8_0, QUANT_Q4_0};
+    const quant_type *type = quant_type_get(kv_type);
+    bool known = false;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        known = known || types[i] == kv_type;
+    if (!known)
+        return fail(err, INGOT_ERR_INVALID,
+                    "kv_type is %d (%s), expected 1 (F16), 30 (BF16), 0 (F32), 8 (Q8_0) or 2 (Q4_0)", kv_type,
+                    type ? type->name : "no tensor type");
+    const int32_t k_dim = m->plan.k_dim, v_dim = m->plan.v_dim;
+    if (k_dim % type->block_size != 0 || v_dim % type->block_size != 0)
+        return fail(
+            err, INGOT_ERR_INVALID,
+            "kv_type is %d (%s), whose blocks hold %d numbers, but in %s a head's keys have %d and its "
+            "values %d; use F16, BF16 or F32",
+            kv_type, type->name, type->block_size, gguf_name(m->file), k_dim, v_dim);
+    return INGOT_OK;
+}
+
 static ingot_status check_params(const ingot_model *m, const ingot_engine_params *p, ingot_error *err) {
     if (!m->device)
         return fail(err, INGOT_ERR_STATE, "%s was opened with vocab_only: it has no weights to run",
                     gguf_name(m->file));
-    if (p->kv_type != QUANT_F16 && p->kv_type != QUANT_F32)
-        return fail(err, INGOT_ERR_INVALID, "kv_type is %d, expected 0 (F32) or 1 (F16)", p->kv_type);
+    TRY(check_kv_type(m, p->kv_type, err));
     if (p->n_ctx < 0 || p->n_ctx > 1 << 30)
         return fail(err, INGOT_ERR_INVALID, "n_ctx is %d, expected 0 (the model's own) to 2^30", p->n_ctx);
     if (p->n_batch < 0 || p->n_batch > MAX_BATCH)
@@ -98,8 +118,10 @@ static ingot_status check_params(const ingot_model *m, const ingot_engine_params
 static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p, ingot_error *err) {
     const plan *shape = &e->model->plan;
     const log_sink *log = e->model->env.log;
-    uint64_t token_bytes = (uint64_t)shape->n_layer * (uint64_t)shape->n_head_kv *
-                           (uint64_t)(shape->k_dim + shape->v_dim) * (p->kv_type == QUANT_F32 ? 4 : 2);
+    const quant_type *type = quant_type_get(p->kv_type);
+    uint64_t token_bytes =
+        (uint64_t)shape->n_layer * (uint64_t)shape->n_head_kv *
+        (quant_bytes(type, (uint64_t)shape->k_dim) + quant_bytes(type, (uint64_t)shape->v_dim));
     ingot_device device;
     TRY(e->model->device->ops->describe(&e->model->env, 0, &device, err));
     uint64_t budget = p->kv_bytes > 0 ? p->kv_bytes : device.memory_free / 2;
@@ -151,7 +173,8 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
                         .n_head_kv = shape->n_head_kv,
                         .k_dim = shape->k_dim,
                         .v_dim = shape->v_dim,
-                        .type = e->info.kv_type,
+                        .k_type = e->info.kv_type,
+                        .v_type = e->info.kv_type,
                         .page_tokens = PAGE_TOKENS,
                         .n_pages = e->n_pages};
     e->info.kv_bytes = e->page_bytes * (uint64_t)layout.n_pages;

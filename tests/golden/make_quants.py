@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 HERE = Path(__file__).resolve().parent
-ENCODED = ("F32", "F16", "BF16", "Q8_0")  # those that keep their source
+ENCODED = ("F32", "F16", "BF16", "Q4_0", "Q8_0")  # those that keep their source
 PLAIN = {"F32": "<f4", "F64": "<f8", "I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8"}
 
 Record = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.float32]]
@@ -46,7 +46,8 @@ def from_shared(path: Path) -> Record:
     n_weights = data["x"].shape[1]
     keep = 256 if path.stem.endswith("_K") or path.stem[:2] in ("IQ", "TQ") else 128
     parts: list[Record] = []
-    for row, variants in ((0, ("noimat", "imat")), (8, ("imat", "noimat"))):
+    second = ("noimat",) if path.stem in ENCODED else ("imat", "noimat")
+    for row, variants in ((0, ("noimat", "imat")), (8, second)):
         variant = next(v for v in variants if f"bytes_{v}" in data)
         encoded = data[f"bytes_{variant}"][row]
         encoded = encoded[: len(encoded) * keep // n_weights]

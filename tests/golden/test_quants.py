@@ -10,7 +10,7 @@ import pytest
 from golden import HERE, quant_records, same_bits
 from ingot import errors, gguf
 
-ENCODED = ["F32", "F16", "BF16", "Q8_0"]
+ENCODED = ["F32", "F16", "BF16", "Q4_0", "Q8_0"]
 PLAIN = ["F32", "F64", "I8", "I16", "I32", "I64"]
 DECODED_BY_GGUF = [
     *("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K"),

@@ -11,7 +11,7 @@
 #include "session.h"
 
 static temp_dir dir;
-static temp_path dense, experts, shared;
+static temp_path dense, experts, shared, wide;
 
 typedef struct answer {
     int32_t tokens[TINY_CTX + 1];
@@ -21,6 +21,8 @@ typedef struct answer {
     ingot_event last;
     ingot_status wait_status;
 } answer;
+
+static const int32_t kv_types[] = {0, 1, 30, 8, 2}; // F32, F16, BF16, Q8_0, Q4_0
 
 static ingot_request simple(int32_t max_tokens) {
     ingot_request r = ingot_request_default();
@@ -89,11 +91,11 @@ static void test_generate(void) {
 }
 
 // The answer's tokens and every logit of the prompt are the same bits for any threads, batch size and prefix.
-static void test_company(const temp_path *path) {
+static void test_company(const temp_path *path, int32_t kv_type) {
     static float expected[N_PROMPT * TINY_VOCAB], logits[N_PROMPT * TINY_VOCAB];
     answer first = {0};
     for (int variant = 0; variant < 6; variant++) {
-        ingot_engine_params params = {.kv_type = 0, .n_batch = variant == 0 ? 64 : variant};
+        ingot_engine_params params = {.kv_type = kv_type, .n_batch = variant == 0 ? 64 : variant};
         session s = session_open(path, 1 + variant % 3, params);
         if (variant == 4) // something before it in the pages
             run(s.engine, (ingot_request){.tokens = prompt, .n_tokens = 5, .max_tokens = 9});
@@ -121,6 +123,23 @@ static void test_company(const temp_path *path) {
     }
 }
 
+static void test_kv_bytes(void) {
+    const uint64_t token_bytes[] = {4 * 64, 2 * 64, 2 * 64, 68, 36}; // of keys and values, in a layer
+    for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++) {
+        session s = session_open(&wide, 1, (ingot_engine_params){.kv_type = kv_types[i], .n_ctx = 64});
+        ingot_engine_info info;
+        ingot_engine_get_info(s.engine, &info);
+        CHECK(info.kv_type == kv_types[i] && info.kv_bytes == 64 * TINY_LAYERS * token_bytes[i]);
+        ingot_engine *e = NULL;
+        ingot_engine_params params = {.kv_type = kv_types[i], .kv_bytes = info.kv_bytes};
+        CHECK(ingot_engine_new(s.model, &params, &e, NULL) == INGOT_OK);
+        ingot_engine_get_info(e, &info);
+        CHECK(info.n_ctx == 64 && info.n_ctx_reduced);
+        ingot_engine_free(e);
+        session_close(&s);
+    }
+}
+
 static void test_limits(void) {
     session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 16});
     ingot_error err;
@@ -143,8 +162,15 @@ static void test_limits(void) {
     ingot_engine_params params = {.kv_type = 1, .n_ctx = 4096, .kv_bytes = 1 << 16};
     CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_LIMIT);
     CHECK_CONTAINS(err.message, "512 tokens would fit");
+    params.kv_type = 12;
+    CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_INVALID);
+    CHECK_CONTAINS(err.message, "kv_type is 12 (Q4_K), expected 1 (F16)");
+    params.kv_type = -1;
+    CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_INVALID);
     params.kv_type = 8;
     CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_INVALID);
+    CHECK_CONTAINS(err.message, "8 (Q8_0), whose blocks hold 32 numbers");
+    CHECK_CONTAINS(err.message, "keys have 16 and its values 16; use F16");
     params = (ingot_engine_params){.kv_type = 1, .kv_bytes = 96 * 128};
     CHECK(ingot_engine_new(s.model, &params, &e, NULL) == INGOT_OK);
     ingot_engine_info info;
@@ -385,11 +411,16 @@ int main(void) {
     CHECK(tiny_model_write(dense.text, NULL) == INGOT_OK);
     shared = temp_join(&dir, "shared.gguf");
     CHECK(tiny_model_write(shared.text, &(tiny_options){.experts = true, .shared = true}) == INGOT_OK);
+    wide = temp_join(&dir, "wide.gguf");
+    CHECK(tiny_model_write(wide.text, &(tiny_options){.wide = true}) == INGOT_OK);
     CHECK(tiny_model_write(experts.text, &(tiny_options){.experts = true}) == INGOT_OK);
     test_generate();
-    test_company(&dense);
-    test_company(&experts);
-    test_company(&shared);
+    for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++)
+        test_company(&wide, kv_types[i]);
+    test_company(&dense, 0);
+    test_company(&experts, 0);
+    test_company(&shared, 0);
+    test_kv_bytes();
     test_limits();
     test_bias_and_stop();
     test_threads();

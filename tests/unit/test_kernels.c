@@ -130,8 +130,9 @@ static void test_halves(const kernels *k) {
     static float floats[65536];
     for (uint32_t i = 0; i < 65536; i++)
         halves[i] = (uint16_t)i;
-    k->f16_to_f32(halves, 65536, floats);
-    k->f32_to_f16(floats, 65536, back);
+    const kernels_page_type *f16 = k->page_types[QUANT_F16];
+    f16->load_values(halves, 65536, floats);
+    f16->store_value(floats, 65536, back);
     for (uint32_t i = 0; i < 65536; i++) {
         float expected = quant_f16_decode((uint16_t)i);
         CHECK(isnan(expected) ? isnan(floats[i]) : floats[i] == expected);
@@ -140,9 +141,72 @@ static void test_halves(const kernels *k) {
     float odd[13];
     uint16_t rounded[13];
     fill(odd, 13);
-    k->f32_to_f16(odd, 13, rounded);
+    f16->store_value(odd, 13, rounded);
     for (int i = 0; i < 13; i++)
         CHECK(rounded[i] == quant_f16_encode(odd[i]));
+}
+
+enum { PAGE_DIM = 96, PAGE_BYTES = KERNELS_PAGE * PAGE_DIM * 4 };
+
+// Every byte of a page of keys belongs to one slot, so that threads may store neighbours at the same time.
+static void check_slots(const kernels_page_type *pages, int64_t dim, size_t bytes) {
+    static uint8_t twice[2][PAGE_BYTES], owners[PAGE_BYTES];
+    float key[PAGE_DIM];
+    fill(key, dim);
+    memset(owners, 0, bytes);
+    for (int64_t slot = 0; slot < KERNELS_PAGE; slot++) {
+        for (int i = 0; i < 2; i++) {
+            memset(twice[i], i ? 0xff : 0, bytes);
+            pages->store_key(key, dim, slot, twice[i]);
+        }
+        for (size_t i = 0; i < bytes; i++)
+            owners[i] = (uint8_t)(owners[i] + (twice[0][i] == twice[1][i]));
+    }
+    for (size_t i = 0; i < bytes; i++)
+        CHECK(owners[i] == 1);
+}
+
+// Keys and values come back from a page as from rows of the type.
+static void check_page(const kernels *k, const quant_type *type, int64_t dim) {
+    static float x[KERNELS_PAGE * PAGE_DIM], rows[KERNELS_PAGE * PAGE_DIM], out[KERNELS_PAGE * PAGE_DIM];
+    static float keys[PAGE_BYTES / 4], values[PAGE_BYTES / 4]; // any type's, aligned for all
+    static uint8_t encoded[PAGE_BYTES];
+    const kernels_page_type *pages = k->page_types[type->id];
+    const int64_t n = KERNELS_PAGE * dim;
+    const size_t bytes = (size_t)quant_bytes(type, (uint64_t)n), row = bytes / KERNELS_PAGE;
+    fill(x, n);
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= i % 5 == 0 ? 100.0f : i % 7 == 0 ? 0.0f : 1.0f;
+    type->encode(x, encoded, (uint64_t)n);
+    type->decode(encoded, rows, (uint64_t)n);
+    for (int64_t i = 0; i < KERNELS_PAGE; i++) {
+        int64_t slot = 13 * i % KERNELS_PAGE;
+        pages->store_key(x + slot * dim, dim, slot, keys);
+        pages->store_value(x + slot * dim, dim, (uint8_t *)values + (size_t)slot * row);
+    }
+    CHECK(memcmp(values, encoded, bytes) == 0);
+    if (pages->load_keys)
+        pages->load_keys(keys, dim, out);
+    else
+        memcpy(out, keys, sizeof out);
+    for (int64_t i = 0; i < n; i++)
+        CHECK(out[i % dim * KERNELS_PAGE + i / dim] == rows[i]);
+    for (int64_t end = 1; end <= KERNELS_PAGE && pages->load_values; end += 15) {
+        memset(out, 0, sizeof out);
+        pages->load_values(values, end * dim, out);
+        for (int64_t i = 0; i < end * dim; i++)
+            CHECK(out[i] == rows[i]);
+    }
+    check_slots(pages, dim, bytes);
+}
+
+static void test_pages(const kernels *k) {
+    const int32_t types[] = {QUANT_F32, QUANT_F16, QUANT_BF16, QUANT_Q8_0, QUANT_Q4_0};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        const quant_type *type = quant_type_get(types[t]);
+        for (int64_t dim = type->block_size; dim <= PAGE_DIM; dim += type->block_size)
+            check_page(k, type, dim);
+    }
 }
 
 enum { MAX_DIM = 72, MAX_QUERIES = 9 };
@@ -241,6 +305,7 @@ int main(void) {
         test_layer_norm(kernels_at(i));
         test_activations(kernels_at(i));
         test_halves(kernels_at(i));
+        test_pages(kernels_at(i));
         test_attend(kernels_at(i));
         test_exp(kernels_at(i));
     }

@@ -225,12 +225,11 @@ static void test_golden(void) {
     }
     fclose(file);
     CHECK(records == (int32_t)(sizeof format / sizeof *format));
-    CHECK(encoded_types == 4);
+    CHECK(encoded_types == 5);
 }
 
 // What no model should hold must neither be undefined nor come back as numbers that look right.
-static void test_encode_hostile(void) {
-    const quant_type *type = quant_type_get(QUANT_Q8_0);
+static void test_encode_hostile(const quant_type *type, float steps) {
     const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
     float x[64], y[64];
     uint8_t block[68];
@@ -243,7 +242,7 @@ static void test_encode_hostile(void) {
         for (size_t i = 0; i < 32; i++)
             CHECK(isnan(y[i]));
         for (size_t i = 32; i < 64; i++)
-            CHECK(fabsf(y[i] - x[i]) <= 43.0f / 254 + 0.01f);
+            CHECK(fabsf(y[i] - x[i]) <= 0.5f * 43.0f / steps + 0.01f);
     }
 
     const float extremes[] = {0, -0.0f, FLT_TRUE_MIN, FLT_MIN, 1e-38f, FLT_MAX, 1.0f};
@@ -255,7 +254,7 @@ static void test_encode_hostile(void) {
         for (size_t i = 0; i < 64 && extremes[k] < 1e-30f; i++)
             CHECK(y[i] == 0);
     }
-    CHECK(y[0] == 127 * quant_f16_decode(quant_f16_encode(1.0f / 127)) && y[1] == -y[0] && y[2] == 0);
+    CHECK(y[0] == steps * quant_f16_decode(quant_f16_encode(1.0f / steps)) && y[2] == 0);
 }
 
 // 2.5 steps go to 3 and -2.5 to -3; 0.49999997, which adding a half would round up, to 0.
@@ -267,6 +266,18 @@ static void test_q8_0_rounding(void) {
     CHECK(memcmp(block + 2, expected, sizeof expected) == 0);
 }
 
+// The first of the largest is -8 steps, whatever its sign: 8 steps the other way are one too many. Halves go
+// up.
+static void test_q4_0_rounding(void) {
+    float x[32] = {-4, 8, -8, 1.5f, -1.5f, 0.49f, -7.51f, 7.4f, 7.5f}, y[32];
+    const float expected[9] = {-4, 8, -7, 1, -2, 0, -7, 7, 7}; // of steps of -1
+    uint8_t block[18];
+    quant_type_get(QUANT_Q4_0)->encode(x, block, 32);
+    quant_type_get(QUANT_Q4_0)->decode(block, y, 32);
+    for (int i = 0; i < 9; i++)
+        CHECK(y[i] == expected[i]);
+}
+
 int main(void) {
     test_half_decode();
     test_half_rounding();
@@ -275,7 +286,9 @@ int main(void) {
     test_names();
     test_hostile_bytes();
     test_golden();
-    test_encode_hostile();
+    test_encode_hostile(quant_type_get(QUANT_Q8_0), 127);
+    test_encode_hostile(quant_type_get(QUANT_Q4_0), 8);
     test_q8_0_rounding();
+    test_q4_0_rounding();
     return check_report();
 }

@@ -32,6 +32,7 @@ typedef struct tiny_options {
     uint32_t n_used;     // 0: 2 of the experts
     uint32_t n_kv_heads; // 0: TINY_KV_HEADS; what the metadata say
     float eps;           // 0: 1e-5
+    bool wide;           // heads of 32 instead of TINY_DIM
 } tiny_options;
 
 typedef struct tiny_writer {
@@ -41,6 +42,10 @@ typedef struct tiny_writer {
     bool declaring; // first pass over the tensors declares them, the second writes their data
     ingot_status status;
 } tiny_writer;
+
+static inline uint32_t tiny_dim(const tiny_writer *t) {
+    return t->o->wide ? 32 : TINY_DIM;
+}
 
 static inline bool tiny_is(const char *a, const char *b) {
     return a && strcmp(a, b) == 0;
@@ -111,6 +116,10 @@ static inline void tiny_metadata(tiny_writer *t) {
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon",
              t->o->architecture ? t->o->architecture : "llama");
     tiny_value(t, key, INGOT_GGUF_F32, INGOT_GGUF_F32, 1, &eps);
+    if (t->o->wide) {
+        tiny_u32(t, "attention.key_length", tiny_dim(t));
+        tiny_u32(t, "attention.value_length", tiny_dim(t));
+    }
     if (t->o->experts) {
         tiny_u32(t, "expert_count", TINY_EXPERTS);
         tiny_u32(t, "expert_used_count", t->o->n_used ? t->o->n_used : 2);
@@ -125,6 +134,7 @@ static inline void tiny_metadata(tiny_writer *t) {
 }
 
 static inline void tiny_layer(tiny_writer *t, int i) {
+    const uint64_t dim = tiny_dim(t);
     char name[64];
     const struct {
         const char *part;
@@ -132,10 +142,10 @@ static inline void tiny_layer(tiny_writer *t, int i) {
         bool optional;
     } all[] = {
         {"attn_norm", TINY_EMBD, 1, 1, false},
-        {"attn_q", TINY_EMBD, TINY_HEADS * TINY_DIM, 1, false},
-        {"attn_k", TINY_EMBD, TINY_KV_HEADS * TINY_DIM, 1, false},
-        {"attn_v", TINY_EMBD, TINY_KV_HEADS * TINY_DIM, 1, false},
-        {"attn_output", TINY_HEADS * TINY_DIM, TINY_EMBD, 1, false},
+        {"attn_q", TINY_EMBD, TINY_HEADS * dim, 1, false},
+        {"attn_k", TINY_EMBD, TINY_KV_HEADS * dim, 1, false},
+        {"attn_v", TINY_EMBD, TINY_KV_HEADS * dim, 1, false},
+        {"attn_output", TINY_HEADS * dim, TINY_EMBD, 1, false},
         {"ffn_norm", TINY_EMBD, 1, 1, false},
         {t->o->experts ? "ffn_gate_exps" : "ffn_gate", TINY_EMBD, TINY_FF, t->o->experts ? TINY_EXPERTS : 1,
          false},
@@ -148,8 +158,8 @@ static inline void tiny_layer(tiny_writer *t, int i) {
         {"ffn_up_shexp", TINY_EMBD, TINY_FF, 1, true},
         {"ffn_down_shexp", TINY_FF, TINY_EMBD, 1, true},
         {"ffn_gate_inp_shexp", TINY_EMBD, 1, 1, true},
-        {"attn_q_norm", TINY_DIM, 1, 1, true},
-        {"attn_k_norm", TINY_DIM, 1, 1, true},
+        {"attn_q_norm", dim, 1, 1, true},
+        {"attn_k_norm", dim, 1, 1, true},
     };
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         if (!all[k].part)

@@ -1,5 +1,6 @@
 // KV pages and attention over them. A page's keys lie side by side, [dim][token], so that scores of all its
-// positions are computed in lanes; its values lie one after the other, [token][dim].
+// positions are computed in lanes; its values lie one after the other, [token][dim]. In which bytes depends
+// on their type: kernels/pages.inc.h.
 #include "backend/cpu/cpu.h"
 
 #include <math.h>
@@ -25,27 +26,47 @@ static uint64_t partial_floats(const kv_layout *layout) {
     return chunks * (uint64_t)layout->n_head * ((uint64_t)layout->v_dim + 2);
 }
 
+// How pages hold numbers of a type, NULL if they can't.
+static const kernels_page_type *page_type(const cpu_backend *cpu, int32_t type, int32_t dim) {
+    const quant_type *row = quant_type_get(type);
+    return row && type < KERNELS_TYPES && dim % row->block_size == 0 ? cpu->k->page_types[type] : NULL;
+}
+
+static ingot_status check_layout(const cpu_backend *cpu, const kv_layout *layout, ingot_error *err) {
+    const int32_t types[] = {layout->k_type, layout->v_type}, dims[] = {layout->k_dim, layout->v_dim};
+    for (int i = 0; i < 2; i++)
+        if (!page_type(cpu, types[i], dims[i]))
+            return fail(err, INGOT_ERR_UNSUPPORTED,
+                        "the CPU has no KV pages of tensor type %d for heads of %d numbers", types[i],
+                        dims[i]);
+    if (layout->page_tokens != KERNELS_PAGE)
+        return fail(err, INGOT_ERR_INVALID, "a page of %d tokens; expected %d", layout->page_tokens,
+                    KERNELS_PAGE);
+    return INGOT_OK;
+}
+
 ingot_status cpu_kv_new(backend *b, const kv_layout *layout, backend_kv **out, ingot_error *err) {
     cpu_backend *cpu = cpu_of(b);
-    uint64_t item = layout->type == QUANT_F32 ? sizeof(float) : sizeof(uint16_t);
-    uint64_t heads_tokens = (uint64_t)layout->n_head_kv * (uint64_t)layout->page_tokens;
-    uint64_t v_offset = heads_tokens * (uint64_t)layout->k_dim * item;
-    uint64_t layer_bytes = v_offset + heads_tokens * (uint64_t)layout->v_dim * item;
+    TRY(check_layout(cpu, layout, err));
+    uint64_t k_bytes = quant_bytes(quant_type_get(layout->k_type), (uint64_t)layout->k_dim);
+    uint64_t v_bytes = quant_bytes(quant_type_get(layout->v_type), (uint64_t)layout->v_dim);
+    uint64_t heads_tokens = (uint64_t)layout->n_head_kv * KERNELS_PAGE;
+    uint64_t layer_bytes = heads_tokens * (k_bytes + v_bytes);
     uint64_t page_bytes = layer_bytes * (uint64_t)layout->n_layers, total;
     if (!checked_mul(page_bytes, (uint64_t)layout->n_pages, &total))
         return fail(err, INGOT_ERR_LIMIT, "%d KV pages of %llu bytes are more than addresses reach",
                     layout->n_pages, (unsigned long long)page_bytes);
-    if (layout->page_tokens != KERNELS_PAGE)
-        return fail(err, INGOT_ERR_INVALID, "a page of %d tokens; expected %d", layout->page_tokens,
-                    KERNELS_PAGE);
     backend_kv *kv = mem_alloc(cpu->mem, 1, sizeof *kv);
     if (!kv)
         return fail_memory(err, sizeof *kv, "the KV cache");
     *kv = (backend_kv){.layout = *layout,
+                       .k = page_type(cpu, layout->k_type, layout->k_dim),
+                       .v = page_type(cpu, layout->v_type, layout->v_dim),
                        .page_bytes = page_bytes,
                        .layer_bytes = layer_bytes,
-                       .v_offset = v_offset,
-                       .item = item};
+                       .v_offset = heads_tokens * k_bytes,
+                       .k_bytes = k_bytes,
+                       .v_bytes = v_bytes};
     kv->pages = vm_reserve(total);
     kv->scratch_bytes = scratch_floats(layout) * sizeof(float) * (uint64_t)pool_threads(cpu->threads);
     kv->scratch = vm_reserve(kv->scratch_bytes);
@@ -67,69 +88,44 @@ void cpu_kv_free(backend *b, backend_kv *kv) {
     mem_free(cpu_of(b)->mem, kv);
 }
 
-// The first number of `head` of a page's layer, keys or values.
+// The keys or the values of `head` of a page's layer.
 static uint8_t *page_head(const backend_kv *kv, int32_t page, int32_t layer, int64_t head, bool values) {
-    uint64_t dim = (uint64_t)(values ? kv->layout.v_dim : kv->layout.k_dim);
+    uint64_t token_bytes = values ? kv->v_bytes : kv->k_bytes;
     uint8_t *base = kv->pages + (uint64_t)page * kv->page_bytes + (uint64_t)layer * kv->layer_bytes;
-    return base + (values ? kv->v_offset : 0) + (uint64_t)head * KERNELS_PAGE * dim * kv->item;
+    return base + (values ? kv->v_offset : 0) + (uint64_t)head * KERNELS_PAGE * token_bytes;
 }
 
 // ------------------------------------------------------------------------------------------------- storing
 
 typedef struct store_job {
-    cpu_backend *cpu;
     backend_kv *kv;
     int32_t layer, n_head_kv;
     const backend_buffer *k, *v;
     const backend_batch *batch;
 } store_job;
 
-static void store_key(const store_job *job, const float *src, uint8_t *page, int64_t slot) {
-    const int64_t dim = job->kv->layout.k_dim;
-    if (job->kv->layout.type == QUANT_F32) {
-        float *to = (float *)(void *)page + slot;
-        for (int64_t d = 0; d < dim; d++)
-            to[d * KERNELS_PAGE] = src[d];
-        return;
-    }
-    uint16_t *to = (uint16_t *)(void *)page + slot, halves[64];
-    for (int64_t d = 0; d < dim; d += 64) {
-        int64_t n = dim - d < 64 ? dim - d : 64;
-        job->cpu->k->f32_to_f16(src + d, n, halves);
-        for (int64_t i = 0; i < n; i++)
-            to[(d + i) * KERNELS_PAGE] = halves[i];
-    }
-}
-
-static void store_value(const store_job *job, const float *src, uint8_t *page, int64_t slot) {
-    const int64_t dim = job->kv->layout.v_dim;
-    uint8_t *to = page + (uint64_t)(slot * dim) * job->kv->item;
-    if (job->kv->layout.type == QUANT_F32)
-        memcpy(to, src, (size_t)dim * sizeof *src);
-    else
-        job->cpu->k->f32_to_f16(src, dim, (uint16_t *)(void *)to);
-}
-
 static void store_tokens(void *arg, int64_t begin, int64_t end, int worker) {
     (void)worker;
     const store_job *job = arg;
-    const kv_layout *layout = &job->kv->layout;
+    const backend_kv *kv = job->kv;
+    const int64_t k_dim = kv->layout.k_dim, v_dim = kv->layout.v_dim;
     for (int64_t t = begin; t < end; t++) {
-        int32_t position = job->batch->positions[t];
+        int32_t position = job->batch->positions[t], slot = position % KERNELS_PAGE;
         int32_t page = job->batch->pages[job->batch->seqs[t]][position / KERNELS_PAGE];
+        const float *k = job->k->data + t * job->k->width, *v = job->v->data + t * job->v->width;
         for (int32_t h = 0; h < job->n_head_kv; h++) {
-            store_key(job, job->k->data + t * job->k->width + (int64_t)h * layout->k_dim,
-                      page_head(job->kv, page, job->layer, h, false), position % KERNELS_PAGE);
-            store_value(job, job->v->data + t * job->v->width + (int64_t)h * layout->v_dim,
-                        page_head(job->kv, page, job->layer, h, true), position % KERNELS_PAGE);
+            uint8_t *keys = page_head(kv, page, job->layer, h, false);
+            uint8_t *values = page_head(kv, page, job->layer, h, true);
+            kv->k->store_key(k + h * k_dim, k_dim, slot, keys);
+            kv->v->store_value(v + h * v_dim, v_dim, values + (uint64_t)slot * kv->v_bytes);
         }
     }
 }
 
 void cpu_kv_store(backend *b, backend_kv *kv, int32_t layer, int32_t n_head_kv, const backend_buffer *k,
                   const backend_buffer *v, const backend_batch *batch) {
-    store_job job = {cpu_of(b), kv, layer, n_head_kv, k, v, batch};
-    pool_run(job.cpu->threads, batch->n_tokens, 16, store_tokens, &job);
+    store_job job = {kv, layer, n_head_kv, k, v, batch};
+    pool_run(cpu_of(b)->threads, batch->n_tokens, 16, store_tokens, &job);
 }
 
 // ------------------------------------------------------------------------------------------------- attending
@@ -239,18 +235,20 @@ static void unit_begin(const attend_job *job, unit *u, int worker) {
 // The keys and values of a page as floats, of the positions below `end`.
 static void load_page(const attend_job *job, const unit *u, int64_t page, int64_t end, const float **k,
                       const float **v) {
-    const kv_layout *layout = &job->kv->layout;
+    const backend_kv *kv = job->kv;
     int32_t at = job->batch->pages[job->batch->seqs[u->first_token]][page];
-    const void *keys = page_head(job->kv, at, job->args->layer, u->kv_head, false);
-    const void *values = page_head(job->kv, at, job->args->layer, u->kv_head, true);
+    const void *keys = page_head(kv, at, job->args->layer, u->kv_head, false);
+    const void *values = page_head(kv, at, job->args->layer, u->kv_head, true);
     *k = keys;
     *v = values;
-    if (layout->type == QUANT_F32)
-        return;
-    job->cpu->k->f16_to_f32(keys, (int64_t)KERNELS_PAGE * layout->k_dim, u->k);
-    job->cpu->k->f16_to_f32(values, end * layout->v_dim, u->v);
-    *k = u->k;
-    *v = u->v;
+    if (kv->k->load_keys) {
+        kv->k->load_keys(keys, kv->layout.k_dim, u->k);
+        *k = u->k;
+    }
+    if (kv->v->load_values) {
+        kv->v->load_values(values, end * kv->layout.v_dim, u->v);
+        *v = u->v;
+    }
 }
 
 // Folds a page into the queries: all at once where their tokens see all of `all`, else token by token.

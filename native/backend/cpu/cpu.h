@@ -53,13 +53,13 @@ struct backend_routing {
 
 struct backend_kv {
     kv_layout layout;
-    uint8_t
-        *pages; // [n_pages][page_bytes]; a page is [layer], k [head][dim][token], then v [head][token][dim]
+    const kernels_page_type *k, *v; // how keys and values are kept
+    uint8_t *pages; // [n_pages][page_bytes]; a page is [layer], keys of all heads, then values of all heads
     uint64_t page_bytes;
     uint64_t layer_bytes;
-    uint64_t v_offset; // of the values within a layer
-    uint64_t item;     // bytes of a number
-    float *scratch;    // of attention, for each worker
+    uint64_t v_offset;         // of the values within a layer
+    uint64_t k_bytes, v_bytes; // of a token's head
+    float *scratch;            // of attention, for each worker
     uint64_t scratch_bytes;
     float *partial; // what the chunks of a single token's context leave
 };

@@ -46,6 +46,11 @@ INLINE vec vec_load_f16(const uint16_t *p) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
+// A half in all lanes.
+INLINE vec vec_set1_f16(uint16_t half) {
+    return _mm256_cvtph_ps(_mm_set1_epi16((int16_t)half));
+}
+
 INLINE void vec_store_f16(uint16_t *p, vec a) {
     _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
@@ -163,6 +168,11 @@ INLINE vec veci_half(ivec a) {
     __m256i words = _mm256_and_si256(a, _mm256_set1_epi32(0xffff));
     words = _mm256_permute4x64_epi64(_mm256_packus_epi32(words, words), 0x08);
     return _mm256_cvtph_ps(_mm256_castsi256_si128(words));
+}
+
+// VEC_LANES signed bytes, one for each lane.
+INLINE ivec veci_load_bytes(const void *p) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
 }
 
 // The lowest byte of each lane, VEC_LANES bytes in all.

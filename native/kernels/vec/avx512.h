@@ -46,6 +46,11 @@ INLINE vec vec_load_f16(const uint16_t *p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
+// A half in all lanes.
+INLINE vec vec_set1_f16(uint16_t half) {
+    return _mm512_cvtph_ps(_mm256_set1_epi16((int16_t)half));
+}
+
 INLINE void vec_store_f16(uint16_t *p, vec a) {
     _mm256_storeu_si256((__m256i *)(void *)p,
                         _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -160,6 +165,11 @@ INLINE ivec vec_round(vec a) {
 // The low 16 bits of each lane as a half.
 INLINE vec veci_half(ivec a) {
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a));
+}
+
+// VEC_LANES signed bytes, one for each lane.
+INLINE ivec veci_load_bytes(const void *p) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
 }
 
 // The lowest byte of each lane, VEC_LANES bytes in all.

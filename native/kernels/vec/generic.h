@@ -8,6 +8,7 @@
 
 #include "kernels/vec/inline.h"
 #include "quant/quant.h"
+#include "quant/scalar.h"
 
 #define VEC_NAME  generic
 #define VEC_LANES 8
@@ -60,13 +61,18 @@ INLINE float scalar_fma(float a, float b, float c) {
 INLINE vec vec_load_f16(const uint16_t *p) {
     vec r;
     for (int i = 0; i < VEC_LANES; i++)
-        r.lane[i] = quant_f16_decode(p[i]);
+        r.lane[i] = half_decode(p[i]);
     return r;
+}
+
+// A half in all lanes.
+INLINE vec vec_set1_f16(uint16_t half) {
+    return vec_set1(half_decode(half));
 }
 
 INLINE void vec_store_f16(uint16_t *p, vec a) {
     for (int i = 0; i < VEC_LANES; i++)
-        p[i] = quant_f16_encode(a.lane[i]);
+        p[i] = half_encode(a.lane[i]);
 }
 
 INLINE vec vec_sub(vec a, vec b) {
@@ -227,7 +233,15 @@ INLINE ivec vec_round(vec a) {
 INLINE vec veci_half(ivec a) {
     vec r;
     for (int i = 0; i < VEC_LANES; i++)
-        r.lane[i] = quant_f16_decode((uint16_t)a.lane[i]);
+        r.lane[i] = half_decode((uint16_t)a.lane[i]);
+    return r;
+}
+
+// VEC_LANES signed bytes, one for each lane.
+INLINE ivec veci_load_bytes(const void *p) {
+    ivec r;
+    for (int i = 0; i < VEC_LANES; i++)
+        r.lane[i] = ((const int8_t *)p)[i];
     return r;
 }
 

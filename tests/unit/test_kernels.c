@@ -1,5 +1,6 @@
 // Every instruction set that this machine can run against plain float64, on odd sizes and random data.
 #include "check.h"
+#include "each_isa.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -221,28 +222,50 @@ static void test_exp(const kernels *k) {
 static void test_choice(void) {
     const kernels *k;
     ingot_error err;
-    CHECK(kernels_choose(NULL, &k, NULL) == INGOT_OK && k);
-    CHECK(kernels_choose("generic", &k, NULL) == INGOT_OK && strcmp(k->name, "generic") == 0);
-    CHECK(kernels_choose("abacus", &k, &err) == INGOT_ERR_NOT_FOUND);
+    CHECK(kernels_choose(NULL, NULL, &k, NULL) == INGOT_OK && k);
+    CHECK(kernels_choose("generic", NULL, &k, NULL) == INGOT_OK && strcmp(k->name, "generic") == 0);
+    CHECK(kernels_choose("abacus", NULL, &k, &err) == INGOT_ERR_NOT_FOUND);
     CHECK_CONTAINS(err.message, "'abacus'");
     CHECK_CONTAINS(err.message, "usable: generic");
-    CHECK(kernels_at(-1) == NULL && kernels_at(100) == NULL && !kernels_usable(-1) && !kernels_usable(100));
+    CHECK(kernels_at(-1) == NULL && kernels_at(100) == NULL);
+    CHECK(!kernels_usable(-1, NULL) && !kernels_usable(100, NULL));
+}
+
+// What is chosen on a machine with these features.
+static const char *best(cpu_features cpu) {
+    const kernels *k;
+    return kernels_choose(NULL, &cpu, &k, NULL) == INGOT_OK ? k->name : "none";
+}
+
+static void test_choice_elsewhere(void) {
+    CHECK(strcmp(best((cpu_features){0}), "generic") == 0);
+#if defined(__x86_64__)
+    cpu_features cpu = {.avx2_fma_f16c = true};
+    const kernels *k;
+    ingot_error err;
+    CHECK(strcmp(best(cpu), "avx2") == 0);
+    CHECK(kernels_choose("avx512", &cpu, &k, &err) == INGOT_ERR_NOT_FOUND && !k);
+    CHECK_CONTAINS(err.message, "'avx512' is not usable on this machine; usable: generic, avx2");
+    cpu.avx512 = cpu.avx512_bf16 = true; // without VNNI it is no use
+    CHECK(strcmp(best(cpu), "avx2") == 0);
+    cpu.avx512_vnni = true;
+    CHECK(strcmp(best(cpu), "avx512") == 0);
+    CHECK(kernels_choose("avx2", &cpu, &k, NULL) == INGOT_OK && strcmp(k->name, "avx2") == 0);
+#endif
+}
+
+static void test_all(const kernels *k) {
+    test_ops(k);
+    test_layer_norm(k);
+    test_activations(k);
+    test_halves(k);
+    test_attend(k);
+    test_exp(k);
 }
 
 int main(void) {
     test_choice();
-    for (int i = 0; kernels_at(i); i++) {
-        if (!kernels_usable(i)) {
-            printf("%s: this machine can't run it\n", kernels_at(i)->name);
-            continue;
-        }
-        printf("%s\n", kernels_at(i)->name);
-        test_ops(kernels_at(i));
-        test_layer_norm(kernels_at(i));
-        test_activations(kernels_at(i));
-        test_halves(kernels_at(i));
-        test_attend(kernels_at(i));
-        test_exp(kernels_at(i));
-    }
+    test_choice_elsewhere();
+    for_each_isa(test_all);
     return check_report();
 }

@@ -231,27 +231,34 @@ static void test_choice(void) {
     CHECK(!kernels_usable(-1, NULL) && !kernels_usable(100, NULL));
 }
 
-// What is chosen on a machine with these features.
-static const char *best(cpu_features cpu) {
+static bool compiled_in(const char *name) {
+    for (int i = 0; kernels_at(i); i++)
+        if (strcmp(kernels_at(i)->name, name) == 0)
+            return true;
+    return false;
+}
+
+// Whether a machine with these features runs `name` if nobody forces another.
+static bool best_is(const char *name, cpu_features cpu) {
     const kernels *k;
-    return kernels_choose(NULL, &cpu, &k, NULL) == INGOT_OK ? k->name : "none";
+    return kernels_choose(NULL, &cpu, &k, NULL) == INGOT_OK && strcmp(k->name, name) == 0;
 }
 
 static void test_choice_elsewhere(void) {
-    CHECK(strcmp(best((cpu_features){0}), "generic") == 0);
-#if defined(__x86_64__)
+    CHECK(best_is("generic", (cpu_features){0}));
+    if (!compiled_in("avx2") || !compiled_in("avx512"))
+        return;
     cpu_features cpu = {.avx2_fma_f16c = true};
     const kernels *k;
     ingot_error err;
-    CHECK(strcmp(best(cpu), "avx2") == 0);
+    CHECK(best_is("avx2", cpu));
     CHECK(kernels_choose("avx512", &cpu, &k, &err) == INGOT_ERR_NOT_FOUND && !k);
     CHECK_CONTAINS(err.message, "'avx512' is not usable on this machine; usable: generic, avx2");
     cpu.avx512 = cpu.avx512_bf16 = true; // without VNNI it is no use
-    CHECK(strcmp(best(cpu), "avx2") == 0);
+    CHECK(best_is("avx2", cpu));
     cpu.avx512_vnni = true;
-    CHECK(strcmp(best(cpu), "avx512") == 0);
+    CHECK(best_is("avx512", cpu));
     CHECK(kernels_choose("avx2", &cpu, &k, NULL) == INGOT_OK && strcmp(k->name, "avx2") == 0);
-#endif
 }
 
 static void test_all(const kernels *k) {

@@ -254,9 +254,12 @@ static void test_choice_elsewhere(void) {
     CHECK(best_is("avx2", cpu));
     CHECK(kernels_choose("avx512", &cpu, &k, &err) == INGOT_ERR_NOT_FOUND && !k);
     CHECK_CONTAINS(err.message, "'avx512' is not usable on this machine; usable: generic, avx2");
+    cpu.avx_vnni = true;
+    CHECK(best_is(compiled_in("avxvnni") ? "avxvnni" : "avx2", cpu));
+    cpu.avx_vnni = false;
     cpu.avx512 = cpu.avx512_bf16 = true; // without VNNI it is no use
     CHECK(best_is("avx2", cpu));
-    cpu.avx512_vnni = true;
+    cpu.avx512_vnni = cpu.avx_vnni = true;
     CHECK(best_is("avx512", cpu));
     CHECK(kernels_choose("avx2", &cpu, &k, NULL) == INGOT_OK && strcmp(k->name, "avx2") == 0);
 }

@@ -249,6 +249,12 @@ static void test_choice(void) {
     CHECK(!kernels_usable(-1, NULL) && !kernels_usable(100, NULL));
 }
 
+static void test_choice_on_arm(void) {
+    if (!compiled_in("neon_dotprod"))
+        return;
+    CHECK(best_is("neon_dotprod", (cpu_features){.neon_dotprod = true}));
+}
+
 static void test_choice_on_x86_64(void) {
     if (!compiled_in("avx2") || !compiled_in("avx512"))
         return;
@@ -279,6 +285,7 @@ static void test_all(const kernels *k) {
 
 int main(void) {
     test_choice();
+    test_choice_on_arm();
     test_choice_on_x86_64();
     for_each_isa(test_all);
     return check_report();

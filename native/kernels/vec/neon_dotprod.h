@@ -1,4 +1,5 @@
-// Vector primitives for Advanced SIMD of 64-bit ARM with dot products: four lanes.
+// Vector primitives for Advanced SIMD of 64-bit ARM with dot products: four lanes. neon_i8mm.h
+// takes all of it.
 #ifndef INGOT_KERNELS_VEC_H
 #define INGOT_KERNELS_VEC_H
 
@@ -10,7 +11,9 @@
 #include "kernels/vec/inline.h"
 #include "quant/quant.h"
 
-#define VEC_NAME  neon_dotprod
+#ifndef VEC_NAME
+#define VEC_NAME neon_dotprod
+#endif
 #define VEC_LANES 4
 
 typedef float32x4_t vec;

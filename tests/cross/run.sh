@@ -23,3 +23,4 @@ on qemu-x86_64 "$1" Haswell avx2
 export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
 on qemu-aarch64 "$2" cortex-a53 generic
 on qemu-aarch64 "$2" cortex-a76 neon_dotprod
+on qemu-aarch64 "$2" max neon_i8mm

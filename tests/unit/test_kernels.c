@@ -253,6 +253,8 @@ static void test_choice_on_arm(void) {
     if (!compiled_in("neon_dotprod"))
         return;
     CHECK(best_is("neon_dotprod", (cpu_features){.neon_dotprod = true}));
+    CHECK(best_is(compiled_in("neon_i8mm") ? "neon_i8mm" : "neon_dotprod",
+                  (cpu_features){.neon_dotprod = true, .neon_i8mm = true}));
 }
 
 static void test_choice_on_x86_64(void) {

@@ -22,3 +22,4 @@ ingot_isa(avxvnni __x86_64__ -mavxvnni -mavx2 -mfma -mf16c)
 ingot_isa(avx512 __x86_64__ -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mavx512vnni -mavx2 -mfma -mf16c
           -mprefer-vector-width=512)
 ingot_isa(neon_dotprod __aarch64__ -march=armv8.2-a+dotprod)
+ingot_isa(neon_i8mm __aarch64__ -march=armv8.2-a+dotprod+i8mm)

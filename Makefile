@@ -7,6 +7,8 @@
 #   make lint       formatters, type checker, warnings as errors, the rules of tests/lint
 #   make sanitize   C tests with AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan       C tests with ThreadSanitizer
+#   make cross      C tests of what depends on the CPU, on others in qemu; needs x86-64 and Debian's
+#                   gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60); needs clang with libFuzzer
 #   make soak       long: slow tests, 50000 mutants, ten minutes of each fuzz target
 #   make clean      remove .venv/ and build/
@@ -28,7 +30,7 @@ PACKAGE := CMakeLists.txt pyproject.toml $(wildcard README.md LICENSE models/*.g
 	$(shell find native python -type f ! -name '*.pyc')
 C_FILES = $(shell find native $(wildcard quantize) tests -name '*.[ch]')
 
-.PHONY: run test sanitize tsan fuzz soak clean \
+.PHONY: run test sanitize tsan cross fuzz soak clean \
 	lint lint-python lint-c lint-gcc lint-clang lint-rules
 .DELETE_ON_ERROR:
 
@@ -82,6 +84,11 @@ sanitize: $(VENV)/tools
 tsan: $(VENV)/tools
 	$(call build,tsan,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DINGOT_SANITIZE=thread)
 	$(CTEST) --test-dir build/tsan
+
+cross: $(VENV)/tools
+	$(call build,test)
+	$(call build,aarch64,-DCMAKE_TOOLCHAIN_FILE=tests/cross/aarch64.cmake -DINGOT_WERROR=ON)
+	tests/cross/run.sh build/test build/aarch64
 
 fuzz: $(VENV)/tools
 	tests/fuzz/run.sh $(FUZZ_SECONDS)

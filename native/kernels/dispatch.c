@@ -19,11 +19,12 @@ const kernels *kernels_at(int i) {
     return i >= 0 && i < N_ISAS ? table[i] : NULL;
 }
 
-bool kernels_usable(int i) {
-    cpu_features features;
-    cpu_detect(&features);
-    const cpu_features *cpu = &features;
-    (void)cpu;
+bool kernels_usable(int i, const cpu_features *cpu) {
+    cpu_features detected;
+    if (!cpu) {
+        cpu_detect(&detected);
+        cpu = &detected;
+    }
     const bool usable[] = {
 #define ISA(name, usable) usable,
 #include "kernels/isas.def"
@@ -32,12 +33,13 @@ bool kernels_usable(int i) {
     return i >= 0 && i < N_ISAS && usable[i];
 }
 
-ingot_status kernels_choose(const char *name, const kernels **out, ingot_error *err) {
+ingot_status kernels_choose(const char *name, const cpu_features *cpu, const kernels **out,
+                            ingot_error *err) {
     char usable[128] = "";
     size_t used = 0;
     *out = NULL;
     for (int i = 0; i < N_ISAS; i++) {
-        if (!kernels_usable(i))
+        if (!kernels_usable(i, cpu))
             continue;
         if (!name || strcmp(name, table[i]->name) == 0)
             *out = table[i];

@@ -146,11 +146,11 @@ typedef struct kernels {
 // The i-th instruction set compiled in, worst first; NULL past the last.
 const kernels *kernels_at(int i);
 
-// Whether this machine can run the i-th.
-bool kernels_usable(int i);
+// Whether a machine with these features can run the i-th; `cpu` NULL: this one.
+bool kernels_usable(int i, const cpu_features *cpu);
 
 // The one called `name`, or with NULL the best usable. An unknown or unusable one is an error that lists the
 // usable ones.
-ingot_status kernels_choose(const char *name, const kernels **out, ingot_error *err);
+ingot_status kernels_choose(const char *name, const cpu_features *cpu, const kernels **out, ingot_error *err);
 
 #endif

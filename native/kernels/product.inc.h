@@ -83,12 +83,17 @@ INLINE void many_256(code_kind kind, int shift, int group, int width, const void
             ivec dot[KERNELS_TILE];
             for (int c = 0; c < width; c++)
                 dot[c] = dot_start(kind, shift, minus_sum[(256 / group * b + g) * width + c]);
+#ifdef VEC_DOT_RUN // more than a word and a column at a time
+            veci_dot_run(group / 4, width, p + g * group / 4 * VEC_LANES,
+                         t.codes + (64 * b + g * group / 4) * width, dot);
+#else
 #pragma GCC unroll 2
             for (int i = g * group / 4; i < (g + 1) * group / 4; i++) {
                 ivec codes = veci_load(p + i * VEC_LANES);
                 for (int c = 0; c < width; c++)
                     dot[c] = dot_word(kind, dot[c], codes, t.codes[(64 * b + i) * width + c]);
             }
+#endif
             ivec s = veci_load(scale + g * VEC_LANES);
             for (int c = 0; c < width; c++)
                 sums[c] = veci_add(sums[c], veci_mul(dot[c], s));

@@ -95,10 +95,10 @@ static void sift_down(candidate *heap, int32_t n, int32_t i) {
 }
 
 static double highest(const sampler *s) {
-    double max = (double)s->candidates[0].logit;
+    float max = s->candidates[0].logit;
     for (int32_t i = 1; i < s->n && !s->sorted; i++)
-        max = fmax(max, (double)s->candidates[i].logit);
-    return max;
+        max = s->candidates[i].logit > max ? s->candidates[i].logit : max; // fmax crashes GCC 12 for ARM
+    return (double)max;
 }
 
 static void stage_penalties(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {

@@ -1,4 +1,4 @@
-"""What the compiled library really holds and asks for, by the symbols of its objects.
+"""What the compiled library really holds and asks for: the symbols and instructions of its objects.
 
 INGOT_BUILD names a build folder; without it the library is compiled into a temporary one.
 """
@@ -6,6 +6,7 @@ INGOT_BUILD names a build folder; without it the library is compiled into a temp
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -118,6 +119,53 @@ def test_nobody_prints_exits_or_reads_the_environment(objects: dict[str, Path]) 
         if FORBIDDEN.fullmatch(plain(name))
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def instructions(path: Path) -> list[tuple[str, str]]:
+    """(bytes, text) of an object's instructions."""
+    command = ["objdump", "-d", "--wide", str(path)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rows = [line.split("\t") for line in text.splitlines()]
+    return [(row[1], row[2]) for row in rows if len(row) == 3]
+
+
+# What instructions begin with: AVX and what came with it have a VEX prefix, AVX-512 an EVEX one.
+# One that overrides a segment or the size of addresses may come first.
+VEX = re.compile(r"(6[457] )?c[45] ")
+EVEX = re.compile(r"(6[457] )?62 ")
+
+x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="knows x86-64 alone")
+
+
+@x86_64
+def test_only_units_of_instruction_sets_leave_the_baseline(objects: dict[str, Path]) -> None:
+    wrong = [
+        f"{source}: {text}"
+        for source, path in objects.items()
+        if not source.startswith("native/kernels/isa/avx")
+        for code, text in instructions(path)
+        if VEX.match(code) or EVEX.match(code)
+    ]
+    assert not wrong, "\n".join(wrong[:20])
+
+
+@x86_64
+@pytest.mark.parametrize("isa", ["avx2", "avxvnni"])
+def test_256_bits_are_not_encoded_as_avx512(objects: dict[str, Path], isa: str) -> None:
+    """AVX-VNNI and AVX-512 have dot products of the same name, each in its own encoding."""
+    code = instructions(objects[f"native/kernels/isa/{isa}.c"])
+    assert not [text for bytes_, text in code if EVEX.match(bytes_) or "zmm" in text]
+    dots = [bytes_ for bytes_, text in code if "vpdpbusd" in text]
+    assert bool(dots) == (isa == "avxvnni")
+    assert all(VEX.match(bytes_) for bytes_ in dots)
+
+
+@x86_64
+def test_avx512_is_seen(objects: dict[str, Path]) -> None:
+    """The measure itself."""
+    code = instructions(objects["native/kernels/isa/avx512.c"])
+    assert any(EVEX.match(bytes_) and "vpdpbusd" in text for bytes_, text in code)
+    assert any(VEX.match(bytes_) for bytes_, _ in code)
 
 
 def test_mutable_state_is_seen(tmp_path: Path) -> None:

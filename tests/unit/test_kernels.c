@@ -1,5 +1,6 @@
 // Every instruction set that this machine can run against plain float64, on odd sizes and random data.
 #include "check.h"
+#include "each_isa.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -282,32 +283,77 @@ static void test_exp(const kernels *k) {
         CHECK(fabs((double)y[i] - silu((double)x[i])) <= 3e-7 * fabs(silu((double)x[i])) + 1e-37);
 }
 
+static bool compiled_in(const char *name) {
+    for (int i = 0; kernels_at(i); i++)
+        if (strcmp(kernels_at(i)->name, name) == 0)
+            return true;
+    return false;
+}
+
+// Whether a machine with these features runs `name` if nobody forces another.
+static bool best_is(const char *name, cpu_features cpu) {
+    const kernels *k;
+    return kernels_choose(NULL, &cpu, &k, NULL) == INGOT_OK && strcmp(k->name, name) == 0;
+}
+
 static void test_choice(void) {
     const kernels *k;
     ingot_error err;
-    CHECK(kernels_choose(NULL, &k, NULL) == INGOT_OK && k);
-    CHECK(kernels_choose("generic", &k, NULL) == INGOT_OK && strcmp(k->name, "generic") == 0);
-    CHECK(kernels_choose("abacus", &k, &err) == INGOT_ERR_NOT_FOUND);
+    CHECK(kernels_choose(NULL, NULL, &k, NULL) == INGOT_OK && k);
+    // Whoever knows what this machine can run may say so.
+    const char *expected = getenv("INGOT_EXPECTED_ISA");
+    if (expected && k)
+        CHECK(strcmp(k->name, expected) == 0);
+    CHECK(best_is("generic", (cpu_features){0}));
+    CHECK(kernels_choose("generic", NULL, &k, NULL) == INGOT_OK && strcmp(k->name, "generic") == 0);
+    CHECK(kernels_choose("abacus", NULL, &k, &err) == INGOT_ERR_NOT_FOUND);
     CHECK_CONTAINS(err.message, "'abacus'");
     CHECK_CONTAINS(err.message, "usable: generic");
-    CHECK(kernels_at(-1) == NULL && kernels_at(100) == NULL && !kernels_usable(-1) && !kernels_usable(100));
+    CHECK(kernels_at(-1) == NULL && kernels_at(100) == NULL);
+    CHECK(!kernels_usable(-1, NULL) && !kernels_usable(100, NULL));
+}
+
+static void test_choice_on_arm(void) {
+    if (!compiled_in("neon_dotprod"))
+        return;
+    CHECK(best_is("neon_dotprod", (cpu_features){.neon_dotprod = true}));
+    CHECK(best_is(compiled_in("neon_i8mm") ? "neon_i8mm" : "neon_dotprod",
+                  (cpu_features){.neon_dotprod = true, .neon_i8mm = true}));
+}
+
+static void test_choice_on_x86_64(void) {
+    if (!compiled_in("avx2") || !compiled_in("avx512"))
+        return;
+    cpu_features cpu = {.avx2_fma_f16c = true};
+    const kernels *k;
+    ingot_error err;
+    CHECK(best_is("avx2", cpu));
+    CHECK(kernels_choose("avx512", &cpu, &k, &err) == INGOT_ERR_NOT_FOUND && !k);
+    CHECK_CONTAINS(err.message, "'avx512' is not usable on this machine; usable: generic, avx2");
+    cpu.avx_vnni = true;
+    CHECK(best_is(compiled_in("avxvnni") ? "avxvnni" : "avx2", cpu));
+    cpu.avx_vnni = false;
+    cpu.avx512 = cpu.avx512_bf16 = true; // without VNNI it is no use
+    CHECK(best_is("avx2", cpu));
+    cpu.avx512_vnni = cpu.avx_vnni = true;
+    CHECK(best_is("avx512", cpu));
+    CHECK(kernels_choose("avx2", &cpu, &k, NULL) == INGOT_OK && strcmp(k->name, "avx2") == 0);
+}
+
+static void test_all(const kernels *k) {
+    test_ops(k);
+    test_layer_norm(k);
+    test_activations(k);
+    test_halves(k);
+    test_pages(k);
+    test_attend(k);
+    test_exp(k);
 }
 
 int main(void) {
     test_choice();
-    for (int i = 0; kernels_at(i); i++) {
-        if (!kernels_usable(i)) {
-            printf("%s: this machine can't run it\n", kernels_at(i)->name);
-            continue;
-        }
-        printf("%s\n", kernels_at(i)->name);
-        test_ops(kernels_at(i));
-        test_layer_norm(kernels_at(i));
-        test_activations(kernels_at(i));
-        test_halves(kernels_at(i));
-        test_pages(kernels_at(i));
-        test_attend(kernels_at(i));
-        test_exp(kernels_at(i));
-    }
+    test_choice_on_arm();
+    test_choice_on_x86_64();
+    for_each_isa(test_all);
     return check_report();
 }

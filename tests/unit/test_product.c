@@ -1,6 +1,7 @@
 // Integer products of every instruction set that this machine can run, for every tensor type that has one:
 // against float64 over the decoded weights, and few columns against many, bit for bit.
 #include "check.h"
+#include "each_isa.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -158,29 +159,25 @@ static int64_t some_k(columns_kind kind, const quant_type *type, int i) {
     return type->block_size * (kind == COLUMNS_32 ? 1 + i % 5 : 1 + i % 3);
 }
 
-int main(void) {
-    for (int i = 0; kernels_at(i); i++) {
-        const kernels *k = kernels_at(i);
-        if (!kernels_usable(i)) {
-            printf("%s: this machine can't run it\n", k->name);
+static void test_all(const kernels *k) {
+    CHECK(k->rows <= KERNELS_MAX_ROWS);
+    int n_types = 0;
+    for (int t = 0; quant_type_at(t); t++) {
+        const quant_type *type = quant_type_at(t);
+        if (type->id >= KERNELS_TYPES || !k->products[type->id])
             continue;
-        }
-        printf("%s\n", k->name);
-        CHECK(k->rows <= KERNELS_MAX_ROWS);
-        int n_types = 0;
-        for (int t = 0; quant_type_at(t); t++) {
-            const quant_type *type = quant_type_at(t);
-            if (type->id >= KERNELS_TYPES || !k->products[type->id])
-                continue;
-            n_types++;
-            int failures = check_failures;
-            for (int n = 1; n <= MAX_COLUMNS; n += n < 13 ? 1 : 4)
-                test_type(k, type, some_k(k->products[type->id]->columns, type, n), n);
-            test_type(k, type, MAX_K, 5);
-            if (check_failures > failures)
-                printf("  %s\n", type->name);
-        }
-        CHECK(n_types > 10);
+        n_types++;
+        int failures = check_failures;
+        for (int n = 1; n <= MAX_COLUMNS; n += n < 13 ? 1 : 4)
+            test_type(k, type, some_k(k->products[type->id]->columns, type, n), n);
+        test_type(k, type, MAX_K, 5);
+        if (check_failures > failures)
+            printf("  %s\n", type->name);
     }
+    CHECK(n_types > 10);
+}
+
+int main(void) {
+    for_each_isa(test_all);
     return check_report();
 }

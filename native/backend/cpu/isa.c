@@ -8,11 +8,11 @@ const char *backend_isa_name(int32_t i) {
 }
 
 bool backend_isa_usable(int32_t i) {
-    return kernels_usable(i);
+    return kernels_usable(i, NULL);
 }
 
 ingot_status backend_isa_choose(const char *name, const struct kernels **out, ingot_error *err) {
-    return kernels_choose(name, out, err);
+    return kernels_choose(name, NULL, out, err);
 }
 
 int64_t backend_isa_peak(const struct kernels *chosen, int64_t rounds, int32_t *sum) {

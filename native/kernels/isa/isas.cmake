@@ -1,19 +1,33 @@
 # A unit per instruction set, with that set's flags. Link-time optimisation would mix them, so it is off for these.
 include(CheckCSourceCompiles)
-check_c_source_compiles("
-#ifndef __x86_64__
+
+# ingot_isa(NAME TARGET FLAGS...): compiled in where the compiler defines TARGET and knows the flags.
+function(ingot_isa name target)
+  string(JOIN " " CMAKE_REQUIRED_FLAGS ${ARGN})
+  check_c_source_compiles("
+#ifndef ${target}
 #error
 #endif
-int main(void) { return 0; }" INGOT_X86_64)
-
-function(ingot_isa name)
-  set_source_files_properties(native/kernels/isa/${name}.c PROPERTIES COMPILE_OPTIONS "-O3;-fno-lto;${ARGN}")
-  target_sources(ingot_core PRIVATE native/kernels/isa/${name}.c)
+int main(void) { return 0; }" INGOT_ISA_${name})
+  if(INGOT_ISA_${name})
+    # Sanitizers multiply what is inlined: optimised little, it compiles in seconds instead of many minutes.
+    set(level -O3)
+    if(INGOT_SANITIZE)
+      set(level -O1)
+    elseif(name STREQUAL generic)
+      set(level -O2)
+    endif()
+    set_source_files_properties(native/kernels/isa/${name}.c PROPERTIES COMPILE_OPTIONS
+                                "${level};-fno-lto;${ARGN}")
+    target_sources(ingot_core PRIVATE native/kernels/isa/${name}.c)
+    target_compile_definitions(ingot_core PRIVATE INGOT_ISA_${name})
+  endif()
 endfunction()
 
-ingot_isa(generic)
-if(INGOT_X86_64)
-  ingot_isa(avx2 -mavx2 -mfma -mf16c)
-  ingot_isa(avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mavx512vnni -mavx2 -mfma -mf16c
-            -mprefer-vector-width=512)
-endif()
+ingot_isa(generic __STDC__)
+ingot_isa(avx2 __x86_64__ -mavx2 -mfma -mf16c)
+ingot_isa(avxvnni __x86_64__ -mavxvnni -mavx2 -mfma -mf16c)
+ingot_isa(avx512 __x86_64__ -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mavx512vnni -mavx2 -mfma -mf16c
+          -mprefer-vector-width=512)
+ingot_isa(neon_dotprod __aarch64__ -march=armv8.2-a+dotprod)
+ingot_isa(neon_i8mm __aarch64__ -march=armv8.2-a+dotprod+i8mm)

@@ -1,4 +1,4 @@
-// Vector primitives for AVX2 with FMA and F16C: eight lanes.
+// Vector primitives for AVX2 with FMA and F16C: eight lanes. avxvnni.h takes all but the dot products.
 #ifndef INGOT_KERNELS_VEC_H
 #define INGOT_KERNELS_VEC_H
 
@@ -9,7 +9,9 @@
 #include "kernels/vec/inline.h"
 #include "quant/quant.h"
 
-#define VEC_NAME  avx2
+#ifndef VEC_NAME
+#define VEC_NAME avx2
+#endif
 #define VEC_LANES 8
 
 typedef __m256 vec;
@@ -91,9 +93,6 @@ INLINE vec vec_first(int64_t n, vec a, vec b) {
 // weights
 
 typedef __m256i ivec;
-
-// Signed bytes stay as they are: the product takes their sign to the other side.
-#define VEC_SIGNED_BIAS_BITS 0
 
 INLINE ivec veci_load(const void *p) {
     return _mm256_loadu_si256((const __m256i *)p);
@@ -230,6 +229,35 @@ INLINE ivec veci_entries(const uint16_t *table, int bits, ivec at) {
     return veci_load(entry);
 }
 
+#ifdef VEC_DPBUSD
+
+// Signed bytes are the unsigned side of a product with 128 added.
+#define VEC_SIGNED_BIAS_BITS 7
+
+// Signed bytes as veci_dot_signed takes them.
+INLINE ivec veci_signed(ivec a) {
+    return _mm256_xor_si256(a, _mm256_set1_epi32((int32_t)0x80808080));
+}
+
+// acc + the sums of four products of bytes: unsigned codes below 128 with signed activations.
+INLINE ivec veci_dot_unsigned(ivec acc, ivec codes, ivec x) {
+    return VEC_DPBUSD(acc, codes, x);
+}
+
+INLINE ivec veci_dot_signed(ivec acc, ivec codes, ivec x) {
+    return VEC_DPBUSD(acc, codes, x);
+}
+
+// acc + the sums of two products of signed 16-bit numbers.
+INLINE ivec veci_dot16(ivec acc, ivec a, ivec b) {
+    return VEC_DPWSSD(acc, a, b);
+}
+
+#else
+
+// Signed bytes stay as they are: the product takes their sign to the other side.
+#define VEC_SIGNED_BIAS_BITS 0
+
 // Signed bytes as veci_dot_signed takes them.
 INLINE ivec veci_signed(ivec a) {
     return a;
@@ -251,6 +279,8 @@ INLINE ivec veci_dot_signed(ivec acc, ivec codes, ivec x) {
 INLINE ivec veci_dot16(ivec acc, ivec a, ivec b) {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
 }
+
+#endif
 
 INLINE __m256i rows_half(const uint8_t *p, int64_t stride) {
     __m128i low = _mm_loadu_si128((const __m128i *)(const void *)p);

@@ -1,0 +1,3 @@
+#include "kernels/vec/avxvnni.h"
+
+#include "kernels/table.inc.h"

@@ -1,0 +1,3 @@
+#include "kernels/vec/neon_dotprod.h"
+
+#include "kernels/table.inc.h"

@@ -1,0 +1,226 @@
+// Vector primitives for Advanced SIMD of 64-bit ARM with dot products: four lanes. neon_i8mm.h
+// takes all of it.
+#ifndef INGOT_KERNELS_VEC_H
+#define INGOT_KERNELS_VEC_H
+
+#include <arm_neon.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/vec/inline.h"
+#include "quant/quant.h"
+
+#ifndef VEC_NAME
+#define VEC_NAME neon_dotprod
+#endif
+#define VEC_LANES 4
+
+typedef float32x4_t vec;
+
+INLINE vec vec_load(const float *p) {
+    return vld1q_f32(p);
+}
+
+INLINE void vec_store(float *p, vec a) {
+    vst1q_f32(p, a);
+}
+
+INLINE vec vec_set1(float x) {
+    return vdupq_n_f32(x);
+}
+
+INLINE vec vec_mul(vec a, vec b) {
+    return vmulq_f32(a, b);
+}
+
+INLINE vec vec_add(vec a, vec b) {
+    return vaddq_f32(a, b);
+}
+
+INLINE vec vec_fma(vec a, vec b, vec c) {
+    return vfmaq_f32(c, a, b);
+}
+
+INLINE float scalar_fma(float a, float b, float c) {
+    return fmaf(a, b, c);
+}
+
+INLINE vec vec_load_f16(const uint16_t *p) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+
+INLINE void vec_store_f16(uint16_t *p, vec a) {
+    vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a)));
+}
+
+INLINE vec vec_sub(vec a, vec b) {
+    return vsubq_f32(a, b);
+}
+
+INLINE vec vec_div(vec a, vec b) {
+    return vdivq_f32(a, b);
+}
+
+// As other instruction sets have them: `b` if either is no number, where vmaxq and vminq say so.
+INLINE vec vec_max(vec a, vec b) {
+    return vbslq_f32(vcgtq_f32(a, b), a, b);
+}
+
+INLINE vec vec_min(vec a, vec b) {
+    return vbslq_f32(vcltq_f32(a, b), a, b);
+}
+
+INLINE vec vec_abs(vec a) {
+    return vabsq_f32(a);
+}
+
+// x where a < b, else y.
+INLINE vec vec_where_less(vec a, vec b, vec x, vec y) {
+    return vbslq_f32(vcltq_f32(a, b), x, y);
+}
+
+// The first `n` lanes of `a`, the others of `b`.
+INLINE vec vec_first(int64_t n, vec a, vec b) {
+    const int32_t lanes[VEC_LANES] = {0, 1, 2, 3};
+    return vbslq_f32(vcltq_s32(vld1q_s32(lanes), vdupq_n_s32((int32_t)n)), a, b);
+}
+
+// ------------------------------------------------------------------------- integers: a lane is a row of
+// weights
+
+typedef int32x4_t ivec;
+
+// Both sides of a product are signed.
+#define VEC_SIGNED_BIAS_BITS 0
+
+INLINE ivec veci_load(const void *p) {
+    return vld1q_s32(p);
+}
+
+INLINE void veci_store(void *p, ivec a) {
+    vst1q_s32(p, a);
+}
+
+INLINE ivec veci_zero(void) {
+    return vdupq_n_s32(0);
+}
+
+INLINE ivec veci_set1(int32_t x) {
+    return vdupq_n_s32(x);
+}
+
+INLINE ivec veci_add(ivec a, ivec b) {
+    return vaddq_s32(a, b);
+}
+
+INLINE ivec veci_sub(ivec a, ivec b) {
+    return vsubq_s32(a, b);
+}
+
+INLINE ivec veci_mul(ivec a, ivec b) {
+    return vmulq_s32(a, b);
+}
+
+INLINE ivec veci_max(ivec a, ivec b) {
+    return vmaxq_s32(a, b);
+}
+
+INLINE ivec veci_and(ivec a, ivec b) {
+    return vandq_s32(a, b);
+}
+
+INLINE ivec veci_or(ivec a, ivec b) {
+    return vorrq_s32(a, b);
+}
+
+// Shifts by an immediate number want it as a constant in the source, which `n` is only once it is inlined: so
+// these are the compiler's own operators.
+INLINE ivec veci_shl(ivec a, int n) {
+    return vreinterpretq_s32_u32(vreinterpretq_u32_s32(a) << (uint32_t)n);
+}
+
+INLINE ivec veci_shr(ivec a, int n) {
+    return vreinterpretq_s32_u32(vreinterpretq_u32_s32(a) >> (uint32_t)n);
+}
+
+INLINE ivec veci_sar(ivec a, int n) {
+    return a >> n;
+}
+
+INLINE vec veci_to_float(ivec a) {
+    return vcvtq_f32_s32(a);
+}
+
+INLINE vec veci_as_float(ivec a) {
+    return vreinterpretq_f32_s32(a);
+}
+
+INLINE ivec vec_round(vec a) {
+    return vcvtnq_s32_f32(a);
+}
+
+// The low 16 bits of each lane as a half.
+INLINE vec veci_half(ivec a) {
+    return vcvt_f32_f16(vreinterpret_f16_s16(vmovn_s32(a)));
+}
+
+// The lowest byte of each lane, VEC_LANES bytes in all.
+INLINE void veci_store_bytes(void *p, ivec a) {
+    int16x4_t words = vmovn_s32(a);
+    uint32_t bytes = vget_lane_u32(vreinterpret_u32_s8(vmovn_s16(vcombine_s16(words, words))), 0);
+    memcpy(p, &bytes, sizeof bytes);
+}
+
+// Every byte of `codes` (0 to 15) replaced by that of the table, which is the same sixteen bytes in every
+// lane of four.
+INLINE ivec veci_table(const int8_t table[16]) {
+    return vreinterpretq_s32_s8(vld1q_s8(table));
+}
+
+INLINE ivec veci_lookup(ivec table, ivec codes) {
+    return vreinterpretq_s32_s8(vqtbl1q_s8(vreinterpretq_s8_s32(table), vreinterpretq_u8_s32(codes)));
+}
+
+// Signed bytes as veci_dot_signed takes them.
+INLINE ivec veci_signed(ivec a) {
+    return a;
+}
+
+// acc + the sums of four products of bytes: unsigned codes below 128 with signed activations.
+INLINE ivec veci_dot_unsigned(ivec acc, ivec codes, ivec x) {
+    return vdotq_s32(acc, vreinterpretq_s8_s32(codes), vreinterpretq_s8_s32(x));
+}
+
+INLINE ivec veci_dot_signed(ivec acc, ivec codes, ivec x) {
+    return veci_dot_unsigned(acc, codes, x);
+}
+
+// acc + the sums of two products of signed 16-bit numbers.
+INLINE ivec veci_dot16(ivec acc, ivec a, ivec b) {
+    int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+    int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y)), high = vmull_high_s16(x, y);
+    return vaddq_s32(acc, vpaddq_s32(low, high));
+}
+
+// Four words of each row: lane r of out[i] is the i-th at p + r * stride.
+INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
+    int32x4_t a = vreinterpretq_s32_u8(vld1q_u8(p));
+    int32x4_t b = vreinterpretq_s32_u8(vld1q_u8(p + stride));
+    int32x4_t c = vreinterpretq_s32_u8(vld1q_u8(p + 2 * stride));
+    int32x4_t d = vreinterpretq_s32_u8(vld1q_u8(p + 3 * stride));
+    int64x2_t ab_low = vreinterpretq_s64_s32(vzip1q_s32(a, b));
+    int64x2_t ab_high = vreinterpretq_s64_s32(vzip2q_s32(a, b));
+    int64x2_t cd_low = vreinterpretq_s64_s32(vzip1q_s32(c, d));
+    int64x2_t cd_high = vreinterpretq_s64_s32(vzip2q_s32(c, d));
+    out[0] = vreinterpretq_s32_s64(vzip1q_s64(ab_low, cd_low));
+    out[1] = vreinterpretq_s32_s64(vzip2q_s64(ab_low, cd_low));
+    out[2] = vreinterpretq_s32_s64(vzip1q_s64(ab_high, cd_high));
+    out[3] = vreinterpretq_s32_s64(vzip2q_s64(ab_high, cd_high));
+}
+
+INLINE void vec_prefetch(const void *p) {
+    __builtin_prefetch(p, 0, 2);
+}
+
+#endif

@@ -263,6 +263,7 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
             UNROLL(4)                                                                                        \
             for (int chunk = 0; chunk < 4; chunk++) {                                                        \
                 type##_codes(block, row_bytes, chunk, &h, codes);                                            \
+                UNROLL(4)                                                                                    \
                 for (int q = 0; q < 4; q += (group) / 16)                                                    \
                     group_256(kind, shift, group, width, codes + 4 * q, h.scale, GROUP(chunk, q),            \
                               t.codes + 64 * b * width, minus_sum + 256 / (group)*b * width, sums);          \

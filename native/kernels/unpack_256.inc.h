@@ -89,7 +89,7 @@ INLINE void q6_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
     veci_load4(p + 192, stride, w);
     for (int i = 0; i < 16; i++)
         h->scale[i] = signed_byte_of(w[i / 4], i % 4);
-    h->d = veci_half(veci_shr(load_word(p + 206, stride), 16));
+    h->d = veci_half(veci_shr(veci_load1(p + 206, stride), 16));
 }
 
 INLINE void q6_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
@@ -121,7 +121,7 @@ INLINE void two_bits(const uint8_t *p, int64_t stride, int u, ivec codes[16]) {
 
 INLINE void q2_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
     const ivec mask = veci_set1(LOW_NIBBLES);
-    ivec w[4], d = load_word(p + 80, stride);
+    ivec w[4], d = veci_load1(p + 80, stride);
     veci_load4(p, stride, w);
     for (int i = 0; i < 16; i++)
         h->scale[i] = veci_and(veci_shr(w[i / 4], 8 * (i % 4)), veci_set1(15));
@@ -190,7 +190,7 @@ INLINE void no_scales(head_256 *h) {
 
 INLINE void tq2_0_head(const uint8_t *p, int64_t stride, head_256 *h) {
     no_scales(h);
-    h->d = veci_half(veci_shr(load_word(p + 62, stride), 16));
+    h->d = veci_half(veci_shr(veci_load1(p + 62, stride), 16));
 }
 
 INLINE void tq2_0_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {

@@ -13,16 +13,8 @@ INLINE void nibbles_32(const uint8_t *p, int64_t stride, ivec codes[8]) {
     }
 }
 
-// A word of each row.
-INLINE ivec load_word(const uint8_t *p, int64_t stride) {
-    int32_t words[VEC_LANES];
-    for (int r = 0; r < VEC_LANES; r++)
-        memcpy(&words[r], p + r * stride, 4);
-    return veci_load(words);
-}
-
 INLINE void q4_0_head(const uint8_t *p, int64_t stride, head_32 *h) {
-    h->d[0] = veci_half(load_word(p, stride));
+    h->d[0] = veci_half(veci_load1(p, stride));
 }
 
 INLINE void q4_0_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
@@ -31,7 +23,7 @@ INLINE void q4_0_part(const uint8_t *p, int64_t stride, int part, const head_32 
 }
 
 INLINE void q4_1_head(const uint8_t *p, int64_t stride, head_32 *h) {
-    ivec head = load_word(p, stride);
+    ivec head = veci_load1(p, stride);
     h->d[0] = veci_half(head);
     h->e = veci_half(veci_shr(head, 16));
 }
@@ -42,8 +34,10 @@ INLINE void q4_1_part(const uint8_t *p, int64_t stride, int part, const head_32 
 }
 
 INLINE void q5_0_head(const uint8_t *p, int64_t stride, head_32 *h) {
-    h->d[0] = veci_half(load_word(p, stride));
-    h->extra[0] = load_word(p + 2, stride);
+    ivec w[2];
+    veci_load2(p, stride, w);
+    h->d[0] = veci_half(w[0]);
+    h->extra[0] = veci_or(veci_shr(w[0], 16), veci_shl(w[1], 16));
 }
 
 // The fifth bits of codes 4 i to 4 i + 3.
@@ -59,8 +53,11 @@ INLINE void q5_0_part(const uint8_t *p, int64_t stride, int part, const head_32 
 }
 
 INLINE void q5_1_head(const uint8_t *p, int64_t stride, head_32 *h) {
-    q4_1_head(p, stride, h);
-    h->extra[0] = load_word(p + 4, stride);
+    ivec w[2];
+    veci_load2(p, stride, w);
+    h->d[0] = veci_half(w[0]);
+    h->e = veci_half(veci_shr(w[0], 16));
+    h->extra[0] = w[1];
 }
 
 INLINE void q5_1_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
@@ -91,7 +88,7 @@ INLINE void iq4_nl_part(const uint8_t *p, int64_t stride, int part, const head_3
 
 // The scale is 2^(e - 128) (the codebook holds twice the values); those below 2^-126 count as none.
 INLINE void mxfp4_head(const uint8_t *p, int64_t stride, head_32 *h) {
-    ivec exponent = veci_and(load_word(p, stride), veci_set1(255));
+    ivec exponent = veci_and(veci_load1(p, stride), veci_set1(255));
     exponent = veci_max(veci_sub(exponent, veci_set1(1)), veci_zero());
     h->d[0] = veci_as_float(veci_shl(exponent, 23));
 }
@@ -113,7 +110,7 @@ INLINE vec small_float(ivec bits) {
 }
 
 INLINE void nvfp4_head(const uint8_t *p, int64_t stride, head_32 *h) {
-    ivec scales = load_word(p, stride);
+    ivec scales = veci_load1(p, stride);
     for (int i = 0; i < 4; i++)
         h->d[i] = small_float(veci_shr(scales, 8 * i));
 }
@@ -134,7 +131,7 @@ INLINE void nvfp4_part(const uint8_t *p, int64_t stride, int part, const head_32
 #define Q2_0_PARTS 2
 
 INLINE void q1_0_head(const uint8_t *p, int64_t stride, head_32 *h) {
-    vec d = veci_half(load_word(p, stride));
+    vec d = veci_half(veci_load1(p, stride));
     for (int i = 0; i < Q1_0_PARTS; i++)
         h->d[i] = d;
     veci_load4(p + 2, stride, h->extra);
@@ -148,7 +145,7 @@ INLINE void q1_0_part(const uint8_t *p, int64_t stride, int part, const head_32 
 }
 
 INLINE void q2_0_head(const uint8_t *p, int64_t stride, head_32 *h) {
-    vec d = veci_half(load_word(p, stride));
+    vec d = veci_half(veci_load1(p, stride));
     for (int i = 0; i < Q2_0_PARTS; i++)
         h->d[i] = d;
     veci_load4(p + 2, stride, h->extra);

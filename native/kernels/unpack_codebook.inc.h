@@ -79,7 +79,7 @@ INLINE void odd_scales(ivec word, ivec scale[8]) {
 // ------------------------------------------------------------------------- IQ2_XXS, IQ2_XS, IQ2_S
 
 INLINE void iq2_xxs_head(const uint8_t *p, int64_t stride, head_256 *h) {
-    h->d = vec_mul(veci_half(load_word(p, stride)), vec_set1(0.125f));
+    h->d = vec_mul(veci_half(veci_load1(p, stride)), vec_set1(0.125f));
     for (int i = 0; i < 4; i++)
         veci_load4(p + 2 + 16 * i, stride, h->extra + 4 * i);
     for (int i = 0; i < 8; i++)
@@ -99,9 +99,11 @@ INLINE void iq2_xxs_codes(const uint8_t *p, int64_t stride, int chunk, const hea
 }
 
 INLINE void iq2_xs_head(const uint8_t *p, int64_t stride, head_256 *h) {
-    h->d = vec_mul(veci_half(load_word(p, stride)), vec_set1(0.125f));
-    odd_scales(load_word(p + 66, stride), h->scale);
-    odd_scales(load_word(p + 70, stride), h->scale + 8);
+    h->d = vec_mul(veci_half(veci_load1(p, stride)), vec_set1(0.125f));
+    ivec w[2];
+    veci_load2(p + 66, stride, w);
+    odd_scales(w[0], h->scale);
+    odd_scales(w[1], h->scale + 8);
 }
 
 // Two words of two times seven signs, as bytes.
@@ -127,7 +129,7 @@ INLINE void iq2_xs_codes(const uint8_t *p, int64_t stride, int chunk, const head
 }
 
 INLINE void iq2_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
-    h->d = vec_mul(veci_half(load_word(p, stride)), vec_set1(0.125f));
+    h->d = vec_mul(veci_half(veci_load1(p, stride)), vec_set1(0.125f));
     veci_load4(p + 66, stride, h->extra); // high bits of indices, scales
     odd_scales(h->extra[2], h->scale);
     odd_scales(h->extra[3], h->scale + 8);
@@ -149,7 +151,7 @@ INLINE void iq2_s_codes(const uint8_t *p, int64_t stride, int chunk, const head_
 // ------------------------------------------------------------------------- IQ3_XXS, IQ3_S
 
 INLINE void iq3_xxs_head(const uint8_t *p, int64_t stride, head_256 *h) {
-    h->d = vec_mul(veci_half(load_word(p, stride)), vec_set1(0.25f));
+    h->d = vec_mul(veci_half(veci_load1(p, stride)), vec_set1(0.25f));
     veci_load8(p + 66, stride, h->extra);
     for (int i = 0; i < 8; i++)
         h->scale[i] = odd_scale(veci_shr(h->extra[i], 28));
@@ -169,7 +171,7 @@ INLINE void iq3_xxs_codes(const uint8_t *p, int64_t stride, int chunk, const hea
 
 INLINE void iq3_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
     ivec end[4];
-    h->d = veci_half(load_word(p, stride));
+    h->d = veci_half(veci_load1(p, stride));
     veci_load8(p + 66, stride, h->extra); // two words of indices' high bits, then eight of signs
     veci_load4(p + 94, stride, end);      // the last two words of signs, the scales
     h->extra[8] = end[1];
@@ -200,7 +202,7 @@ INLINE ivec shift_down(ivec word, int bit) {
 }
 
 INLINE void iq1_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
-    h->d = vec_mul(veci_half(load_word(p, stride)), vec_set1(0.125f));
+    h->d = vec_mul(veci_half(veci_load1(p, stride)), vec_set1(0.125f));
     veci_load8(p + 2, stride, h->extra);
     veci_load4(p + 34, stride, h->extra + 8);
     for (int i = 0; i < 8; i++)

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "kernels/vec/inline.h"
 #include "quant/quant.h"
@@ -268,11 +269,23 @@ INLINE ivec veci_dot16(ivec acc, ivec a, ivec b) {
     return _mm512_dpwssd_epi32(acc, a, b);
 }
 
-INLINE __m512i rows_quarter(const uint8_t *p, int64_t stride) {
-    __m512i r = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)p));
-    r = _mm512_inserti32x4(r, _mm_loadu_si128((const __m128i *)(const void *)(p + 4 * stride)), 1);
-    r = _mm512_inserti32x4(r, _mm_loadu_si128((const __m128i *)(const void *)(p + 8 * stride)), 2);
-    return _mm512_inserti32x4(r, _mm_loadu_si128((const __m128i *)(const void *)(p + 12 * stride)), 3);
+// Every fourth row from p on: pointers that the compiler shall hold in registers, and not take apart. Else it
+// keeps an address for each row, most of them on the stack.
+typedef struct row_quarters {
+    const uint8_t *p[4];
+} row_quarters;
+
+INLINE row_quarters quarters(const uint8_t *p, int64_t stride) {
+    row_quarters q = {{p, p + 4 * stride, p + 8 * stride, p + 12 * stride}};
+    __asm__("" : "+r"(q.p[1]), "+r"(q.p[2]), "+r"(q.p[3]));
+    return q;
+}
+
+INLINE __m512i rows_quarter(row_quarters q, int64_t offset) {
+    __m512i r = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)(q.p[0] + offset)));
+    r = _mm512_inserti32x4(r, _mm_loadu_si128((const __m128i *)(const void *)(q.p[1] + offset)), 1);
+    r = _mm512_inserti32x4(r, _mm_loadu_si128((const __m128i *)(const void *)(q.p[2] + offset)), 2);
+    return _mm512_inserti32x4(r, _mm_loadu_si128((const __m128i *)(const void *)(q.p[3] + offset)), 3);
 }
 
 // Turns words i of rows a to d, in every lane of four, into out[i].
@@ -287,28 +300,58 @@ INLINE void turn4(__m512i a, __m512i b, __m512i c, __m512i d, ivec out[4]) {
 
 // Four words of each row: lane r of out[i] is the i-th at p + r * stride.
 INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
-    turn4(rows_quarter(p, stride), rows_quarter(p + stride, stride), rows_quarter(p + 2 * stride, stride),
-          rows_quarter(p + 3 * stride, stride), out);
+    const row_quarters q = quarters(p, stride);
+    turn4(rows_quarter(q, 0), rows_quarter(q, stride), rows_quarter(q, 2 * stride),
+          rows_quarter(q, 3 * stride), out);
 }
 
-INLINE __m512i rows_half(const uint8_t *p, int64_t stride) {
-    __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)p);
-    __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)(p + 4 * stride));
+INLINE __m512i rows_half(const uint8_t *p, const uint8_t *q, int64_t offset) {
+    __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)(p + offset));
+    __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)(q + offset));
     return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
 // Eight words of each row, as veci_load4 has four.
 INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
-    const uint8_t *q = p + 8 * stride;
-    ivec first[4], last[4]; // of rows 0 to 7 and 8 to 15: words i and i + 4 of four rows, then of four more
-    turn4(rows_half(p, stride), rows_half(p + stride, stride), rows_half(p + 2 * stride, stride),
-          rows_half(p + 3 * stride, stride), first);
-    turn4(rows_half(q, stride), rows_half(q + stride, stride), rows_half(q + 2 * stride, stride),
-          rows_half(q + 3 * stride, stride), last);
-    for (int i = 0; i < 4; i++) {
-        out[i] = _mm512_shuffle_i32x4(first[i], last[i], 0x88);
-        out[4 + i] = _mm512_shuffle_i32x4(first[i], last[i], 0xdd);
+    ivec half[2][4]; // of rows: words i and i + 4 of four rows, then of four more
+    for (int i = 0; i < 2; i++) {
+        const uint8_t *q = p + 8 * i * stride, *r = q + 4 * stride;
+        turn4(rows_half(q, r, 0), rows_half(q, r, stride), rows_half(q, r, 2 * stride),
+              rows_half(q, r, 3 * stride), half[i]);
     }
+    for (int i = 0; i < 4; i++) {
+        out[i] = _mm512_shuffle_i32x4(half[0][i], half[1][i], 0x88);
+        out[4 + i] = _mm512_shuffle_i32x4(half[0][i], half[1][i], 0xdd);
+    }
+}
+
+// One word of each row.
+INLINE ivec veci_load1(const uint8_t *p, int64_t stride) {
+    const row_quarters q = quarters(p, stride);
+    int32_t words[VEC_LANES];
+    for (int r = 0; r < VEC_LANES; r++)
+        memcpy(&words[r], q.p[r / 4] + r % 4 * stride, 4);
+    return veci_load(words);
+}
+
+INLINE __m512i rows_pair(row_quarters q, int64_t offset, int64_t stride) {
+    __m128i pair[4];
+    for (int i = 0; i < 4; i++) {
+        __m128 low = _mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)(const void *)(q.p[i] + offset)));
+        pair[i] =
+            _mm_castps_si128(_mm_loadh_pi(low, (const __m64 *)(const void *)(q.p[i] + offset + stride)));
+    }
+    __m512i r = _mm512_inserti32x4(_mm512_castsi128_si512(pair[0]), pair[1], 1);
+    return _mm512_inserti32x4(_mm512_inserti32x4(r, pair[2], 2), pair[3], 3);
+}
+
+// Two words of each row.
+INLINE void veci_load2(const uint8_t *p, int64_t stride, ivec out[2]) {
+    const row_quarters q = quarters(p, stride);
+    __m512 a = _mm512_castsi512_ps(rows_pair(q, 0, stride));
+    __m512 b = _mm512_castsi512_ps(rows_pair(q, 2 * stride, stride));
+    out[0] = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0x88));
+    out[1] = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xdd));
 }
 
 INLINE void vec_prefetch(const void *p) {

@@ -358,6 +358,20 @@ INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
     veci_load4(p + 16, stride, out + 4);
 }
 
+// One word of each row.
+INLINE ivec veci_load1(const uint8_t *p, int64_t stride) {
+    int32_t words[VEC_LANES];
+    for (int r = 0; r < VEC_LANES; r++)
+        memcpy(&words[r], p + r * stride, 4);
+    return veci_load(words);
+}
+
+// Two words of each row.
+INLINE void veci_load2(const uint8_t *p, int64_t stride, ivec out[2]) {
+    out[0] = veci_load1(p, stride);
+    out[1] = veci_load1(p + 4, stride);
+}
+
 INLINE void vec_prefetch(const void *p) {
     (void)p;
 }

@@ -110,7 +110,7 @@ static int64_t many_float_bytes(int64_t k) {
                     float_add(width, i + j, w[j], tile, &sums);                                              \
             }                                                                                                \
             for (; i < end; i++)                                                                             \
-                float_add(width, i, veci_as_float(load_word(rows + i * (size), row_bytes)), tile, &sums);    \
+                float_add(width, i, veci_as_float(veci_load1(rows + i * (size), row_bytes)), tile, &sums);   \
             float_flush(width, &sums, result);                                                               \
         }                                                                                                    \
         for (int c = 0; c < width; c++)                                                                      \
@@ -131,7 +131,7 @@ static int64_t many_float_bytes(int64_t k) {
                 vec_store(p + (i + j) * VEC_LANES, w[j]);                                                    \
         }                                                                                                    \
         for (; i < k; i++)                                                                                   \
-            vec_store(p + i * VEC_LANES, veci_as_float(load_word(rows + i * (size), row_bytes)));            \
+            vec_store(p + i * VEC_LANES, veci_as_float(veci_load1(rows + i * (size), row_bytes)));           \
     }                                                                                                        \
     static const kernels_product type##_product = {COLUMNS_FLOAT, type##_few, many_float_bytes, type##_pack, \
                                                    many_float};

@@ -50,6 +50,11 @@ INLINE vec vec_load_f16(const uint16_t *p) {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 }
 
+// A half in all lanes.
+INLINE vec vec_set1_f16(uint16_t half) {
+    return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half)));
+}
+
 INLINE void vec_store_f16(uint16_t *p, vec a) {
     vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a)));
 }
@@ -203,6 +208,57 @@ INLINE ivec veci_dot16(ivec acc, ivec a, ivec b) {
     return vaddq_s32(acc, vpaddq_s32(low, high));
 }
 
+INLINE ivec veci_xor(ivec a, ivec b) {
+    return veorq_s32(a, b);
+}
+
+// VEC_LANES signed bytes, one for each lane.
+INLINE ivec veci_load_bytes(const void *p) {
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    int8x8_t bytes = vreinterpret_s8_s32(vdup_n_s32(four));
+    return vmovl_s16(vget_low_s16(vmovl_s8(bytes)));
+}
+
+// Bytes of every lane of four, chosen by their numbers within it.
+INLINE ivec veci_bytes(ivec a, int b0, int b1, int b2, int b3) {
+    uint32_t order = (uint32_t)b0 | (uint32_t)b1 << 8 | (uint32_t)b2 << 16 | (uint32_t)b3 << 24;
+    const uint32_t lanes[4] = {order, order + 0x04040404, order + 0x08080808, order + 0x0c0c0c0c};
+    uint8x16_t index = vreinterpretq_u8_u32(vld1q_u32(lanes));
+    return vreinterpretq_s32_u8(vqtbl1q_u8(vreinterpretq_u8_s32(a), index));
+}
+
+// A set of bytes.
+typedef ivec bytemask;
+
+// Where bits 4 i to 4 i + 3 of each lane are set: a bit for each of its bytes, the first in the lowest.
+INLINE bytemask veci_bits(ivec a, int n) {
+    ivec four = vandq_s32(veci_shr(a, 4 * n), vdupq_n_s32(15));
+    ivec bits = vandq_s32(vmulq_s32(four, vdupq_n_s32(0x00204081)), vdupq_n_s32(0x01010101));
+    return vmulq_s32(bits, vdupq_n_s32(255));
+}
+
+// a | b in those bytes, a in the others.
+INLINE ivec veci_or_where(bytemask where, ivec a, ivec b) {
+    return vorrq_s32(a, vandq_s32(where, b));
+}
+
+// -a in those bytes, a in the others.
+INLINE ivec veci_negate_where(bytemask where, ivec a) {
+    int8x16_t mask = vreinterpretq_s8_s32(where);
+    return vreinterpretq_s32_s8(vsubq_s8(veorq_s8(vreinterpretq_s8_s32(a), mask), mask));
+}
+
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the two halves of each lane name.
+INLINE ivec veci_entries(const uint16_t *table, int bits, ivec at) {
+    uint16_t entry[2 * VEC_LANES];
+    (void)bits;
+    veci_store(entry, at);
+    for (int i = 0; i < 2 * VEC_LANES; i++)
+        entry[i] = table[entry[i]];
+    return veci_load(entry);
+}
+
 // Four words of each row: lane r of out[i] is the i-th at p + r * stride.
 INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
     int32x4_t a = vreinterpretq_s32_u8(vld1q_u8(p));
@@ -217,6 +273,26 @@ INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
     out[1] = vreinterpretq_s32_s64(vzip2q_s64(ab_low, cd_low));
     out[2] = vreinterpretq_s32_s64(vzip1q_s64(ab_high, cd_high));
     out[3] = vreinterpretq_s32_s64(vzip2q_s64(ab_high, cd_high));
+}
+
+// Eight words of each row, as veci_load4 has four.
+INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
+    veci_load4(p, stride, out);
+    veci_load4(p + 16, stride, out + 4);
+}
+
+// One word of each row.
+INLINE ivec veci_load1(const uint8_t *p, int64_t stride) {
+    int32_t words[VEC_LANES];
+    for (int r = 0; r < VEC_LANES; r++)
+        memcpy(&words[r], p + r * stride, 4);
+    return veci_load(words);
+}
+
+// Two words of each row.
+INLINE void veci_load2(const uint8_t *p, int64_t stride, ivec out[2]) {
+    out[0] = veci_load1(p, stride);
+    out[1] = veci_load1(p + 4, stride);
 }
 
 INLINE void vec_prefetch(const void *p) {

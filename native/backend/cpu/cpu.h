@@ -64,26 +64,32 @@ struct backend_kv {
     float *partial; // what the chunks of a single token's context leave
 };
 
-// Rows of a weight that are handed out as one piece of work.
-enum { CPU_PIECE_ROWS = 128 };
-
 static inline cpu_backend *cpu_of(backend *b) {
     return (cpu_backend *)b;
 }
 
-static inline int64_t cpu_pieces(const backend_weight *w) {
-    return (w->rows + CPU_PIECE_ROWS - 1) / CPU_PIECE_ROWS;
+// Rows of a weight that are handed out as one piece of work: several pieces for each thread, so that a busy
+// core takes less; and, where a piece is read once, not many more, because what it fetches ahead at its end
+// is often another thread's.
+static inline int64_t cpu_piece_rows(const cpu_backend *cpu, const backend_weight *w) {
+    int64_t rows = w->rows / (8 * pool_threads(cpu->threads)) / KERNELS_MAX_ROWS * KERNELS_MAX_ROWS;
+    return rows > 4 * KERNELS_MAX_ROWS ? rows : 4 * KERNELS_MAX_ROWS;
 }
 
-// Finds piece number *piece of several products: returns the product, leaves the piece's number in it and its
-// rows.
-static inline const backend_product *cpu_find_piece(const backend_product *products, int64_t *piece,
-                                                    int64_t *first, int64_t *n) {
+static inline int64_t cpu_pieces(const cpu_backend *cpu, const backend_weight *w) {
+    int64_t piece = cpu_piece_rows(cpu, w);
+    return (w->rows + piece - 1) / piece;
+}
+
+// Finds piece number `piece` of several products: returns the product and the piece's rows.
+static inline const backend_product *cpu_find_piece(const cpu_backend *cpu, const backend_product *products,
+                                                    int64_t piece, int64_t *first, int64_t *n) {
     const backend_product *p = products;
-    while (*piece >= cpu_pieces(p->weight))
-        *piece -= cpu_pieces(p++->weight);
-    *first = *piece * CPU_PIECE_ROWS;
-    *n = p->weight->rows - *first < CPU_PIECE_ROWS ? p->weight->rows - *first : CPU_PIECE_ROWS;
+    while (piece >= cpu_pieces(cpu, p->weight))
+        piece -= cpu_pieces(cpu, p++->weight);
+    const int64_t rows = cpu_piece_rows(cpu, p->weight);
+    *first = piece * rows;
+    *n = p->weight->rows - *first < rows ? p->weight->rows - *first : rows;
     return p;
 }
 

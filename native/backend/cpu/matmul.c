@@ -108,8 +108,8 @@ static void multiply_panel(const multiply_job *job, const backend_product *p, in
 static void multiply_pieces(void *arg, int64_t begin, int64_t end, int worker) {
     const multiply_job *job = arg;
     for (int64_t i = begin; i < end; i++) {
-        int64_t piece = i, first, n;
-        const backend_product *p = cpu_find_piece(job->products, &piece, &first, &n);
+        int64_t first, n;
+        const backend_product *p = cpu_find_piece(job->cpu, job->products, i, &first, &n);
         for (int64_t row = first; row < first + n; row += job->cpu->k->rows) {
             int64_t rows = first + n - row < job->cpu->k->rows ? first + n - row : job->cpu->k->rows;
             multiply_panel(job, p, row, rows, job->cpu->scratch[worker]);
@@ -122,7 +122,7 @@ void cpu_multiply(backend *b, const backend_buffer *x, int64_t n_tokens, const b
     multiply_job job = {cpu_of(b), x, n_tokens, products};
     int64_t pieces = 0;
     for (int32_t i = 0; i < n_products; i++)
-        pieces += cpu_pieces(products[i].weight);
+        pieces += cpu_pieces(job.cpu, products[i].weight);
     quantize_columns(job.cpu, x, n_tokens, products, n_products);
     pool_run(job.cpu->threads, pieces, 1, multiply_pieces, &job);
 }

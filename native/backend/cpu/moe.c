@@ -187,8 +187,8 @@ static void expert_pieces(void *arg, int64_t begin, int64_t end, int worker) {
         int32_t expert = (int32_t)(i / job->pieces);
         if (job->routing->first[expert] == job->routing->first[expert + 1])
             continue;
-        int64_t piece = i % job->pieces, first, n;
-        const backend_product *p = cpu_find_piece(job->products, &piece, &first, &n);
+        int64_t first, n;
+        const backend_product *p = cpu_find_piece(job->cpu, job->products, i % job->pieces, &first, &n);
         for (int64_t row = first; row < first + n; row += job->cpu->k->rows) {
             int64_t rows = first + n - row < job->cpu->k->rows ? first + n - row : job->cpu->k->rows;
             expert_panel(job, p, expert, row, rows, job->cpu->scratch[worker]);
@@ -206,7 +206,7 @@ void cpu_multiply_experts(backend *b, const backend_buffer *x, bool per_choice,
                        .products = products,
                        .width = products[0].weight->width};
     for (int32_t i = 0; i < n_products; i++) {
-        job.pieces += cpu_pieces(products[i].weight);
+        job.pieces += cpu_pieces(job.cpu, products[i].weight);
         job.kinds[products[i].weight->product->columns] = true;
     }
     pool_run(job.cpu->threads, routing->first[routing->n_expert], 4, quantize_choices, &job);

@@ -12,7 +12,9 @@
 
 #define VEC_NAME  generic
 #define VEC_LANES 8
+#ifndef VEC_ANY_WIDTH
 #define VEC_ANY_WIDTH
+#endif
 
 typedef struct vec {
     float lane[VEC_LANES];

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 _BATCH = 2048  # tokens in a call, as llama.cpp's own benchmark has it
-_KV_TYPES = {"f32": 0, "f16": 1}  # as ggml numbers them
+_KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q4_0": 2}  # as ggml numbers them
 
 
 class Peer:

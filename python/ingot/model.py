@@ -113,7 +113,9 @@ class Model:
 
     n_ctx         positions of a sequence (None: the model's own, less if memory doesn't allow it)
     threads       (None: as many as pay; models with the same number share a thread pool)
-    kv_type       tensor type of the attention cache: "f16" or "f32"
+    kv_type       tensor type of the attention cache: "f16", "bf16" or "f32"; if the width of heads
+                  is a multiple of 32 also "q8_0", which takes half of the memory, or "q4_0", which
+                  takes less than a third but changes what the model says
     n_batch       most tokens in one forward pass (None: 256)
     pre           the pre-tokenizer to use instead of the file's
     vocab_only    no weights: tokenise and detokenise only

@@ -163,7 +163,12 @@ def test_wrong_options(keywords: dict[str, Any], problem: str) -> None:
 
 def test_options_of_the_engine(bundled: Path) -> None:
     text = None
-    choices: list[dict[str, Any]] = [{"n_batch": 7}, {"threads": 1}, {"kv_type": "f32"}]
+    choices: list[dict[str, Any]] = [
+        {"n_batch": 7},
+        {"threads": 1},
+        {"kv_type": "f32"},
+        {"kv_type": "bf16"},
+    ]
     for keywords in [*choices, {"mmap": False}]:
         with ingot.Model(bundled, n_ctx=64, **keywords) as model:
             got = model.generate("Once upon a time", max_tokens=12, temperature=0).text
@@ -171,7 +176,7 @@ def test_options_of_the_engine(bundled: Path) -> None:
         text = got
     with (
         ingot.Model(n_ctx=64, kv_type="Q4_K") as model,
-        pytest.raises(ArgumentError, match="kv_type"),
+        pytest.raises(ArgumentError, match=r"kv_type is 12 \(Q4_K\), expected 1 \(F16\)"),
     ):
         model.generate("x")
 

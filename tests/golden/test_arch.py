@@ -20,7 +20,11 @@ from golden import HERE, Floats, nmse
 # Two float32 computations of these models agree to 1e-11; a wrong detail (an epsilon, the pairing
 # of rope, a router that isn't normalised) shows at 1e-6 or more.
 LIMIT = 1e-9
-LIMIT_F16_PAGES = 1e-5  # keys and values rounded to halves
+# Keys and values are rounded. A trained model takes less harm than these of random weights.
+LIMIT_PAGES = {"f16": 1e-5, "bf16": 5e-4, "q8_0": 1e-3, "q4_0": 0.2}
+BLOCKS = ("q8_0", "q4_0")  # for heads of 32, 64, ...
+WIDE_SMALL = "qwen3_wide_heads"
+WIDE_LARGE = ("gemma", "gemma2", "mistral", "qwen3", "qwen3moe")
 
 Tokens = npt.NDArray[np.int32]
 
@@ -123,9 +127,34 @@ def test_next(shared: Path, root: Path, name: str, capsys: pytest.CaptureFixture
     assert f"| {architecture} |" in (root / "docs/architectures.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("kv_type", ["f16", "bf16"])
 @pytest.mark.parametrize("name", SMALL)
-def test_f16_pages(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    check_case(HERE / "arch" / name, capsys, "f16", LIMIT_F16_PAGES)
+def test_half_pages(name: str, kv_type: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_case(HERE / "arch" / name, capsys, kv_type, LIMIT_PAGES[kv_type])
+
+
+@pytest.mark.parametrize("kv_type", BLOCKS)
+def test_pages_of_blocks_small_set(kv_type: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_case(HERE / "arch" / WIDE_SMALL, capsys, kv_type, LIMIT_PAGES[kv_type])
+
+
+@pytest.mark.parametrize("kv_type", LIMIT_PAGES)
+@pytest.mark.parametrize("name", WIDE_LARGE)
+def test_pages_large_set(
+    shared: Path, name: str, kv_type: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_case(shared / "golden/arch" / name, capsys, kv_type, LIMIT_PAGES[kv_type])
+
+
+@pytest.mark.parametrize("kv_type", BLOCKS)
+def test_heads_that_blocks_do_not_fit(kv_type: str) -> None:
+    """They are refused by name, with what to use instead."""
+    problem = rf"{kv_type.upper()}\), whose blocks hold 32 numbers.*keys have 16.*use F16"
+    with (
+        open_model(HERE / "arch" / "llama", kv_type) as model,
+        pytest.raises(ingot.ArgumentError, match=problem),
+    ):
+        model.logits([1])
 
 
 def test_every_architecture_has_a_case() -> None:
@@ -205,6 +234,22 @@ def vectors_in_company(folder: Path, tokens: Tokens, kv_type: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_company_small_set(name: str, kv_type: str) -> None:
     company(HERE / "arch" / name, kv_type)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_company_bf16(name: str) -> None:
+    company(HERE / "arch" / name, "bf16")
+
+
+@pytest.mark.parametrize("kv_type", BLOCKS)
+def test_company_blocks(kv_type: str) -> None:
+    company(HERE / "arch" / WIDE_SMALL, kv_type)
+
+
+@pytest.mark.parametrize("kv_type", BLOCKS)
+@pytest.mark.parametrize("name", ["gemma2", "mistral"])
+def test_company_blocks_large_set(shared: Path, name: str, kv_type: str) -> None:
+    company(shared / "golden/arch" / name, kv_type)
 
 
 @pytest.mark.parametrize("name", LARGE)

@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-r", "--rounds", type=options.count, default=5, metavar="N", help="rounds (5)")
     add("-t", "--threads", type=options.count, metavar="N", help="threads (what pays)")
     add("--batch", type=options.count, default=1, metavar="N", help="sequences at once: 1 alone")
-    add("--kv-type", default="f16", choices=["f16", "f32"], help="of the KV cache")
+    options.add_kv_type(parser)
     add("-b", "--batch-size", type=options.count, metavar="N", help="tokens in a forward pass")
     add("--shape", choices=SHAPES, help="measure a model of this shape, with random weights")
     add("--type", metavar="TYPE", help="with --shape: tensor type or mix (Q4_K_M)")

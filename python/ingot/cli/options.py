@@ -43,13 +43,22 @@ def add_max_tokens(parser: argparse.ArgumentParser, default: int | None, words: 
     )
 
 
+def add_kv_type(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--kv-type",
+        default="f16",
+        choices=["f16", "bf16", "f32", "q8_0", "q4_0"],
+        help="tensor type of the KV cache (default: f16)",
+    )
+
+
 def add_engine(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     add_ctx_size(group, "tokens of context")
     group.add_argument(
         "-t", "--threads", type=count, metavar="N", help="threads (default: what pays)"
     )
-    group.add_argument("--kv-type", default="f16", choices=["f16", "f32"], help="of the KV cache")
+    add_kv_type(group)
     group.add_argument(
         "-b", "--batch-size", type=count, metavar="N", help="tokens in a forward pass"
     )

@@ -18,6 +18,10 @@ int main(void) { return 0; }" INGOT_ISA_${name})
     elseif(name STREQUAL generic)
       set(level -O2)
     endif()
+    # GCC 12 for 64-bit ARM reads codes of some types from wrong addresses otherwise.
+    if(name STREQUAL generic AND CMAKE_C_COMPILER_ID STREQUAL GNU)
+      list(APPEND level -fno-ivopts)
+    endif()
     set_source_files_properties(native/kernels/isa/${name}.c PROPERTIES COMPILE_OPTIONS
                                 "${level};-fno-lto;${ARGN}")
     target_sources(ingot_core PRIVATE native/kernels/isa/${name}.c)

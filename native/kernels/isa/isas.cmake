@@ -11,12 +11,14 @@ function(ingot_isa name target)
 int main(void) { return 0; }" INGOT_ISA_${name})
   if(INGOT_ISA_${name})
     # Sanitizers multiply what is inlined: optimised little, with one instance for all widths of tiles, it compiles
-    # in a minute instead of many.
+    # in a minute instead of many. No fuzz target multiplies.
     set(level -O3)
-    if(INGOT_SANITIZE)
+    if(INGOT_FUZZ OR CMAKE_BUILD_TYPE STREQUAL Debug)
+      set(level -O0)
+    elseif(INGOT_SANITIZE)
       set(level "-O1;-DVEC_ANY_WIDTH")
     elseif(name STREQUAL generic)
-      set(level -O2)
+      set(level -O1)
     endif()
     # GCC 12 for 64-bit ARM reads codes of some types from wrong addresses otherwise.
     if(name STREQUAL generic AND CMAKE_C_COMPILER_ID STREQUAL GNU)

@@ -21,7 +21,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-BUILD_TOOLS := 'scikit-build-core>=0.10' 'cffi>=1.17' 'cmake>=3.22,<5' 'ninja>=1.11'
+BUILD_TOOLS := 'pip>=23.1' 'scikit-build-core>=0.10' 'cffi>=1.17' 'cmake>=3.22,<5' 'ninja>=1.11'
 # Formatters change their minds between versions, so theirs are fixed.
 LINT_TOOLS := 'ruff==0.17.*' 'mypy==2.4.*' 'clang-format==14.*'
 

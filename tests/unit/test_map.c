@@ -85,8 +85,8 @@ static void test_cut_off(const temp_dir *dir) {
     file_map map, whole;
     CHECK(open_map(path, false, &map, NULL) == INGOT_OK && open_map(other, false, &whole, NULL) == INGOT_OK);
     CHECK(file_map_intact(&map) && right(&map, 0, SIZE));
-    const uint64_t end = SIZE / 2;
-    CHECK(truncate(path.text, end) == 0);
+    const size_t end = SIZE / 2;
+    CHECK(truncate(path.text, (off_t)end) == 0);
     CHECK(!file_map_intact(&map)); // seen before any access
     CHECK(right(&map, 0, end));
     CHECK(zeros(&map, end, SIZE));

@@ -10,13 +10,13 @@ function(ingot_isa name target)
 #endif
 int main(void) { return 0; }" INGOT_ISA_${name})
   if(INGOT_ISA_${name})
-    # Sanitizers multiply what is inlined: optimised little, with one instance for all widths of tiles, it compiles
-    # in a minute instead of many. No fuzz target multiplies.
+    # Sanitizers and debuggers multiply what is inlined: optimised little, with one instance for all widths of
+    # tiles, it compiles in a minute instead of many.
     set(level -O3)
-    if(INGOT_FUZZ OR CMAKE_BUILD_TYPE STREQUAL Debug)
-      set(level -O0)
+    if(INGOT_FUZZ OR CMAKE_BUILD_TYPE STREQUAL Debug OR (INGOT_SANITIZE AND name STREQUAL generic))
+      set(level "-Og;-g1;-DVEC_ANY_WIDTH")
     elseif(INGOT_SANITIZE)
-      set(level "-O1;-DVEC_ANY_WIDTH")
+      set(level "-O1;-g1;-DVEC_ANY_WIDTH")
     elseif(name STREQUAL generic)
       set(level -O1)
     endif()

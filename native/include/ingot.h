@@ -381,6 +381,7 @@ typedef struct ingot_engine_params {
     // or 2 (Q4_0).
     int32_t kv_type;
     int32_t n_batch;   // most tokens in one forward pass; 0: 256
+    int32_t n_seqs;    // most requests that generate at the same time; 0: 8. They share the pages of n_ctx
     uint64_t kv_bytes; // most memory for the pages; 0: half of what is free when the engine starts
 } ingot_engine_params;
 
@@ -396,6 +397,7 @@ INGOT_API void ingot_engine_free(ingot_engine *engine);
 typedef struct ingot_engine_info {
     int32_t n_ctx;
     int32_t n_batch;
+    int32_t n_seqs;
     int32_t kv_type;
     int32_t page_tokens;    // tokens in a page
     uint64_t kv_bytes;      // reserved for pages

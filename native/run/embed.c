@@ -179,10 +179,7 @@ static ingot_status run(embed_job *job, ingot_error *err) {
 void engine_embed(ingot_engine *e, request *r) {
     embed_job job = {.e = e, .start = clock_seconds(), .rank = is_rank(r)};
     ingot_error err = {0};
-    // What the last conversation left makes room if it must.
-    if (pages_for((int32_t)r->params.n_tokens) > e->pool.n_free)
-        sequence_truncate(&e->sequence, &e->pool, 0);
-    collect(&job, r, e->pool.n_free);
+    collect(&job, r, slots_spare_pages(e));
     ingot_status status = run(&job, &err);
     finish_texts(&job, status, &err);
     mem_free(e->mem, job.page_table);

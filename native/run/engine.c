@@ -10,7 +10,7 @@
 #include "run/prompt_rows.h"
 #include "run/runtime.h"
 
-enum { DEFAULT_BATCH = 256, MAX_BATCH = 4096, MAX_QUEUED = 65536, PAGES_OF_ENCODER = 64 };
+enum { DEFAULT_BATCH = 256, MAX_BATCH = 4096, DEFAULT_SEQS = 8, MAX_QUEUED = 65536, PAGES_OF_ENCODER = 64 };
 
 // Takes a dropped request out of the list and frees it, unless a thread is still inside it: that one will.
 static void forget(ingot_engine *e, request *r) {
@@ -50,24 +50,40 @@ static request *next_to_serve(const ingot_engine *e) {
     return r;
 }
 
+// Starts a request if there is room for it; under the lock.
+static bool begin(ingot_engine *e, request *r) {
+    const bool embeds = r->params.embedding;
+    if (embeds ? !slots_make_room(e, pages_for((int32_t)r->params.n_tokens), NULL) : !slots_begin(e, r))
+        return false;
+    r->started = true;
+    if (!embeds)
+        return true;
+    mutex_unlock(&e->lock);
+    engine_embed(e, r);
+    mutex_lock(&e->lock);
+    return true;
+}
+
+// Nobody is overtaken: who finds no room waits for one that runs to end, and all behind him do.
 static void engine_main(void *arg) {
     ingot_engine *e = arg;
     mutex_lock(&e->lock);
     while (!e->closing) {
         request *r = next_to_serve(e);
-        if (!r) {
+        if (r && begin(e, r))
+            continue;
+        if (e->n_active == 0) {
             condition_wait(&e->work, &e->lock);
             continue;
         }
-        r->started = true;
         mutex_unlock(&e->lock);
-        if (r->params.embedding)
-            engine_embed(e, r);
-        else
-            engine_generate(e, r);
+        slots_cancel(e);
+        if (e->n_active > 0)
+            slots_step(e);
         mutex_lock(&e->lock);
     }
     mutex_unlock(&e->lock);
+    slots_cancel(e);
 }
 
 // ------------------------------------------------------------------------------------------------- life
@@ -111,6 +127,9 @@ static ingot_status check_params(const ingot_model *m, const ingot_engine_params
     if (p->n_batch < 0 || p->n_batch > MAX_BATCH)
         return fail(err, INGOT_ERR_INVALID, "n_batch is %d, expected 0 (choose) to %d", p->n_batch,
                     MAX_BATCH);
+    if (p->n_seqs < 0 || p->n_seqs > ENGINE_SEQS_MAX)
+        return fail(err, INGOT_ERR_INVALID, "n_seqs is %d, expected 0 (choose) to %d", p->n_seqs,
+                    ENGINE_SEQS_MAX);
     return INGOT_OK;
 }
 
@@ -162,7 +181,14 @@ static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p
     // A text that is seen as a whole must be computed as a whole.
     if (e->info.n_batch > wanted || !shape->causal)
         e->info.n_batch = wanted;
+    e->info.n_seqs = p->n_seqs > 0 ? p->n_seqs : DEFAULT_SEQS;
+    if (e->info.n_seqs > e->info.n_batch)
+        e->info.n_seqs = e->info.n_batch;
     return INGOT_OK;
+}
+
+static uint64_t logits_bytes(const ingot_engine *e) {
+    return (uint64_t)e->info.n_seqs * (uint64_t)e->model->plan.n_vocab * sizeof *e->logits;
 }
 
 static ingot_status make_state(ingot_engine *e, ingot_error *err) {
@@ -181,15 +207,19 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     TRY(e->model->device->ops->kv_new(e->model->device, &layout, &e->kv, err));
     TRY(forward_new(shape, e->model->device, e->mem, e->info.n_batch, e->info.n_ctx, &e->forward, err));
     TRY(page_pool_init(&e->pool, layout.n_pages, err));
-    TRY(sequence_init(&e->sequence, e->info.n_ctx, err));
+    e->slots = mem_alloc(e->mem, (size_t)e->info.n_seqs, sizeof *e->slots);
+    if (!e->slots)
+        return fail_memory(err, (uint64_t)e->info.n_seqs * sizeof *e->slots, "the engine");
+    for (int32_t i = 0; i < e->info.n_seqs; i++)
+        TRY(sequence_init(&e->slots[i].sequence, e->info.n_ctx, err));
     TRY(sampler_init(&e->sampler, shape->n_vocab, e->mem, err));
     e->tokens = mem_alloc(e->mem, n_batch, sizeof *e->tokens);
     e->positions = mem_alloc(e->mem, n_batch, sizeof *e->positions);
     e->seqs = mem_alloc(e->mem, n_batch, sizeof *e->seqs);
     e->rows = mem_alloc(e->mem, n_batch, sizeof *e->rows);
-    e->logits = mem_alloc(e->mem, (size_t)shape->n_vocab, sizeof *e->logits);
+    e->logits = vm_reserve(logits_bytes(e));
     if (!e->tokens || !e->positions || !e->seqs || !e->rows || !e->logits)
-        return fail_memory(err, (uint64_t)shape->n_vocab * sizeof *e->logits, "the engine");
+        return fail_memory(err, logits_bytes(e), "the engine");
     return INGOT_OK;
 }
 
@@ -262,7 +292,9 @@ void ingot_engine_free(ingot_engine *e) {
         condition_free(&e->work);
         mutex_free(&e->lock);
     }
-    sequence_free(&e->sequence, &e->pool);
+    for (int32_t i = 0; e->slots && i < e->info.n_seqs; i++)
+        sequence_free(&e->slots[i].sequence, &e->pool);
+    mem_free(e->mem, e->slots);
     page_pool_free(&e->pool);
     sampler_free(&e->sampler);
     forward_free(e->forward);
@@ -271,7 +303,7 @@ void ingot_engine_free(ingot_engine *e) {
     mem_free(e->mem, e->positions);
     mem_free(e->mem, e->seqs);
     mem_free(e->mem, e->rows);
-    mem_free(e->mem, e->logits);
+    vm_release(e->logits, logits_bytes(e));
     mem_free(e->mem, e);
 }
 

@@ -5,8 +5,7 @@
 #include "base/thread.h"
 #include "model/forward.h"
 #include "model/model.h"
-#include "run/pages.h"
-#include "run/request.h"
+#include "run/generate.h"
 
 struct ingot_engine {
     ingot_model *model;
@@ -19,10 +18,12 @@ struct ingot_engine {
     backend_kv *kv;
     forward *forward;
     page_pool pool;
-    sequence sequence; // of the last request that generated
+    slot *slots; // [n_seqs]
+    int32_t n_active;
+    uint64_t n_steps;
     sampler sampler;
     int32_t *tokens, *positions, *seqs, *rows; // [n_batch]
-    float *logits;                             // [n_vocab] of the last token; NULL: the model gives none
+    float *logits;                             // [n_seqs][n_vocab] to choose from; virtual memory
 
     atomic_int pages_used;
     atomic_bool stopping;
@@ -37,9 +38,8 @@ struct ingot_engine {
     uint64_t last_id;
 };
 
-// Each serves the request `r`, which was marked as started, until its end; the caller's lock isn't held.
-// engine_embed takes further waiting requests of its kind along.
-void engine_generate(ingot_engine *e, request *r);
+// Serves the request `r`, which was marked as started, and further waiting ones of its kind, until their end.
+// The caller's lock isn't held; there is room for the pages of `r`.
 void engine_embed(ingot_engine *e, request *r);
 
 // Ends a request; if `status` is bad it failed with `err`.

@@ -1,141 +1,285 @@
-// Generation: the prompt in chunks, then a token at a time. What the sequence of the last request shares with
-// the next one isn't computed again.
+// Generation: requests in slots, and steps that all of them take together. A step computes one token of each
+// request that generates, and the next part of the prompts of those that don't yet. What a slot's last
+// sequence shares with its next request isn't computed again.
+#include "run/generate.h"
+
 #include <math.h>
 #include <string.h>
 
 #include "run/engine.h"
 #include "run/prompt_rows.h"
 
-// Where the forward pass puts the rows of a chunk.
-typedef struct row_target {
-    ingot_engine *engine;
-    const request *r;
-    int32_t first; // position of the chunk's first token
-    int32_t last;  // row of the batch whose logits are to be sampled from; -1: none
-} row_target;
+// ------------------------------------------------------------------------------------------------- slots
 
-static void take_row(void *user, int32_t i, const float *logits) {
-    const row_target *t = user;
-    int32_t position = t->first + t->engine->rows[i], n_vocab = t->engine->model->plan.n_vocab;
-    if (prompt_rows_want(&t->r->params, position))
-        prompt_rows_take(&t->r->params, position, logits, n_vocab);
-    if (t->engine->rows[i] == t->last)
-        memcpy(t->engine->logits, logits, (size_t)n_vocab * sizeof *logits);
+// Pages that the request may come to need.
+static int32_t worst_pages(const ingot_engine *e, const request *r) {
+    const int64_t n_tokens = (int64_t)r->params.n_tokens, most = r->params.max_tokens;
+    // The last token that is chosen isn't computed.
+    const int64_t n = most < 0 ? e->info.n_ctx : n_tokens + (most > 0 ? most - 1 : 0);
+    return pages_for((int32_t)(n < e->info.n_ctx ? n : e->info.n_ctx));
 }
 
-// Computes `n` tokens at the end of the sequence; the last one's logits are left in e->logits if `sample`.
-static ingot_status run_tokens(ingot_engine *e, request *r, const int32_t *tokens, int32_t n, bool sample,
-                               ingot_error *err) {
-    sequence *s = &e->sequence;
-    int32_t first = s->n_tokens, n_rows = 0;
-    TRY(sequence_reserve(s, &e->pool, first + n, err));
-    engine_count_pages(e);
-    for (int32_t i = 0; i < n; i++) {
-        e->positions[i] = first + i;
-        e->seqs[i] = 0;
-        if (prompt_rows_want(&r->params, first + i) || (sample && i == n - 1))
-            e->rows[n_rows++] = i;
-    }
-    const int32_t *pages[1] = {s->pages};
-    const int32_t ends[1] = {first + n};
-    backend_batch batch = {n, tokens, e->positions, e->seqs, pages, ends};
-    row_target target = {e, r, first, sample ? n - 1 : -1};
-    forward_rows wanted = {e->rows, n_rows, FORWARD_LOGITS, take_row, &target};
-    TRY(forward_run(e->forward, &batch, e->kv, &wanted, &r->cancel, err));
-    TRY(ingot_gguf_check(e->model->file, err));
-    memcpy(s->tokens + first, tokens, (size_t)n * sizeof *tokens);
-    s->n_tokens = first + n;
-    return INGOT_OK;
-}
-
-// Keeps of the last request's sequence what this one's prompt begins with. Its last token, and tokens whose
-// logits are asked for, must be computed.
-static void reuse_prefix(ingot_engine *e, request *r) {
-    size_t most = r->params.n_tokens - 1;
+// How much of a slot's sequence can stay: its prompt's last token, and tokens whose logits are asked for,
+// must be computed.
+static int32_t shared_prefix(const slot *s, const request *r) {
+    size_t most = r->params.n_tokens - 1, n = 0;
     if (prompt_rows_any(&r->params) && (size_t)r->params.rows.first < most)
         most = (size_t)r->params.rows.first;
-    size_t n = 0;
-    while (n < most && n < (size_t)e->sequence.n_tokens && e->sequence.tokens[n] == r->tokens[n])
+    while (n < most && n < (size_t)s->sequence.n_tokens && s->sequence.tokens[n] == r->tokens[n])
         n++;
-    sequence_truncate(&e->sequence, &e->pool, (int32_t)n);
-    r->n_cached = r->n_prompt = (int32_t)n;
+    return (int32_t)n;
 }
 
-static ingot_status prefill(ingot_engine *e, request *r, ingot_error *err) {
-    int32_t n_tokens = (int32_t)r->params.n_tokens;
-    reuse_prefix(e, r);
-    while (r->n_prompt < n_tokens) {
-        int32_t left = n_tokens - r->n_prompt;
-        int32_t n = left < e->info.n_batch ? left : e->info.n_batch;
-        TRY(run_tokens(e, r, r->tokens + r->n_prompt, n, n == left && r->params.max_tokens != 0, err));
-        r->n_prompt += n;
-        mutex_lock(&e->lock);
-        ingot_status status = request_prefilled(r, err);
-        condition_wake_all(&e->news);
-        mutex_unlock(&e->lock);
-        TRY(status);
+// The free slot that has most of the request's prompt; of equals, the one that was left alone the longest.
+static slot *best_slot(ingot_engine *e, const request *r, int32_t *n_shared) {
+    slot *best = NULL;
+    for (int32_t i = 0; i < e->info.n_seqs; i++) {
+        slot *s = &e->slots[i];
+        if (s->r)
+            continue;
+        const int32_t n = shared_prefix(s, r);
+        if (!best || n > *n_shared || (n == *n_shared && s->last_step < best->last_step)) {
+            best = s;
+            *n_shared = n;
+        }
     }
-    return INGOT_OK;
+    return best;
 }
 
-static void apply_bias(const ingot_engine *e, const request *r) {
+int32_t slots_spare_pages(const ingot_engine *e) {
+    int32_t n = e->pool.n_free;
+    for (int32_t i = 0; i < e->info.n_seqs; i++)
+        if (e->slots[i].r)
+            n -= e->slots[i].worst_pages - e->slots[i].sequence.n_pages;
+    return n;
+}
+
+bool slots_make_room(ingot_engine *e, int32_t n_pages, const slot *keep) {
+    int32_t idle = 0;
+    for (int32_t i = 0; i < e->info.n_seqs; i++)
+        if (!e->slots[i].r && &e->slots[i] != keep)
+            idle += e->slots[i].sequence.n_pages;
+    if (slots_spare_pages(e) + idle < n_pages)
+        return false;
+    while (slots_spare_pages(e) < n_pages) {
+        slot *oldest = NULL;
+        for (int32_t i = 0; i < e->info.n_seqs; i++) {
+            slot *s = &e->slots[i];
+            if (!s->r && s != keep && s->sequence.n_pages > 0 &&
+                (!oldest || s->last_step < oldest->last_step))
+                oldest = s;
+        }
+        sequence_truncate(&oldest->sequence, &e->pool, 0);
+    }
+    engine_count_pages(e);
+    return true;
+}
+
+bool slots_begin(ingot_engine *e, request *r) {
+    int32_t n_shared = 0;
+    slot *s = best_slot(e, r, &n_shared);
+    if (!s)
+        return false;
+    const int32_t worst = worst_pages(e, r);
+    // Of its own pages the request uses some, and the others become free.
+    if (!slots_make_room(e, worst - s->sequence.n_pages, s))
+        return false;
+    sequence_truncate(&s->sequence, &e->pool, n_shared);
+    engine_count_pages(e);
+    s->r = r;
+    s->worst_pages = worst;
+    s->start = clock_seconds();
+    r->n_cached = r->n_prompt = n_shared;
+    e->n_active++;
+    return true;
+}
+
+static void slot_end(ingot_engine *e, slot *s, ingot_status status, ingot_finish finish,
+                     const ingot_error *err) {
+    request *r = s->r;
+    const double now = clock_seconds();
+    const bool ready = r->n_prompt == (int32_t)r->params.n_tokens;
+    r->prefill_seconds = (ready ? s->ready : now) - s->start;
+    r->decode_seconds = ready ? now - s->ready : 0.0;
+    s->r = NULL;
+    e->n_active--;
+    engine_finish(e, r, status, finish, err);
+}
+
+void slots_cancel(ingot_engine *e) {
+    for (int32_t i = 0; i < e->info.n_seqs; i++) {
+        slot *s = &e->slots[i];
+        if (!s->r || !(e->closing || atomic_load(&s->r->cancel)))
+            continue;
+        ingot_error err = {0};
+        slot_end(e, s, fail(&err, INGOT_ERR_CANCELLED, "the request was cancelled"), INGOT_FINISH_NONE, &err);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------- a token
+
+static void apply_bias(const ingot_engine *e, const request *r, float *logits) {
     const vocab *v = e->model->text;
     for (size_t i = 0; i < r->params.n_bias; i++)
-        e->logits[r->bias[i].token] += r->bias[i].bias;
+        logits[r->bias[i].token] += r->bias[i].bias;
     // Rows that no token of the vocabulary has are padding.
     for (int32_t i = v ? vocab_size(v) : e->model->plan.n_vocab; i < e->model->plan.n_vocab; i++)
-        e->logits[i] = -INFINITY;
+        logits[i] = -INFINITY;
     if (v && r->params.ignore_eos)
         for (int32_t i = 0; i < vocab_size(v); i++)
             if (vocab_ends_generation(v, i))
-                e->logits[i] = -INFINITY;
+                logits[i] = -INFINITY;
 }
 
-// Chooses the next token and tells it; *finish says whether it was the last.
-static ingot_status choose_token(ingot_engine *e, request *r, int32_t *token, ingot_finish *finish,
+// Chooses a slot's next token and tells it; *finish says whether it was the last.
+static ingot_status choose_token(ingot_engine *e, slot *s, float *logits, ingot_finish *finish,
                                  ingot_error *err) {
     const vocab *v = e->model->text;
-    const sequence *s = &e->sequence;
+    const sequence *seq = &s->sequence;
+    request *r = s->r;
     bool stopped;
-    apply_bias(e, r);
-    TRY(sampler_choose(&e->sampler, &r->sampling, r->params.seed, e->logits, s->tokens, s->n_tokens,
-                       (uint64_t)r->n_generated, token, err));
+    apply_bias(e, r, logits);
+    TRY(sampler_choose(&e->sampler, &r->sampling, r->params.seed, logits, seq->tokens, seq->n_tokens,
+                       (uint64_t)r->n_generated, &s->token, err));
     r->n_generated++;
-    bool ends = v && vocab_ends_generation(v, *token);
+    bool ends = v && vocab_ends_generation(v, s->token);
     mutex_lock(&e->lock);
-    ingot_status status = request_token(r, v, *token, !ends || r->params.special, &stopped, err);
+    ingot_status status = request_token(r, v, s->token, !ends || r->params.special, &stopped, err);
     condition_wake_all(&e->news);
     mutex_unlock(&e->lock);
     *finish = stopped                                  ? INGOT_FINISH_STOP
               : ends                                   ? INGOT_FINISH_EOS
               : r->n_generated == r->params.max_tokens ? INGOT_FINISH_LENGTH
-              : s->n_tokens >= e->info.n_ctx           ? INGOT_FINISH_CONTEXT
+              : seq->n_tokens >= e->info.n_ctx         ? INGOT_FINISH_CONTEXT
                                                        : INGOT_FINISH_NONE;
     return status;
 }
 
-// Generates until something ends it; `finish` says what.
-static ingot_status decode(ingot_engine *e, request *r, ingot_finish *finish, ingot_error *err) {
-    int32_t token;
-    for (;;) {
-        if (atomic_load(&r->cancel))
-            return fail(err, INGOT_ERR_CANCELLED, "the request was cancelled");
-        TRY(choose_token(e, r, &token, finish, err));
-        if (*finish != INGOT_FINISH_NONE)
-            return INGOT_OK;
-        TRY(run_tokens(e, r, &token, 1, true, err));
-    }
+// ------------------------------------------------------------------------------------------------- a step
+
+// The tokens of a step, and whose they are.
+typedef struct step {
+    ingot_engine *e;
+    int32_t n_tokens, n_rows, n_seqs;
+    slot *slots[ENGINE_SEQS_MAX]; // [n_seqs]
+    const int32_t *pages[ENGINE_SEQS_MAX];
+    int32_t ends[ENGINE_SEQS_MAX];
+} step;
+
+static float *logits_of(const ingot_engine *e, int32_t seq) {
+    return e->logits + (int64_t)seq * e->model->plan.n_vocab;
 }
 
-void engine_generate(ingot_engine *e, request *r) {
+static bool generates(const request *r) {
+    return r->n_prompt == (int32_t)r->params.n_tokens;
+}
+
+// Puts the next `n` tokens of a slot into the step's batch.
+static ingot_status add_tokens(step *now, slot *s, int32_t n, ingot_error *err) {
+    ingot_engine *e = now->e;
+    request *r = s->r;
+    const int32_t first = s->sequence.n_tokens;
+    const bool last = !generates(r) && r->n_prompt + n == (int32_t)r->params.n_tokens;
+    s->chooses = generates(r) || (last && r->params.max_tokens != 0);
+    s->last_step = e->n_steps;
+    TRY(sequence_reserve(&s->sequence, &e->pool, first + n, err));
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t at = now->n_tokens + i;
+        // Behind the sequence's end: they count once they are computed.
+        s->sequence.tokens[first + i] = generates(r) ? s->token : r->tokens[first + i];
+        e->tokens[at] = s->sequence.tokens[first + i];
+        e->positions[at] = first + i;
+        e->seqs[at] = now->n_seqs;
+        if (prompt_rows_want(&r->params, first + i) || (s->chooses && i == n - 1))
+            e->rows[now->n_rows++] = at;
+    }
+    now->slots[now->n_seqs] = s;
+    now->pages[now->n_seqs] = s->sequence.pages;
+    now->ends[now->n_seqs++] = first + n;
+    now->n_tokens += n;
+    return INGOT_OK;
+}
+
+// Those that generate go first, a token each; prompts share what room is left, first come first served.
+static ingot_status compose(step *now, ingot_error *err) {
+    ingot_engine *e = now->e;
+    for (int32_t i = 0; i < e->info.n_seqs; i++)
+        if (e->slots[i].r && generates(e->slots[i].r))
+            TRY(add_tokens(now, &e->slots[i], 1, err));
+    for (uint64_t after = 0; now->n_tokens < e->info.n_batch;) {
+        slot *s = NULL;
+        for (int32_t i = 0; i < e->info.n_seqs; i++) {
+            slot *other = &e->slots[i];
+            if (other->r && !generates(other->r) && other->r->id > after && (!s || other->r->id < s->r->id))
+                s = other;
+        }
+        if (!s)
+            break;
+        after = s->r->id;
+        const int32_t left = (int32_t)s->r->params.n_tokens - s->r->n_prompt;
+        const int32_t room = e->info.n_batch - now->n_tokens;
+        TRY(add_tokens(now, s, left < room ? left : room, err));
+    }
+    engine_count_pages(e);
+    return INGOT_OK;
+}
+
+static void take_row(void *user, int32_t i, const float *logits) {
+    const step *now = user;
+    const ingot_engine *e = now->e;
+    const int32_t token = e->rows[i], seq = e->seqs[token], n_vocab = e->model->plan.n_vocab;
+    const slot *s = now->slots[seq];
+    if (prompt_rows_want(&s->r->params, e->positions[token]))
+        prompt_rows_take(&s->r->params, e->positions[token], logits, n_vocab);
+    if (s->chooses && e->positions[token] == now->ends[seq] - 1)
+        memcpy(logits_of(e, seq), logits, (size_t)n_vocab * sizeof *logits);
+}
+
+// What a step's tokens mean for one of its slots; *finish says whether its request has come to an end.
+static ingot_status advance(ingot_engine *e, slot *s, int32_t seq, int32_t end, ingot_finish *finish,
+                            ingot_error *err) {
+    request *r = s->r;
+    s->sequence.n_tokens = end;
+    if (!generates(r)) {
+        r->n_prompt = end;
+        mutex_lock(&e->lock);
+        ingot_status status = request_prefilled(r, err);
+        condition_wake_all(&e->news);
+        mutex_unlock(&e->lock);
+        if (generates(r))
+            s->ready = clock_seconds();
+        TRY(status);
+    }
+    if (s->chooses)
+        return choose_token(e, s, logits_of(e, seq), finish, err);
+    *finish = generates(r) ? INGOT_FINISH_LENGTH : INGOT_FINISH_NONE;
+    return INGOT_OK;
+}
+
+static ingot_status run_step(step *now, ingot_error *err) {
+    ingot_engine *e = now->e;
+    TRY(compose(now, err));
+    const backend_batch batch = {now->n_tokens, e->tokens, e->positions, e->seqs, now->pages, now->ends};
+    const forward_rows wanted = {e->rows, now->n_rows, FORWARD_LOGITS, take_row, now};
+    // A request alone can be cancelled within a step; of several, each between steps.
+    const atomic_bool *cancel = now->n_seqs == 1 ? &now->slots[0]->r->cancel : &e->stopping;
+    TRY(forward_run(e->forward, &batch, e->kv, &wanted, cancel, err));
+    return ingot_gguf_check(e->model->file, err);
+}
+
+void slots_step(ingot_engine *e) {
+    step now = {.e = e};
     ingot_error err = {0};
-    ingot_finish finish = INGOT_FINISH_LENGTH;
-    double start = clock_seconds();
-    ingot_status status = prefill(e, r, &err);
-    double ready = clock_seconds();
-    if (status == INGOT_OK && r->params.max_tokens != 0)
-        status = decode(e, r, &finish, &err);
-    r->prefill_seconds = ready - start;
-    r->decode_seconds = clock_seconds() - ready;
-    engine_finish(e, r, status, finish, &err);
+    e->n_steps++;
+    const ingot_status status = run_step(&now, &err);
+    for (int32_t i = 0; status != INGOT_OK && i < e->info.n_seqs; i++)
+        if (e->slots[i].r)
+            slot_end(e, &e->slots[i], status, INGOT_FINISH_NONE, &err);
+    for (int32_t i = 0; status == INGOT_OK && i < now.n_seqs; i++) {
+        ingot_finish finish = INGOT_FINISH_NONE;
+        ingot_error own = {0};
+        const ingot_status advanced = advance(e, now.slots[i], i, now.ends[i], &finish, &own);
+        if (advanced != INGOT_OK || finish != INGOT_FINISH_NONE)
+            slot_end(e, now.slots[i], advanced, finish, &own);
+    }
 }

@@ -117,6 +117,8 @@ class Model:
                   is a multiple of 32 also "q8_0", which takes half of the memory, or "q4_0", which
                   takes less than a third but changes what the model says
     n_batch       most tokens in one forward pass (None: 256)
+    n_seqs        how many answers may be generated at the same time (None: 8), for threads that ask
+                  for one each; together they have n_ctx positions, and who finds none left waits
     pre           the pre-tokenizer to use instead of the file's
     vocab_only    no weights: tokenise and detokenise only
     mmap, mlock   map the file or read it; keep it in physical memory
@@ -136,6 +138,7 @@ class Model:
         kv_type: str = "f16",
         vocab_only: bool = False,
         n_batch: int | None = None,
+        n_seqs: int | None = None,
         pre: str | None = None,
         mlock: bool = False,
         mmap: bool = True,
@@ -147,6 +150,7 @@ class Model:
             0 if n_ctx is None else integer("n_ctx", n_ctx, 1, INT32_MAX),
             type_by_name(kv_type).id,
             0 if n_batch is None else integer("n_batch", n_batch, 1, INT32_MAX),
+            0 if n_seqs is None else integer("n_seqs", n_seqs, 1, INT32_MAX),
         )
         self._engine: Handle | None = None
         self._engine_lock = threading.RLock()  # a signal's handler may call while it is held
@@ -243,7 +247,7 @@ class Model:
         with self._model as model, self._engine_lock:
             if self._engine is None:
                 params = ffi.new("ingot_engine_params *", lib.ingot_engine_default_params())
-                params.n_ctx, params.kv_type, params.n_batch = self._engine_params
+                params.n_ctx, params.kv_type, params.n_batch, params.n_seqs = self._engine_params
                 out = ffi.new("ingot_engine **")
                 made = Handle(out, lib.ingot_engine_free, "model", self._model)
                 with made:

@@ -151,6 +151,7 @@ def test_vocab_only(bundled: Path) -> None:
         ({"threads": 2.0}, r"threads is 2\.0; expected an integer"),
         ({"path": "a\ud800"}, "half a surrogate pair"),
         ({"n_batch": 0}, "n_batch is 0"),
+        ({"n_seqs": 0}, "n_seqs is 0"),
         ({"threads": 0}, "threads is 0"),
         ({"kv_type": "q9"}, "q9"),
         ({"pre": "nothing"}, "nothing"),

@@ -123,6 +123,52 @@ static void test_company(const temp_path *path, int32_t kv_type) {
     }
 }
 
+// Eight requests that begin, prefill, generate and end in one another's company say what each says alone, and
+// their prompts have the same logits; with pages for all of them, and with few.
+static void test_together(const temp_path *path, int32_t kv_type) {
+    enum { N = 8 };
+    static int32_t tokens[N][40];
+    static float alone_logits[N][40 * TINY_VOCAB], logits[N][40 * TINY_VOCAB];
+    static answer alone[N];
+    ingot_request requests[N];
+    for (int i = 0; i < N; i++) {
+        requests[i] = simple(i == 3 ? 0 : 5 + 3 * i);
+        requests[i].n_tokens = (size_t)(3 + i * 5);
+        requests[i].tokens = tokens[i];
+        requests[i].seed = (uint64_t)i;
+        for (size_t t = 0; t < requests[i].n_tokens; t++)
+            tokens[i][t] = (int32_t)(t * 37 + (size_t)i % 3 * 11) % TINY_VOCAB;
+    }
+    for (int variant = 0; variant < 5; variant++) {
+        const ingot_engine_params params[] = {
+            {.kv_type = kv_type, .n_seqs = 1},
+            {.kv_type = kv_type, .n_ctx = 4096},
+            {.kv_type = kv_type, .n_ctx = 4096, .n_batch = 9},
+            {.kv_type = kv_type, .n_ctx = 96},
+            {.kv_type = kv_type, .n_ctx = 4096, .n_seqs = 3, .n_batch = 64},
+        };
+        session s = session_open(path, 1 + variant % 2, params[variant]);
+        uint64_t ids[N];
+        for (int i = 0; i < N; i++) {
+            requests[i].rows.logits = variant == 0 ? alone_logits[i] : logits[i];
+            CHECK(ingot_engine_submit(s.engine, &requests[i], &ids[i], NULL) == INGOT_OK);
+        }
+        for (int i = 0; i < N; i++) {
+            answer a = collect(s.engine, ids[i]);
+            CHECK(a.last.kind == INGOT_EVENT_DONE && a.last.finish == INGOT_FINISH_LENGTH);
+            if (variant == 0)
+                alone[i] = a;
+            CHECK(same(&alone[i], &a));
+            CHECK(variant == 0 || memcmp(alone_logits[i], logits[i],
+                                         requests[i].n_tokens * TINY_VOCAB * sizeof **logits) == 0);
+        }
+        ingot_engine_info info;
+        ingot_engine_get_info(s.engine, &info);
+        CHECK(info.kv_bytes_used <= info.kv_bytes);
+        session_close(&s);
+    }
+}
+
 static void test_kv_bytes(void) {
     const uint64_t token_bytes[] = {4 * 64, 2 * 64, 2 * 64, 68, 36}; // of keys and values, in a layer
     for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++) {
@@ -289,6 +335,20 @@ static void test_cancel(void) {
     a = collect(s.engine, running);
     CHECK(a.last.kind == INGOT_EVENT_ERROR || a.last.n_generated == 100);
 
+    // One of several that run together: the others go on.
+    uint64_t company[4];
+    r = simple(60);
+    for (int i = 0; i < 4; i++)
+        CHECK(ingot_engine_submit(s.engine, &r, &company[i], NULL) == INGOT_OK);
+    do
+        CHECK(ingot_engine_wait(s.engine, company[1], -1, &event, NULL) == INGOT_OK);
+    while (event.kind != INGOT_EVENT_TOKEN);
+    ingot_engine_cancel(s.engine, company[1]);
+    for (int i = 0; i < 4; i++) {
+        a = collect(s.engine, company[i]);
+        CHECK(a.last.kind == INGOT_EVENT_DONE ? a.last.n_generated == 60 : i == 1);
+    }
+
     // Dropping waits for what the request borrowed.
     float *logits = malloc(N_PROMPT * TINY_VOCAB * sizeof *logits);
     r = simple(100);
@@ -415,11 +475,15 @@ int main(void) {
     CHECK(tiny_model_write(wide.text, &(tiny_options){.wide = true}) == INGOT_OK);
     CHECK(tiny_model_write(experts.text, &(tiny_options){.experts = true}) == INGOT_OK);
     test_generate();
-    for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++)
+    for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++) {
         test_company(&wide, kv_types[i]);
+        test_together(&wide, kv_types[i]);
+    }
     test_company(&dense, 0);
     test_company(&experts, 0);
     test_company(&shared, 0);
+    test_together(&dense, 1);
+    test_together(&experts, 1);
     test_kv_bytes();
     test_limits();
     test_bias_and_stop();

@@ -97,7 +97,8 @@ static void test_poolings(void) {
     session_close(&s);
 }
 
-// An answer is the same after a batch of texts, and their pages are given back.
+// An answer is the same after a batch of texts, and their pages are given back; those of the two answers
+// stay.
 static void test_answers_between(void) {
     static float out[N_TEXTS][TINY_EMBD], logits[2][N_PROMPT * TINY_VOCAB];
     session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 0});
@@ -115,7 +116,7 @@ static void test_answers_between(void) {
     CHECK(memcmp(logits[0], logits[1], sizeof logits[0]) == 0);
     ingot_engine_info info;
     ingot_engine_get_info(s.engine, &info);
-    CHECK(info.kv_bytes_used <= 32u * TINY_LAYERS * TINY_KV_HEADS * 2 * TINY_DIM * sizeof(float));
+    CHECK(info.kv_bytes_used <= 2 * 32u * TINY_LAYERS * TINY_KV_HEADS * 2 * TINY_DIM * sizeof(float));
     session_close(&s);
 }
 

@@ -1,0 +1,37 @@
+// Requests that generate, in slots: a sequence for each, which stays when the request has ended, so that the
+// next one that begins alike finds it. The engine thread's own.
+#ifndef INGOT_RUN_GENERATE_H
+#define INGOT_RUN_GENERATE_H
+
+#include "run/pages.h"
+#include "run/request.h"
+
+enum { ENGINE_SEQS_MAX = 256 };
+
+typedef struct slot {
+    sequence sequence;
+    request *r;          // NULL: free
+    int32_t worst_pages; // that the request may come to need: nobody else gets them
+    int32_t token;       // chosen last, not computed yet
+    bool chooses;        // a token, after the present step
+    uint64_t last_step;
+    double start, ready; // when the request began, when its prompt was computed
+} slot;
+
+// Gives a request a slot, and sees to the pages; false if it has to wait until another one ends.
+bool slots_begin(ingot_engine *e, request *r);
+
+// Free pages that no running request may come to need.
+int32_t slots_spare_pages(const ingot_engine *e);
+
+// Makes `n_pages` free that no running request may come to need, oldest free sequences first, but not that of
+// `keep`; false, with nothing done, if that can't be.
+bool slots_make_room(ingot_engine *e, int32_t n_pages, const slot *keep);
+
+// Ends the requests that were cancelled, or all of them if the engine is closing.
+void slots_cancel(ingot_engine *e);
+
+// One step of all requests in slots (there is one at least).
+void slots_step(ingot_engine *e);
+
+#endif

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Started in the background of a shell, processes ignore Ctrl-C and so do their children: no test
+    # In the background of a shell processes ignore Ctrl-C, and so do their children: no test
     # of it would ever end.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "long: takes minutes; runs only with INGOT_LONG=1")

@@ -20,6 +20,14 @@ enum { INSIDE_BITS = 16 };
 #define INSIDE_MASK ((UINT64_C(1) << INSIDE_BITS) - 1)
 #define STATE_STEP  (UINT64_C(1) << INSIDE_BITS)
 
+// Pieces that a worker has before it, in one word: the first in the low half, the end in the high one. Their
+// owner takes the first of them; who has none left takes the last half of another's. So a worker goes through
+// memory in order, and what it fetched ahead is what it needs.
+typedef struct range {
+    _Atomic uint64_t word;
+    char apart[56]; // on a cache line of its own
+} range;
+
 typedef struct worker {
     struct pool *pool;
     thread thread;
@@ -41,12 +49,10 @@ struct pool {
     void *job;
     int64_t n;
     int64_t grain;
-    int64_t pieces;
+    range *ranges;    // [threads]
     char apart_a[64]; // what all threads write lies on cache lines of its own
     _Atomic uint64_t state;
     char apart_b[64];
-    _Atomic int64_t next; // piece to be handed out
-    char apart_c[64];
     atomic_int asleep; // workers that sleep or are about to
     atomic_bool caller_asleep;
     atomic_bool stop;
@@ -68,15 +74,72 @@ static bool job_open(uint64_t state) {
 
 // ------------------------------------------------------------------------------------------------- workers
 
-static void work(pool *p, int index) {
-    for (;;) {
-        int64_t piece = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
-        if (piece >= p->pieces)
-            return;
-        int64_t begin = piece * p->grain;
-        int64_t end = p->n - begin > p->grain ? begin + p->grain : p->n;
-        p->fn(p->job, begin, end, index);
+static uint64_t range_of(uint64_t first, uint64_t end) {
+    return first | end << 32;
+}
+
+static uint32_t range_first(uint64_t word) {
+    return (uint32_t)word;
+}
+
+static uint32_t range_end(uint64_t word) {
+    return (uint32_t)(word >> 32);
+}
+
+static bool take_first(range *own, int64_t *piece) {
+    uint64_t word = atomic_load_explicit(&own->word, memory_order_relaxed);
+    while (range_first(word) < range_end(word)) {
+        if (atomic_compare_exchange_weak_explicit(&own->word, &word, word + 1, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            *piece = range_first(word);
+            return true;
+        }
     }
+    return false;
+}
+
+// Takes the last half of what the worker with most pieces has left; false if nobody has any.
+static bool take_half(pool *p, range *own) {
+    for (;;) {
+        range *from = NULL;
+        uint64_t word = 0;
+        for (int i = 0; i < p->threads; i++) {
+            uint64_t other = atomic_load_explicit(&p->ranges[i].word, memory_order_relaxed);
+            if (range_first(other) < range_end(other) &&
+                (!from || range_end(other) - range_first(other) > range_end(word) - range_first(word))) {
+                from = &p->ranges[i];
+                word = other;
+            }
+        }
+        if (!from)
+            return false;
+        const uint32_t first = range_first(word), end = range_end(word), middle = first + (end - first) / 2;
+        if (atomic_compare_exchange_strong_explicit(&from->word, &word, range_of(first, middle),
+                                                    memory_order_relaxed, memory_order_relaxed)) {
+            atomic_store_explicit(&own->word, range_of(middle, end), memory_order_relaxed);
+            return true;
+        }
+    }
+}
+
+static void work(pool *p, int index) {
+    range *own = &p->ranges[index];
+    do {
+        int64_t piece;
+        while (take_first(own, &piece)) {
+            int64_t begin = piece * p->grain;
+            int64_t end = p->n - begin > p->grain ? begin + p->grain : p->n;
+            p->fn(p->job, begin, end, index);
+        }
+    } while (take_half(p, own));
+}
+
+// Gives every worker its part of `pieces`.
+static void share_out(pool *p, int64_t pieces) {
+    const uint64_t n = (uint64_t)pieces, threads = (uint64_t)p->threads;
+    for (uint64_t i = 0; i < threads; i++)
+        atomic_store_explicit(&p->ranges[i].word, range_of(n * i / threads, n * (i + 1) / threads),
+                              memory_order_relaxed);
 }
 
 // Whether there is something to do for a worker that has seen job number `seen`.
@@ -168,6 +231,8 @@ void pool_run(pool *p, int64_t n, int64_t grain, pool_fn fn, void *job) {
     if (grain < 1)
         grain = 1;
     mutex_lock(&p->turn);
+    while (n / grain >= INT32_MAX) // pieces are counted in half a word
+        grain *= 2;
     if (n <= grain || p->threads == 1) {
         fn(job, 0, n, 0);
     } else {
@@ -175,8 +240,7 @@ void pool_run(pool *p, int64_t n, int64_t grain, pool_fn fn, void *job) {
         p->job = job;
         p->n = n;
         p->grain = grain;
-        p->pieces = n / grain + (n % grain != 0);
-        atomic_store(&p->next, 0);
+        share_out(p, n / grain + (n % grain != 0));
         atomic_fetch_add(&p->state, STATE_STEP);
         wake_workers(p);
         work(p, 0);
@@ -223,6 +287,7 @@ void pool_free(pool *p) {
     mutex_free(&p->lock);
     mutex_free(&p->turn);
     mem_free(p->mem, p->workers);
+    mem_free(p->mem, p->ranges);
     mem_free(p->mem, p);
 }
 
@@ -249,13 +314,15 @@ ingot_status pool_new(int threads, const int *cores, const ingot_allocator *mem,
     p->mem = mem;
     p->threads = threads;
     p->workers = mem_alloc(mem, (size_t)threads, sizeof *p->workers);
+    p->ranges = mem_alloc(mem, (size_t)threads, sizeof *p->ranges);
     ingot_status status = INGOT_OK;
-    if (!p->workers)
+    if (!p->workers || !p->ranges)
         status = fail_memory(err, (uint64_t)threads * sizeof *p->workers, "the thread pool");
     if (status == INGOT_OK)
         status = locks_init(p, err);
     if (status != INGOT_OK) {
         mem_free(mem, p->workers);
+        mem_free(mem, p->ranges);
         mem_free(mem, p);
         return status;
     }

@@ -1,5 +1,5 @@
-// The thread pool. Workers spin a little, then sleep; a job's range is handed out dynamically, so a core that
-// is busy elsewhere takes less of it and holds nobody up.
+// The thread pool. Workers spin a little, then sleep. Each has its own part of a job's range and, when it is done,
+// takes from another's: a core that is busy elsewhere does less and holds nobody up.
 #ifndef INGOT_BASE_POOL_H
 #define INGOT_BASE_POOL_H
 
@@ -26,7 +26,8 @@ int pool_threads(const pool *p);
 // Runs fn over 0 <= i < n in pieces of `grain` (>= 1; the last may be smaller; one thread or n <= grain: one
 // piece, in the caller) and returns when all is done. Calls from several threads take turns, so the cores are
 // never oversubscribed and scratch memory of a worker is used by one of them at a time. Must not be called
-// from inside a job. Which worker gets which piece is left to chance.
+// from inside a job. A worker mostly gets pieces that follow each other;
+// which ones is left to chance.
 void pool_run(pool *p, int64_t n, int64_t grain, pool_fn fn, void *job);
 
 #endif

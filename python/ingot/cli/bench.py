@@ -17,15 +17,20 @@ _EPILOG = """\
 examples:
   ingot bench model.gguf
   ingot bench model.gguf -p 512 -n 64 -d 0,4096 -t 2 --json
+  ingot bench model.gguf --batch 1,4,16 --kv-type f16,q8_0
   ingot bench --shape llama-1b --type Q4_K_M --vs-llama-cpp
 
 Each test is run once to warm up and then in rounds: medians, quartiles. "prefill" reads a prompt,
-"decode" generates; the depth is the number of tokens before. The share is that of the rate at which
-this machine multiplies int8 (prefill) or reads memory (decode), measured in every round. Models of
---shape have random weights; they are made once and kept in $XDG_CACHE_HOME/ingot/bench.
---vs-llama-cpp needs the package llama-cpp-python, here or in the Python that the variable
-INGOT_BENCH_PEER names.
+"decode" generates, "x 4" four sequences together, whose tokens are counted all; the depth is the
+number of tokens before. The share is that of the rate at which this machine multiplies int8
+(prefill) or reads memory (decode), measured in every round. Models of --shape have random weights;
+they are made once and kept in $XDG_CACHE_HOME/ingot/bench. --vs-llama-cpp needs the package
+llama-cpp-python, here or in the Python that the variable INGOT_BENCH_PEER names.
 """
+
+
+_MOST_TOGETHER = 256  # that the engine has slots for
+_KV_HELP = f"tensor types of the KV cache: {', '.join(options.KV_TYPES)} (f16)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +40,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-p", "--prompt", type=_count, default=512, metavar="N", help="tokens of a prompt (512)")
     add("-n", "--tokens", type=_count, default=64, metavar="N", help="tokens generated (64)")
     add("-d", "--depth", type=_depths, default=(0,), metavar="N,N,...", help="tokens before (0)")
+    add("--batch", type=_batches, default=(1,), metavar="N,N,...", help="sequences at once (1)")
+    add("--kv-type", type=_kv_types, default=("f16",), metavar="TYPE,...", help=_KV_HELP)
     add("-r", "--rounds", type=options.count, default=5, metavar="N", help="rounds (5)")
     add("-t", "--threads", type=options.count, metavar="N", help="threads (what pays)")
-    add("--batch", type=options.count, default=1, metavar="N", help="sequences at once: 1 alone")
-    options.add_kv_type(parser)
     add("-b", "--batch-size", type=options.count, metavar="N", help="tokens in a forward pass")
     add("--shape", choices=SHAPES, help="measure a model of this shape, with random weights")
     add("--type", metavar="TYPE", help="with --shape: tensor type or mix (Q4_K_M)")
@@ -49,21 +54,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     from ingot.bench import Settings, measure
 
-    if args.batch != 1:
-        args.usage_error(
-            f"--batch {args.batch}: the engine serves one sequence at a time, so only 1 is possible"
-        )
-    if args.prompt == 0 and args.tokens == 0:
-        args.usage_error("-p 0 -n 0: nothing is left to be measured")
     settings = Settings(
         prompt=args.prompt,
         tokens=args.tokens,
         depths=args.depth,
+        batches=args.batch,
+        kv_types=args.kv_type,
         rounds=args.rounds,
         threads=args.threads,
-        kv_type=args.kv_type,
         n_batch=args.batch_size,
     )
+    if not any(map(settings.tests, settings.batches)):
+        args.usage_error(
+            f"-p {args.prompt} -n {args.tokens}: nothing is left to be measured (prompts are read "
+            "with --batch 1 alone)"
+        )
+    if args.batch_size is not None and args.batch_size < settings.n_seqs:
+        args.usage_error(
+            f"--batch-size {args.batch_size}: a forward pass has a token of each sequence, so "
+            f"expected at least {settings.n_seqs} (--batch)"
+        )
     path = _path(args)
     with terminal.progress("measuring") as report:
         results = measure(path, settings, peer=args.vs_llama_cpp, progress=report)
@@ -91,7 +101,7 @@ def _show(results: Report) -> None:
         f"{results.model}: {results.machine}; {results.isa}, {results.threads} threads; "
         f"memory is read at {middle(results.reads) / 1e9:.1f} GB/s"
     )
-    columns = ["test", "depth", "tokens/s", "quartiles", "of reading"]
+    columns = ["test", "depth", "KV", "tokens/s", "quartiles", "share"]
     if results.peer_version is not None:
         columns += ["llama.cpp", "quartiles", "ratio"]
     terminal.table("", columns, [_cells(row) for row in results.rows])
@@ -101,7 +111,9 @@ def _cells(row: Row) -> list[str]:
     from ingot.bench import middle
 
     share = f"{middle(row.shares):.0%}" if row.shares else ""
-    cells = [f"{row.test} {row.tokens}", str(row.depth), *_speeds(row.speeds), share]
+    together = f" x {row.batch}" if row.batch > 1 else ""
+    test = f"{row.test} {row.tokens}{together}"
+    cells = [test, str(row.depth), row.kv_type, *_speeds(row.speeds), share]
     return [*cells, *_speeds(row.peer), f"{row.ratio:.2f}"] if row.peer else cells
 
 
@@ -118,3 +130,17 @@ def _count(text: str) -> int:
 
 def _depths(text: str) -> tuple[int, ...]:
     return tuple(_count(part) for part in text.split(","))
+
+
+def _batches(text: str) -> tuple[int, ...]:
+    return tuple(options.integer(part, 1, _MOST_TOGETHER) for part in text.split(","))
+
+
+def _kv_types(text: str) -> tuple[str, ...]:
+    kinds = tuple(text.split(","))
+    for kind in kinds:
+        if kind not in options.KV_TYPES:
+            raise argparse.ArgumentTypeError(
+                f"{kind!r} is no type of a KV cache: expected some of {', '.join(options.KV_TYPES)}"
+            )
+    return kinds

@@ -258,6 +258,10 @@ ingot_status backend_isa_choose(const char *name, const struct kernels **out, in
 // changed, so that they can't be left out.
 int64_t backend_isa_peak(const struct kernels *chosen, int64_t rounds, int32_t *sum);
 
+// Runs `rounds` rounds of a product (ingot.h says which) over all rows of the sample, on this thread.
+ingot_status backend_isa_product(const struct kernels *chosen, const ingot_product_sample *sample,
+                                 int64_t rounds, ingot_error *err);
+
 // The name of a chosen one.
 const char *backend_isa_of(const struct kernels *chosen);
 

@@ -134,6 +134,22 @@ INGOT_API ingot_status ingot_measure_read(ingot_runtime *runtime, uint64_t bytes
 // in a second with the instruction set in use, for about a tenth of one.
 INGOT_API ingot_status ingot_measure_int8(ingot_runtime *runtime, double *ops_per_second, ingot_error *err);
 
+// Rows of weights, and which product of them with columns of activations is measured.
+typedef struct ingot_product_sample {
+    int32_t type;     // tensor type id
+    const void *rows; // [n_rows] as they lie in a file
+    int64_t n_rows;   // a multiple of 16
+    int64_t width;    // weights in a row, a multiple of the type's block
+    int32_t columns;  // 1, 2, 4: straight from the file's layout; 8, 12: from panels; 0: making the panels
+} ingot_product_sample;
+
+// Measures how many weights a second the calling thread multiplies with all columns, with the instruction set
+// in use: the best of several runs of a few milliseconds over the same rows, which should be few enough to
+// stay in a cache. INGOT_ERR_NOT_FOUND if the instruction set has no product for the type and the width:
+// weights without one are decoded first.
+INGOT_API ingot_status ingot_measure_product(ingot_runtime *runtime, const ingot_product_sample *sample,
+                                             double *weights_per_second, ingot_error *err);
+
 // ---------------------------------------------------------------------------------------------- tensor types
 
 // A tensor type is its GGUF id (0: F32, 1: F16, 2: Q4_0, ...). Rows are made of blocks of `block_size`

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import ingot
+import numpy as np
 import pytest
-from ingot import bench, errors, shapes
+from ingot import bench, bench_kernels, errors, gguf, shapes
 from ingot.bench import Own, Peer, Row, Settings, Work
 from ingot.generation import Stream
-from ingot.machine import measure_read
+from ingot.machine import measure_product, measure_read
 from ingot.shapes import Shape
 from test_cli import in_terminal, run, run_well
 
@@ -245,7 +246,8 @@ def test_a_shape(tmp_path: Path) -> None:
         ("--kv-type f16,q9", "'q9' is no type of a KV cache: expected some of f16, bf16, f32"),
         ("-p 0 -n 0", "nothing is left to be measured"),
         ("model.gguf --shape tiny", "expected MODEL or --shape, not both"),
-        ("--type Q8_0", "--type goes with --shape"),
+        ("--type Q8_0", "--type goes with --shape or --kernels"),
+        ("model.gguf --kernels", "--kernels measures no model: MODEL, --shape and"),
         ("--shape huge", "invalid choice: 'huge'"),
         ("-d 1,x", "'x' is no integer from 0"),
         ("-r 0", "'0' is no integer from 1"),
@@ -262,6 +264,59 @@ def test_types_that_cannot_be_made(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "random weights of type I32 can't be made" in done.stderr
     assert list((tmp_path / "ingot" / "bench").iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------ kernels
+
+
+def test_a_product_is_measured() -> None:
+    rows = np.zeros((16, 2 * 144), np.uint8)
+    for columns in (0, 1, 2, 4, 8, 12):
+        assert 1e5 < measure_product(rows, "Q4_K", columns) < 1e14
+    for wrong, message in [
+        (rows[:8], "n_rows is 8, expected a multiple of 16"),
+        (rows[:, :-1], "a block of Q4_K takes 144 bytes: 287 is no multiple"),
+        (rows[0], r"expected an array of uint8 \[rows, row bytes\], got uint8 \(288,\)"),
+    ]:
+        with pytest.raises(errors.ArgumentError, match=message):
+            measure_product(wrong, "Q4_K", 1)
+    with pytest.raises(errors.ArgumentError, match="columns is 3, expected 0, 1, 2"):
+        measure_product(rows, "Q4_K", 3)
+    with pytest.raises(errors.NotFoundError, match="no product for rows of 288 weights of type I8"):
+        measure_product(rows, "I8", 1)
+
+
+def test_kernels_of_all_types() -> None:
+    """Each type that weights of a model may have; the rest of a row follows from its rates."""
+    report = json.loads(run_well(*command("--kernels --json")))
+    assert report.keys() == {"machine", "isa", "threads", "ingot", "int8_peak", "kernels"}
+    found = {row["type"]: row for row in report["kernels"]}
+    no_weights = {"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"}
+    assert found.keys() == gguf.types().keys() - no_weights
+    for row in found.values():
+        assert row["weights_per_second"].keys() == {"1", "2", "4"}
+        assert min(*row["weights_per_second"].values(), row["pack_weights_per_second"]) > 0
+    row, peak = found["Q4_K"], report["int8_peak"]["value"]
+    assert row["file_bytes_per_second"] == pytest.approx(row["weights_per_second"]["1"] * 144 / 256)
+    assert row["share_of_int8_peak"] == pytest.approx(row["panel_ops_per_second"] / peak)
+    assert found["BF16"]["share_of_int8_peak"] is None
+
+
+def test_kernels_of_a_type() -> None:
+    found = bench_kernels.Product("Q8_0", 32, 34, {1: 64e9, 2: 32e9}, 10e9, 5e9)
+    assert (found.file_bytes, found.ops) == (68e9, 240e9)
+    done = run(*command("--kernels --type q8_0"))
+    assert done.returncode == 0
+    (line,) = done.stdout.splitlines()
+    name, *rates, share = line.split("\t")
+    assert (name, len(rates)) == ("Q8_0", 6)
+    assert all(float(rate) > 0 for rate in rates)
+    assert share.endswith("%")
+    assert "1 thread; at most" in done.stderr
+    for kind, message in [("I32", "random weights of type I32"), ("Q9", "no tensor type 'Q9'")]:
+        failed = run(*command(f"--kernels --type {kind}"))
+        assert (failed.returncode, failed.stdout) == (1, "")
+        assert message in failed.stderr
 
 
 # ---------------------------------------------------------------------------------------- llama.cpp

@@ -12,6 +12,7 @@ from ingot.shapes import SHAPES, kept
 
 if TYPE_CHECKING:
     from ingot.bench import Report, Row
+    from ingot.bench_kernels import Kernels
 
 _EPILOG = """\
 examples:
@@ -19,13 +20,15 @@ examples:
   ingot bench model.gguf -p 512 -n 64 -d 0,4096 -t 2 --json
   ingot bench model.gguf --batch 1,4,16 --kv-type f16,q8_0
   ingot bench --shape llama-1b --type Q4_K_M --vs-llama-cpp
+  ingot bench --kernels
 
 Each test is run once to warm up and then in rounds: medians, quartiles. "prefill" reads a prompt,
 "decode" generates, "x 4" four sequences together, whose tokens are counted all; the depth is the
 number of tokens before. The share is that of the rate at which this machine multiplies int8
 (prefill) or reads memory (decode), measured in every round. Models of --shape have random weights;
 they are made once and kept in $XDG_CACHE_HOME/ingot/bench. --vs-llama-cpp needs the package
-llama-cpp-python, here or in the Python that the variable INGOT_BENCH_PEER names.
+llama-cpp-python, here or in the Python that the variable INGOT_BENCH_PEER names. --kernels measures
+no model but the products of each tensor type by themselves, on one thread, from the cache.
 """
 
 
@@ -46,12 +49,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-t", "--threads", type=options.count, metavar="N", help="threads (what pays)")
     add("-b", "--batch-size", type=options.count, metavar="N", help="tokens in a forward pass")
     add("--shape", choices=SHAPES, help="measure a model of this shape, with random weights")
-    add("--type", metavar="TYPE", help="with --shape: tensor type or mix (Q4_K_M)")
+    add("--kernels", action="store_true", help="measure the products of each tensor type instead")
+    add(
+        "--type",
+        metavar="TYPE",
+        help="with --shape: tensor type or mix (Q4_K_M); with --kernels: this type alone",
+    )
     add("--vs-llama-cpp", action="store_true", help="measure llama.cpp too, in turns")
     options.add_json(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
+    return _kernels(args) if args.kernels else _model(args)
+
+
+def _kernels(args: argparse.Namespace) -> int:
+    from ingot.bench_kernels import measure
+
+    if args.model is not None or args.shape is not None or args.vs_llama_cpp:
+        args.usage_error(
+            "--kernels measures no model: MODEL, --shape and --vs-llama-cpp don't apply"
+        )
+    with terminal.progress("measuring") as report:
+        found = measure(args.type, report)
+    if args.json:
+        print(json.dumps(found.as_json()))
+    else:
+        _show_kernels(found)
+    return 0
+
+
+def _model(args: argparse.Namespace) -> int:
     from ingot.bench import Settings, measure
 
     settings = Settings(
@@ -87,7 +115,9 @@ def execute(args: argparse.Namespace) -> int:
 def _path(args: argparse.Namespace) -> str:
     if args.shape is None:
         if args.type is not None:
-            args.usage_error("--type goes with --shape: a file's weights have their types already")
+            args.usage_error(
+                "--type goes with --shape or --kernels: a file's weights have their types already"
+            )
         return str(bundled_model() if args.model is None else args.model)
     if args.model is not None:
         args.usage_error("expected MODEL or --shape, not both")
@@ -122,6 +152,25 @@ def _speeds(values: list[float]) -> tuple[str, str]:
 
     low, high = quartiles(values)
     return f"{middle(values):.2f}", f"{low:.2f} to {high:.2f}"
+
+
+def _show_kernels(found: Kernels) -> None:
+    from ingot.bench_kernels import FEW, MANY
+
+    terminal.note(
+        f"{found.machine}; {found.isa}, 1 thread; at most {found.peak / 1e9:.0f} GOP/s of int8. "
+        "x N: billions of weights a second with N columns (GB/s of the file with one); packing: "
+        "the same, into panels; then products from panels, and their share of int8"
+    )
+    few = [f"x {n}" for n in FEW]
+    columns = ["type", *few, "GB/s", "packing", f"GOP/s x {MANY}", "share"]
+    rows = []
+    for p in found.products:
+        share = found.share(p)
+        rates = [p.few[n] for n in FEW] + [p.file_bytes, p.pack]
+        cells = [p.type, *(f"{rate / 1e9:.1f}" for rate in rates), f"{p.ops / 1e9:.0f}"]
+        rows.append([*cells, "" if share is None else f"{share:.0%}"])
+    terminal.table("", columns, rows)
 
 
 def _count(text: str) -> int:

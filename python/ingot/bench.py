@@ -70,6 +70,23 @@ class Settings:
         pages = -(-(depth + self.tokens + 1) // _PAGE)
         return max(depth + max(self.prompt, self.tokens) + 2, self.n_seqs * pages * _PAGE)
 
+    def open(self, path: str, kv_type: str, profile: bool = False) -> Model:
+        return Model(
+            path,
+            n_ctx=self.n_ctx,
+            threads=self.threads or devices()[0].threads,
+            kv_type=kv_type,
+            n_batch=self.n_batch,
+            n_seqs=self.n_seqs,
+            profile=profile,
+        )
+
+    def cases(self) -> list[tuple[int, int]]:
+        """The depths, each with the batches that have tests. They ascend: who keeps sequences finds
+        those of the batch before."""
+        pairs = product(self.depths, sorted(set(self.batches)))
+        return [(depth, batch) for depth, batch in pairs if self.tests(batch)]
+
     def tests(self, batch: int) -> dict[str, int]:
         """The tokens of each test of so many sequences together."""
         wanted = {"prefill": self.prompt if batch == 1 else 0, "decode": self.tokens}
@@ -202,21 +219,26 @@ class Own:
         self._prompts = 0
 
     def round(self, depth: int, batch: int = 1) -> Rates:
-        before = [self._ids(np.arange(depth) + i) for i in range(batch)]  # no two begin alike
-        if depth:  # from here on they are in the cache; mostly they were there already
-            self._run(before, 0)
-        rates = {}
-        tests = self._settings.tests(batch)
-        if "prefill" in tests:
-            ids = np.concatenate([before[0], self._new(depth, tests["prefill"])])
+        self.fill(depth, batch)
+        return {test: self.rate(test, depth, batch) for test in self._settings.tests(batch)}
+
+    def fill(self, depth: int, batch: int) -> None:
+        """From here on the tokens before are in the cache; mostly they were there already."""
+        if depth:
+            self._run(self._before(depth, batch), 0)
+
+    def rate(self, test: str, depth: int, batch: int) -> float:
+        before, n = self._before(depth, batch), self._settings.tests(batch)[test]
+        if test == "prefill":
+            ids = np.concatenate([before[0], self._new(depth, n)])
             # One token is chosen: llama.cpp computes the last logits of a prompt too.
-            rates["prefill"] = self._run([ids], 1)[0].prompt_speed
-        if "decode" in tests:
-            prompts = before if depth else [self._new(0, 1) for _ in before]
-            # The first token is chosen from what the prompt left, each further one from a pass.
-            n = tests["decode"]
-            rates["decode"] = batch * n / max(t.decode_seconds for t in self._run(prompts, n + 1))
-        return rates
+            return self._run([ids], 1)[0].prompt_speed
+        prompts = before if depth else [self._new(0, 1) for _ in before]
+        # The first token is chosen from what the prompt left, each further one from a pass.
+        return batch * n / max(t.decode_seconds for t in self._run(prompts, n + 1))
+
+    def _before(self, depth: int, batch: int) -> list[npt.NDArray[np.int64]]:
+        return [self._ids(np.arange(depth) + i) for i in range(batch)]  # no two begin alike
 
     def _ids(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return numbers * 7919 % self._model.info.n_vocab
@@ -336,6 +358,7 @@ def measure(
     """Measures the model in file ``path``; with ``peer`` llama.cpp too, in turns with it."""
     device = devices()[0]
     threads = settings.threads or device.threads
+    cases = settings.cases()
     report = Report(
         model=path,
         settings=settings,
@@ -343,25 +366,10 @@ def measure(
         isa=next(isa.name for isa in instruction_sets() if isa.active),
         threads=threads,
     )
-    # Ascending: whoever keeps sequences finds those of the batch before.
-    cases = [
-        (depth, batch)
-        for depth, batch in product(settings.depths, sorted(set(settings.batches)))
-        if settings.tests(batch)
-    ]
     n_done, n_rounds = 0, len(settings.kv_types) * len(cases) * (settings.rounds + 1)
     for kv_type in settings.kv_types:
         with ExitStack() as stack:
-            model = stack.enter_context(
-                Model(
-                    path,
-                    n_ctx=settings.n_ctx,
-                    threads=threads,
-                    kv_type=kv_type,
-                    n_batch=settings.n_batch,
-                    n_seqs=settings.n_seqs,
-                )
-            )
+            model = stack.enter_context(settings.open(path, kv_type))
             other = None
             if peer:
                 other = stack.enter_context(Peer(path, settings, kv_type, threads))

@@ -12,10 +12,11 @@ from typing import Any
 import ingot
 import numpy as np
 import pytest
-from ingot import bench, bench_kernels, errors, gguf, shapes
+from ingot import bench, bench_kernels, bench_profile, errors, gguf, shapes
 from ingot.bench import Own, Peer, Row, Settings, Work
 from ingot.generation import Stream
 from ingot.machine import measure_product, measure_read
+from ingot.model import Stage
 from ingot.shapes import Shape
 from test_cli import in_terminal, run, run_well
 
@@ -247,7 +248,8 @@ def test_a_shape(tmp_path: Path) -> None:
         ("-p 0 -n 0", "nothing is left to be measured"),
         ("model.gguf --shape tiny", "expected MODEL or --shape, not both"),
         ("--type Q8_0", "--type goes with --shape or --kernels"),
-        ("model.gguf --kernels", "--kernels measures no model: MODEL, --shape and"),
+        ("model.gguf --kernels", "--kernels measures no model: MODEL, --shape, --profile and"),
+        ("--profile --vs-llama-cpp", "only Ingot's operations can be measured"),
         ("--shape huge", "invalid choice: 'huge'"),
         ("-d 1,x", "'x' is no integer from 0"),
         ("-r 0", "'0' is no integer from 1"),
@@ -264,6 +266,98 @@ def test_types_that_cannot_be_made(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "random weights of type I32 can't be made" in done.stderr
     assert list((tmp_path / "ingot" / "bench").iterdir()) == []
+
+
+# ---------------------------------------------------------------------------------------- profiles
+
+
+def test_stages_of_a_model() -> None:
+    with ingot.Model(n_ctx=64, threads=1) as plain:
+        with pytest.raises(errors.StateError, match="the model was opened without `profile`"):
+            plain.stages()
+        answer = plain.generate("Once", max_tokens=5, temperature=0, ignore_eos=True)
+    with ingot.Model(n_ctx=64, threads=1, profile=True) as model:
+        assert model.stages() == []
+        again = model.generate("Once", max_tokens=5, temperature=0, ignore_eos=True)
+        stages = {stage.name: stage for stage in model.stages()}
+        n_layer = model.info.n_layer
+    assert again.tokens == answer.tokens
+    head = stages["multiply token_embd:Q8_0"]
+    assert (head.calls, stages["attend"].calls) == (5, 5 * n_layer)
+    assert all(stage.seconds > 0 and stage.barriers == 0 for stage in stages.values())
+    assert head.weight_bytes * 32 == head.products * 34
+
+
+def test_a_profile() -> None:
+    """By hand: two rounds, of which the parts are the medians of a pass."""
+    profile = bench_profile.Profile("decode", 3, 0, 2, "f16")
+    for seconds in (4.0, 2.0):
+        stages = [Stage("norm", 8, 4, seconds, 0, 0), Stage("multiply a:F16", 4, 8, 1.0, 64, 32)]
+        profile.record(stages, 10.0, 4)
+    found = profile.as_json()
+    assert json.loads(json.dumps(found)) == found
+    stages_found = found.pop("stages")
+    assert found == {
+        "test": "decode",
+        "tokens": 3,
+        "depth": 0,
+        "batch": 2,
+        "kv_type": "f16",
+        "passes": 4,
+        "seconds": 2.5,
+        "barriers": 3,
+    }
+    nothing = {"bytes_per_second": None, "ops_per_second": None}
+    assert stages_found == [
+        {"stage": "rest", "seconds": 1.5, "calls": 0, "barriers": 0, **nothing},
+        {"stage": "norm", "seconds": 0.75, "calls": 2, "barriers": 1, **nothing},
+        {
+            "stage": "multiply a:F16",
+            "seconds": 0.25,
+            "calls": 1,
+            "barriers": 2,
+            "bytes_per_second": 64,
+            "ops_per_second": 64,
+        },
+    ]
+
+
+def test_profiles_of_the_command(bundled: Path) -> None:
+    options = "-p 8 -n 2 -d 0,16 -r 2 -t 2 --batch 1,3 -b 4 --profile --json"
+    report = json.loads(run_well(*command(options), "-m", bundled))
+    assert report.keys() == {"model", "machine", "isa", "threads", "ingot", "profiles"}
+    keys = ("depth", "test", "tokens", "batch")
+    tests = [("prefill", 8, 1), ("decode", 2, 1), ("decode", 2, 3)]
+    profiles = report["profiles"]
+    assert [tuple(profile[key] for key in keys) for profile in profiles] == [
+        (depth, *test) for depth in (0, 16) for test in tests
+    ]
+    # Two parts of a prompt; a prompt's token and two more, of three sequences in step or not quite.
+    passes = [profile["passes"] for profile in profiles]
+    assert passes[0:2] == passes[3:5] == [2, 3]
+    assert min(passes[2::3]) >= 3
+    assert max(passes[2::3]) <= 9
+    for profile in profiles:
+        stages = {stage["stage"]: stage for stage in profile["stages"]}
+        for key in ("seconds", "barriers"):
+            total = sum(stage[key] for stage in stages.values())
+            assert profile[key] == pytest.approx(total)
+        assert {"embed", "norm", "rope", "attend", "kv_store", "activate", "rest"} < stages.keys()
+        head = stages["multiply token_embd:Q8_0"]
+        assert head["calls"] == (0.5 if profile["test"] == "prefill" else 1)
+        assert head["barriers"] >= head["calls"]
+        assert head["bytes_per_second"] > 0 < head["ops_per_second"]
+
+
+def test_tables_of_profiles() -> None:
+    done = run(*command("-p 8 -n 2 -r 1 --batch 1,2 --profile"))
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    titles = [line.split(", f16: a pass takes ")[0] for line in lines if line.startswith("#")]
+    assert titles == [f"# {name}, depth 0" for name in ("prefill 8", "decode 2", "decode 2 x 2")]
+    assert {len(line.split("\t")) for line in lines if not line.startswith("#")} == {7}
+    shown = in_terminal(*command("-p 8 -n 0 -r 1 --profile"))
+    assert "barriers" in shown
 
 
 # ------------------------------------------------------------------------------------------ kernels

@@ -11,8 +11,9 @@ from ingot.model import bundled_model
 from ingot.shapes import SHAPES, kept
 
 if TYPE_CHECKING:
-    from ingot.bench import Report, Row
+    from ingot.bench import Report, Row, Settings
     from ingot.bench_kernels import Kernels
+    from ingot.bench_profile import Profile
 
 _EPILOG = """\
 examples:
@@ -20,6 +21,7 @@ examples:
   ingot bench model.gguf -p 512 -n 64 -d 0,4096 -t 2 --json
   ingot bench model.gguf --batch 1,4,16 --kv-type f16,q8_0
   ingot bench --shape llama-1b --type Q4_K_M --vs-llama-cpp
+  ingot bench model.gguf --profile
   ingot bench --kernels
 
 Each test is run once to warm up and then in rounds: medians, quartiles. "prefill" reads a prompt,
@@ -27,8 +29,9 @@ Each test is run once to warm up and then in rounds: medians, quartiles. "prefil
 number of tokens before. The share is that of the rate at which this machine multiplies int8
 (prefill) or reads memory (decode), measured in every round. Models of --shape have random weights;
 they are made once and kept in $XDG_CACHE_HOME/ingot/bench. --vs-llama-cpp needs the package
-llama-cpp-python, here or in the Python that the variable INGOT_BENCH_PEER names. --kernels measures
-no model but the products of each tensor type by themselves, on one thread, from the cache.
+llama-cpp-python, here or in the Python that the variable INGOT_BENCH_PEER names. --profile shows
+where the time of a forward pass goes instead. --kernels measures no model but the products of each
+tensor type by themselves, on one thread, from the cache.
 """
 
 
@@ -49,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-t", "--threads", type=options.count, metavar="N", help="threads (what pays)")
     add("-b", "--batch-size", type=options.count, metavar="N", help="tokens in a forward pass")
     add("--shape", choices=SHAPES, help="measure a model of this shape, with random weights")
+    add("--profile", action="store_true", help="measure the parts of a forward pass instead")
     add("--kernels", action="store_true", help="measure the products of each tensor type instead")
     add(
         "--type",
@@ -66,9 +70,9 @@ def execute(args: argparse.Namespace) -> int:
 def _kernels(args: argparse.Namespace) -> int:
     from ingot.bench_kernels import measure
 
-    if args.model is not None or args.shape is not None or args.vs_llama_cpp:
+    if args.model is not None or args.shape is not None or args.vs_llama_cpp or args.profile:
         args.usage_error(
-            "--kernels measures no model: MODEL, --shape and --vs-llama-cpp don't apply"
+            "--kernels measures no model: MODEL, --shape, --profile and --vs-llama-cpp don't apply"
         )
     with terminal.progress("measuring") as report:
         found = measure(args.type, report)
@@ -92,7 +96,7 @@ def _model(args: argparse.Namespace) -> int:
         threads=args.threads,
         n_batch=args.batch_size,
     )
-    if not any(map(settings.tests, settings.batches)):
+    if not settings.cases():
         args.usage_error(
             f"-p {args.prompt} -n {args.tokens}: nothing is left to be measured (prompts are read "
             "with --batch 1 alone)"
@@ -103,12 +107,30 @@ def _model(args: argparse.Namespace) -> int:
             f"expected at least {settings.n_seqs} (--batch)"
         )
     path = _path(args)
+    if args.profile:
+        return _profile(args, path, settings)
     with terminal.progress("measuring") as report:
         results = measure(path, settings, peer=args.vs_llama_cpp, progress=report)
     if args.json:
         print(json.dumps(results.as_json()))
     else:
         _show(results)
+    return 0
+
+
+def _profile(args: argparse.Namespace, path: str, settings: Settings) -> int:
+    from ingot.bench_profile import measure
+
+    if args.vs_llama_cpp:
+        args.usage_error("--profile and --vs-llama-cpp: only Ingot's operations can be measured")
+    with terminal.progress("measuring") as report:
+        found = measure(path, settings, report)
+    if args.json:
+        print(json.dumps(found.as_json()))
+        return 0
+    terminal.note(f"{found.model}: {found.machine}; {found.isa}, {found.threads} threads")
+    for profile in found.profiles:
+        _show_profile(profile)
     return 0
 
 
@@ -152,6 +174,24 @@ def _speeds(values: list[float]) -> tuple[str, str]:
 
     low, high = quartiles(values)
     return f"{middle(values):.2f}", f"{low:.2f} to {high:.2f}"
+
+
+def _show_profile(profile: Profile) -> None:
+    together = f" x {profile.batch}" if profile.batch > 1 else ""
+    title = (
+        f"{profile.test} {profile.tokens}{together}, depth {profile.depth}, {profile.kv_type}: a "
+        f"pass takes {profile.seconds * 1e3:.2f} ms and {profile.barriers:.0f} barriers"
+    )
+    rows = []
+    for share in profile.sorted():
+        seconds = share.middle
+        part = f"{seconds / profile.seconds:.1%}"
+        cells = [share.name, f"{seconds * 1e3:.3f}", part, f"{share.calls:.0f}"]
+        reads = f"{share.weight_bytes / seconds / 1e9:.1f}" if share.weight_bytes else ""
+        ops = f"{2 * share.products / seconds / 1e9:.0f}" if share.products else ""
+        rows.append([*cells, f"{share.barriers:.0f}", reads, ops])
+    columns = ["stage", "ms", "share", "calls", "barriers", "GB/s", "GOP/s"]
+    terminal.table(title, columns, rows)
 
 
 def _show_kernels(found: Kernels) -> None:

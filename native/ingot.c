@@ -116,6 +116,13 @@ void ingot_model_get_info(const ingot_model *model, ingot_model_info *out) {
     *out = model->info;
 }
 
+ingot_status ingot_model_stage(const ingot_model *model, int32_t i, ingot_stage *out, ingot_error *err) {
+    if (!model->device)
+        return fail(err, INGOT_ERR_STATE, "%s was opened with vocab_only: it computes nothing",
+                    gguf_name(model->file));
+    return backend_stage(model->device, i, out, err);
+}
+
 const char *ingot_arch_name(int32_t i) {
     const arch *row = arch_at(i);
     return row ? row->name : NULL;

@@ -248,6 +248,13 @@ const backend_ops *backend_at(int32_t i);
 // Opens device `device` of the first backend. The result is closed with its ops->close.
 ingot_status backend_open(const backend_params *params, int32_t device, backend **out, ingot_error *err);
 
+// The same, with a profile of its operations: no other kind of backend notes what backend_stage gives.
+ingot_status backend_open_profile(const backend_params *params, int32_t device, backend **out,
+                                  ingot_error *err);
+
+// As ingot_model_stage.
+ingot_status backend_stage(backend *b, int32_t i, ingot_stage *out, ingot_error *err);
+
 // The instruction sets of backend/cpu: the i-th compiled in, worst first (NULL past the last), whether this
 // machine can run it, and the choice of one by name (NULL: the best). kernels/kernels.h says more.
 const char *backend_isa_name(int32_t i);
@@ -257,6 +264,10 @@ ingot_status backend_isa_choose(const char *name, const struct kernels **out, in
 // Runs `rounds` rounds of its fastest integer products; returns the number of operations. *sum is used and
 // changed, so that they can't be left out.
 int64_t backend_isa_peak(const struct kernels *chosen, int64_t rounds, int32_t *sum);
+
+// Runs `rounds` rounds of a product (ingot.h says which) over all rows of the sample, on this thread.
+ingot_status backend_isa_product(const struct kernels *chosen, const ingot_product_sample *sample,
+                                 int64_t rounds, ingot_error *err);
 
 // The name of a chosen one.
 const char *backend_isa_of(const struct kernels *chosen);

@@ -50,6 +50,7 @@ struct pool {
     int64_t n;
     int64_t grain;
     range *ranges;    // [threads]
+    uint64_t runs;    // so far; under `turn`
     char apart_a[64]; // what all threads write lies on cache lines of its own
     _Atomic uint64_t state;
     char apart_b[64];
@@ -240,6 +241,7 @@ void pool_run(pool *p, int64_t n, int64_t grain, pool_fn fn, void *job) {
         p->job = job;
         p->n = n;
         p->grain = grain;
+        p->runs++;
         share_out(p, n / grain + (n % grain != 0));
         atomic_fetch_add(&p->state, STATE_STEP);
         wake_workers(p);
@@ -252,6 +254,13 @@ void pool_run(pool *p, int64_t n, int64_t grain, pool_fn fn, void *job) {
 
 int pool_threads(const pool *p) {
     return p->threads;
+}
+
+uint64_t pool_runs(pool *p) {
+    mutex_lock(&p->turn);
+    const uint64_t runs = p->runs;
+    mutex_unlock(&p->turn);
+    return runs;
 }
 
 // ------------------------------------------------------------------------------------------------- life

@@ -23,6 +23,9 @@ ingot_status pool_new(int threads, const int *cores, const ingot_allocator *mem,
 void pool_free(pool *p);
 int pool_threads(const pool *p);
 
+// How many times pool_run has given work to several threads and waited for them.
+uint64_t pool_runs(pool *p);
+
 // Runs fn over 0 <= i < n in pieces of `grain` (>= 1; the last may be smaller; one thread or n <= grain: one
 // piece, in the caller) and returns when all is done. Calls from several threads take turns, so the cores are
 // never oversubscribed and scratch memory of a worker is used by one of them at a time. Must not be called

@@ -134,6 +134,22 @@ INGOT_API ingot_status ingot_measure_read(ingot_runtime *runtime, uint64_t bytes
 // in a second with the instruction set in use, for about a tenth of one.
 INGOT_API ingot_status ingot_measure_int8(ingot_runtime *runtime, double *ops_per_second, ingot_error *err);
 
+// Rows of weights, and which product of them with columns of activations is measured.
+typedef struct ingot_product_sample {
+    int32_t type;     // tensor type id
+    const void *rows; // [n_rows] as they lie in a file
+    int64_t n_rows;   // a multiple of 16
+    int64_t width;    // weights in a row, a multiple of the type's block
+    int32_t columns;  // 1, 2, 4: straight from the file's layout; 8, 12: from panels; 0: making the panels
+} ingot_product_sample;
+
+// Measures how many weights a second the calling thread multiplies with all columns, with the instruction set
+// in use: the best of several runs of a few milliseconds over the same rows, which should be few enough to
+// stay in a cache. INGOT_ERR_NOT_FOUND if the instruction set has no product for the type and the width:
+// weights without one are decoded first.
+INGOT_API ingot_status ingot_measure_product(ingot_runtime *runtime, const ingot_product_sample *sample,
+                                             double *weights_per_second, ingot_error *err);
+
 // ---------------------------------------------------------------------------------------------- tensor types
 
 // A tensor type is its GGUF id (0: F32, 1: F16, 2: Q4_0, ...). Rows are made of blocks of `block_size`
@@ -285,6 +301,7 @@ typedef struct ingot_model_params {
     bool vocab_only;           // no weights: tokenise and detokenise only
     const char *pre;           // NULL: the file's own; else the pre-tokenizer to use instead
     bool ignore_extra_tensors; // load a model although it has tensors that its architecture doesn't use
+    bool profile;              // measure each operation: ingot_model_stage
 } ingot_model_params;
 
 INGOT_API ingot_model_params ingot_model_default_params(void);
@@ -322,6 +339,22 @@ typedef struct ingot_model_info {
 } ingot_model_info;
 
 INGOT_API void ingot_model_get_info(const ingot_model *model, ingot_model_info *out);
+
+// What operations of one kind have taken since the model was opened with `profile`.
+typedef struct ingot_stage {
+    char name[96]; // "norm", "attend"; products by their weights: "multiply attn_q:Q4_K attn_k:Q4_K"
+    uint64_t calls;
+    uint64_t barriers; // times that threads were given work and waited for
+    double seconds;
+    uint64_t
+        weight_bytes;  // of products: read, each matrix once a call; 0 where several tokens choose experts
+    uint64_t products; // of a weight and an activation
+} ingot_stage;
+
+// The i-th kind of operation, in the order in which they first came. INGOT_ERR_NOT_FOUND past the last,
+// INGOT_ERR_STATE without `profile`.
+INGOT_API ingot_status ingot_model_stage(const ingot_model *model, int32_t i, ingot_stage *out,
+                                         ingot_error *err);
 
 // The i-th architecture that this library knows ("llama", ...), NULL past the last.
 INGOT_API const char *ingot_arch_name(int32_t i);

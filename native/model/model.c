@@ -11,14 +11,14 @@ static ingot_status open_vocab(ingot_model *m, const char *pre, ingot_error *err
     return vocab_new(m->file, pre, m->env.mem, &m->text, err);
 }
 
-static ingot_status open_weights(ingot_model *m, bool ignore_extra, ingot_error *err) {
+static ingot_status open_weights(ingot_model *m, const ingot_model_params *params, ingot_error *err) {
     if (ingot_gguf_tensor_count(m->file) == 0)
         return fail(err, INGOT_ERR_UNSUPPORTED,
                     "%s: the file has no tensors, so it can tokenise (vocab_only) but not be run",
                     gguf_name(m->file));
-    TRY(backend_open(&m->env, 0, &m->device, err));
-    return plan_bind(m->file, m->device, m->env.mem, m->text ? vocab_size(m->text) : 0, ignore_extra,
-                     &m->plan, err);
+    TRY((params->profile ? backend_open_profile : backend_open)(&m->env, 0, &m->device, err));
+    return plan_bind(m->file, m->device, m->env.mem, m->text ? vocab_size(m->text) : 0,
+                     params->ignore_extra_tensors, &m->plan, err);
 }
 
 static void fill_info(ingot_model *m) {
@@ -56,7 +56,7 @@ ingot_status model_open(const backend_params *env, const char *path, const ingot
     if (status == INGOT_OK)
         status = open_vocab(m, params->pre, err);
     if (status == INGOT_OK && !params->vocab_only)
-        status = open_weights(m, params->ignore_extra_tensors, err);
+        status = open_weights(m, params, err);
     if (status == INGOT_OK)
         status = ingot_gguf_check(m->file, err);
     if (status == INGOT_OK && progress && !progress(user, 1.0))

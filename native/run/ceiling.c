@@ -1,4 +1,4 @@
-// What the machine can do at best, for what is measured to be compared with.
+// What the machine can do at best, for what is measured to be compared with, and what its kernels do of it.
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/thread.h"
@@ -121,5 +121,28 @@ ingot_status ingot_measure_int8(ingot_runtime *runtime, double *ops_per_second, 
             *ops_per_second = rate;
     }
     mem_free(runtime->env.mem, job);
+    return INGOT_OK;
+}
+
+ingot_status ingot_measure_product(ingot_runtime *runtime, const ingot_product_sample *sample,
+                                   double *weights_per_second, ingot_error *err) {
+    enum { RUNS = 7 };
+    const double shortest = 4e-3;
+    TRY(runtime_check(runtime, err));
+    double best = 0;
+    int64_t rounds = 1;
+    for (int run = 0; run < RUNS;) {
+        double start = clock_seconds();
+        TRY(backend_isa_product(runtime->env.kernels, sample, rounds, err));
+        double seconds = clock_seconds() - start;
+        if (seconds < shortest) {
+            rounds *= 2;
+            continue;
+        }
+        double rate = (double)rounds * (double)sample->n_rows * (double)sample->width / seconds;
+        best = rate > best ? rate : best;
+        run++;
+    }
+    *weights_per_second = best;
     return INGOT_OK;
 }

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -37,6 +38,7 @@ from ingot.machine import (
 from ingot.model import Model
 
 _LOOKED_UP = ("token_embd.", "position_embd.", "token_types.")  # of these one row is read
+_PAGE = 32  # tokens; a page belongs to one sequence
 PEER_VARIABLE = "INGOT_BENCH_PEER"
 _PEER = Path(__file__).with_name("bench_llama_cpp.py")
 
@@ -44,19 +46,51 @@ _PEER = Path(__file__).with_name("bench_llama_cpp.py")
 @dataclass(frozen=True)
 class Settings:
     """What is measured: prompts of ``prompt`` tokens and ``tokens`` generated ones (0: not), each
-    on top of every one of ``depths`` tokens, ``rounds`` times after one that isn't counted."""
+    on top of every one of ``depths`` tokens, with keys and values of each type, ``rounds`` times
+    after one that isn't counted. Generated are as many sequences together as ``batches`` say; a
+    prompt is read when 1 is among them."""
 
     prompt: int = 512
     tokens: int = 64
     depths: tuple[int, ...] = (0,)
+    batches: tuple[int, ...] = (1,)
+    kv_types: tuple[str, ...] = ("f16",)
     rounds: int = 5
     threads: int | None = None
-    kv_type: str = "f16"
     n_batch: int | None = None
 
     @property
+    def n_seqs(self) -> int:
+        return max(self.batches)
+
+    @property
     def n_ctx(self) -> int:
-        return max(self.depths) + max(self.prompt, self.tokens) + 2
+        """Positions that one sequence needs, or all that are generated together."""
+        depth = max(self.depths)
+        pages = -(-(depth + self.tokens + 1) // _PAGE)
+        return max(depth + max(self.prompt, self.tokens) + 2, self.n_seqs * pages * _PAGE)
+
+    def open(self, path: str, kv_type: str, profile: bool = False) -> Model:
+        return Model(
+            path,
+            n_ctx=self.n_ctx,
+            threads=self.threads or devices()[0].threads,
+            kv_type=kv_type,
+            n_batch=self.n_batch,
+            n_seqs=self.n_seqs,
+            profile=profile,
+        )
+
+    def cases(self) -> list[tuple[int, int]]:
+        """The depths, each with the batches that have tests. They ascend: who keeps sequences finds
+        those of the batch before."""
+        pairs = product(self.depths, sorted(set(self.batches)))
+        return [(depth, batch) for depth, batch in pairs if self.tests(batch)]
+
+    def tests(self, batch: int) -> dict[str, int]:
+        """The tokens of each test of so many sequences together."""
+        wanted = {"prefill": self.prompt if batch == 1 else 0, "decode": self.tokens}
+        return {test: n for test, n in wanted.items() if n}
 
 
 Rates: TypeAlias = Mapping[str, float]  # tokens per second of "prefill" and "decode"
@@ -64,12 +98,15 @@ Rates: TypeAlias = Mapping[str, float]  # tokens per second of "prefill" and "de
 
 @dataclass
 class Row:
-    """One test: the tokens per second of each round, llama.cpp's beside them, and the share of what
-    the machine allowed at that time: "decode" of reading memory, "prefill" of products of int8."""
+    """One test: the tokens per second of each round (of all sequences), llama.cpp's beside them,
+    and the share of what the machine allowed at that time: "decode" of reading memory, "prefill" of
+    products of int8."""
 
     test: str
     tokens: int
     depth: int
+    batch: int
+    kv_type: str
     speeds: list[float] = field(default_factory=list)
     peer: list[float] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
@@ -84,43 +121,54 @@ class Row:
 class Work:
     """What one token takes: bytes of weights that are read, bytes of keys and values for each
     token before it, and operations in products with weights (without the head, which only a
-    prompt's last token needs)."""
+    prompt's last token needs). Of the weights' bytes ``expert_bytes`` are those of experts, and
+    ``expert_share`` is how many of them a token uses."""
 
     weight_bytes: int
     kv_bytes: int
     ops: int
+    expert_bytes: int = 0
+    expert_share: float = 1.0
+
+    def step_bytes(self, batch: int, positions: float) -> float:
+        """What a token of each of ``batch`` sequences takes, with ``positions`` before it: all
+        sequences share the weights, and of the experts those that they choose alike."""
+        chosen = (1 - (1 - self.expert_share) ** batch) / self.expert_share
+        return (
+            self.weight_bytes + (chosen - 1) * self.expert_bytes + batch * self.kv_bytes * positions
+        )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
-    """The results, and what they were measured on. ``reads`` and ``products``: the bytes and the
-    operations per second of each round."""
+    """The results, and what they were measured on. ``work`` is by the type of keys and values,
+    ``reads`` and ``products`` are the bytes and the operations per second of each round."""
 
     model: str
     settings: Settings
     machine: str
     isa: str
     threads: int
-    work: Work
-    rows: list[Row]
-    reads: list[float]
-    products: list[float]
-    peer_version: str | None
+    work: dict[str, Work] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    reads: list[float] = field(default_factory=list)
+    products: list[float] = field(default_factory=list)
+    peer_version: str | None = None
 
     def as_json(self) -> dict[str, Any]:
+        work = next(iter(self.work.values()))
         return {
             "model": self.model,
             "machine": self.machine,
             "isa": self.isa,
             "threads": self.threads,
-            "kv_type": self.settings.kv_type,
             "rounds": self.settings.rounds,
             "ingot": __version__,
             "llama_cpp_python": self.peer_version,
             "per_token": {
-                "weight_bytes": self.work.weight_bytes,
-                "kv_bytes_per_position": self.work.kv_bytes,
-                "ops": self.work.ops,
+                "weight_bytes": work.weight_bytes,
+                "kv_bytes_per_position": {kind: of.kv_bytes for kind, of in self.work.items()},
+                "ops": work.ops,
             },
             "ceilings": {
                 "read": _spread(self.reads, "bytes_per_second"),
@@ -135,6 +183,8 @@ def _row_json(row: Row) -> dict[str, Any]:
         "test": row.test,
         "tokens": row.tokens,
         "depth": row.depth,
+        "batch": row.batch,
+        "kv_type": row.kv_type,
         **_spread(row.speeds, "tokens_per_second"),
         "share_of_read": middle(row.shares) if row.test == "decode" else None,
         "share_of_int8_peak": middle(row.shares) if row.test == "prefill" else None,
@@ -168,21 +218,27 @@ class Own:
         self._model, self._settings = model, settings
         self._prompts = 0
 
-    def round(self, depth: int) -> Rates:
-        before = self._ids(np.arange(depth))
-        if depth:  # from here on they are in the cache; mostly they were there already
-            self._model.generate(before, max_tokens=0)
-        rates = {}
-        if self._settings.prompt:
-            ids = np.concatenate([before, self._new(depth, self._settings.prompt)])
+    def round(self, depth: int, batch: int = 1) -> Rates:
+        self.fill(depth, batch)
+        return {test: self.rate(test, depth, batch) for test in self._settings.tests(batch)}
+
+    def fill(self, depth: int, batch: int) -> None:
+        """From here on the tokens before are in the cache; mostly they were there already."""
+        if depth:
+            self._run(self._before(depth, batch), 0)
+
+    def rate(self, test: str, depth: int, batch: int) -> float:
+        before, n = self._before(depth, batch), self._settings.tests(batch)[test]
+        if test == "prefill":
+            ids = np.concatenate([before[0], self._new(depth, n)])
             # One token is chosen: llama.cpp computes the last logits of a prompt too.
-            rates["prefill"] = self._timings(ids, 1).prompt_speed
-        if self._settings.tokens:
-            ids = before if depth else self._new(0, 1)
-            # The first token is chosen from what the prompt left, each further one from a pass.
-            n = self._settings.tokens
-            rates["decode"] = n / self._timings(ids, n + 1).decode_seconds
-        return rates
+            return self._run([ids], 1)[0].prompt_speed
+        prompts = before if depth else [self._new(0, 1) for _ in before]
+        # The first token is chosen from what the prompt left, each further one from a pass.
+        return batch * n / max(t.decode_seconds for t in self._run(prompts, n + 1))
+
+    def _before(self, depth: int, batch: int) -> list[npt.NDArray[np.int64]]:
+        return [self._ids(np.arange(depth) + i) for i in range(batch)]  # no two begin alike
 
     def _ids(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return numbers * 7919 % self._model.info.n_vocab
@@ -192,24 +248,37 @@ class Own:
         self._prompts += 1
         return self._ids(np.arange(begin, begin + n) + self._prompts)
 
-    def _timings(self, ids: npt.NDArray[np.int64], max_tokens: int) -> Timings:
-        return self._model.generate(
-            ids, max_tokens=max_tokens, temperature=0, ignore_eos=True
-        ).timings
+    def _run(self, prompts: list[npt.NDArray[np.int64]], max_tokens: int) -> list[Timings]:
+        """All together. The first one's prompt is computed while the others are submitted, and
+        theirs in the next pass: with a token each to compute, they generate in step but for one."""
+        with ExitStack() as stack:
+            streams = [
+                stack.enter_context(
+                    self._model.generate(
+                        ids, stream=True, max_tokens=max_tokens, temperature=0, ignore_eos=True
+                    )
+                )
+                for ids in prompts
+            ]
+            for stream in streams:
+                for _ in stream:
+                    pass
+            return [stream.completion.timings for stream in streams]
 
 
 class Peer:
     """Rounds of llama.cpp, in a process of its own."""
 
-    def __init__(self, model: str, settings: Settings, threads: int) -> None:
+    def __init__(self, model: str, settings: Settings, kv_type: str, threads: int) -> None:
         python = peer_python()
         wanted = {
             "model": os.path.abspath(model),  # noqa: PTH100  (a text, which JSON takes)
             "prompt": settings.prompt,
             "tokens": settings.tokens,
             "n_ctx": settings.n_ctx,
+            "n_seqs": settings.n_seqs,
             "threads": threads,
-            "kv_type": settings.kv_type,
+            "kv_type": kv_type,
         }
         self._model = model
         self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  (see close)
@@ -232,10 +301,11 @@ class Peer:
             self.close()
             raise
 
-    def round(self, depth: int) -> Rates:
+    def round(self, depth: int, batch: int = 1) -> Rates:
         assert self._child.stdin is not None
+        wanted = json.dumps({"depth": depth, "batch": batch})
         with suppress(BrokenPipeError):  # it has ended: there is no answer either
-            print(json.dumps({"depth": depth}), file=self._child.stdin, flush=True)
+            print(wanted, file=self._child.stdin, flush=True)
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
@@ -288,57 +358,50 @@ def measure(
     """Measures the model in file ``path``; with ``peer`` llama.cpp too, in turns with it."""
     device = devices()[0]
     threads = settings.threads or device.threads
-    rows: list[Row] = []
-    reads: list[float] = []
-    products: list[float] = []
-    with ExitStack() as stack:
-        model = stack.enter_context(
-            Model(
-                path,
-                n_ctx=settings.n_ctx,
-                threads=threads,
-                kv_type=settings.kv_type,
-                n_batch=settings.n_batch,
-            )
-        )
-        other = stack.enter_context(Peer(path, settings, threads)) if peer else None
-        own, work = Own(model, settings), work_of(model, settings.kv_type)
-        for i, depth in enumerate(settings.depths):
-            tests = {"prefill": settings.prompt, "decode": settings.tokens}
-            at_depth = [Row(test, n, depth) for test, n in tests.items() if n]
-            rows += at_depth
-            for number in range(settings.rounds + 1):
-                read, product = measure_read(threads), measure_int8(threads)
-                rates, peer_rates = _both(own, other, depth, number % 2 == 0)
-                if number > 0:  # the first round warms up
-                    reads.append(read)
-                    products.append(product)
-                    _record(at_depth, rates, peer_rates, work, read, product)
-                if progress is not None:
-                    done = i + (number + 1) / (settings.rounds + 1)
-                    progress(done / len(settings.depths))
-    return Report(
+    cases = settings.cases()
+    report = Report(
         model=path,
         settings=settings,
         machine=device.description,
         isa=next(isa.name for isa in instruction_sets() if isa.active),
         threads=threads,
-        work=work,
-        rows=rows,
-        reads=reads,
-        products=products,
-        peer_version=None if other is None else other.version,
     )
+    n_done, n_rounds = 0, len(settings.kv_types) * len(cases) * (settings.rounds + 1)
+    for kv_type in settings.kv_types:
+        with ExitStack() as stack:
+            model = stack.enter_context(settings.open(path, kv_type))
+            other = None
+            if peer:
+                other = stack.enter_context(Peer(path, settings, kv_type, threads))
+                report.peer_version = other.version
+            own, work = Own(model, settings), work_of(model, kv_type)
+            report.work[kv_type] = work
+            for depth, batch in cases:
+                rows = [Row(t, n, depth, batch, kv_type) for t, n in settings.tests(batch).items()]
+                report.rows += rows
+                for number in range(settings.rounds + 1):
+                    read, product_rate = measure_read(threads), measure_int8(threads)
+                    rates, peer_rates = _both(own, other, depth, batch, number % 2 == 0)
+                    if number > 0:  # the first round warms up
+                        report.reads.append(read)
+                        report.products.append(product_rate)
+                        _record(rows, rates, peer_rates, work, read, product_rate)
+                    n_done += 1
+                    if progress is not None:
+                        progress(n_done / n_rounds)
+    return report
 
 
-def _both(own: Own, other: Peer | None, depth: int, own_first: bool) -> tuple[Rates, Rates]:
+def _both(
+    own: Own, other: Peer | None, depth: int, batch: int, own_first: bool
+) -> tuple[Rates, Rates]:
     """A round of each; who is first changes, so that neither always finds the machine cooler."""
     if other is None:
-        return own.round(depth), {}
+        return own.round(depth, batch), {}
     if own_first:
-        return own.round(depth), other.round(depth)
-    theirs = other.round(depth)
-    return own.round(depth), theirs
+        return own.round(depth, batch), other.round(depth, batch)
+    theirs = other.round(depth, batch)
+    return own.round(depth, batch), theirs
 
 
 def _record(
@@ -349,31 +412,34 @@ def _record(
         if peer_rates:
             row.peer.append(peer_rates[row.test])
         if row.test == "decode":
-            positions = row.depth + row.tokens / 2
-            token_bytes = work.weight_bytes + work.kv_bytes * positions
-            row.shares.append(row.speeds[-1] * token_bytes / read)
+            step_bytes = work.step_bytes(row.batch, row.depth + row.tokens / 2)
+            row.shares.append(row.speeds[-1] / row.batch * step_bytes / read)
         else:
             row.shares.append(row.speeds[-1] * work.ops / product)
 
 
 def work_of(model: Model, kv_type: str) -> Work:
     """What a token takes in a model. Of experts those count that a token uses."""
-    weight_bytes = ops = 0.0
+    weight_bytes = expert_bytes = ops = 0.0
     arch = model.info.architecture
     with gguf.open(model.path, data=False) as file:
         experts = _number(file.metadata.get(f"{arch}.expert_count"))
         used = _number(file.metadata.get(f"{arch}.expert_used_count"))
+        expert_share = used / experts if experts else 1.0
         head = "output.weight" if "output.weight" in file.tensors else "token_embd.weight"
         for name, tensor in file.tensors.items():
             if len(tensor.shape) < 2 or (name.startswith(_LOOKED_UP) and name != head):
                 continue
-            share = used / experts if "_exps." in name and experts else 1.0
+            share = expert_share if "_exps." in name else 1.0
             weight_bytes += share * tensor.nbytes
+            if "_exps." in name:
+                expert_bytes += share * tensor.nbytes
             if name != head:
                 ops += 2 * share * math.prod(tensor.shape)
     cell = type_by_name(kv_type)
     halves = cell.block_bytes / cell.block_size / 2
-    return Work(round(weight_bytes), round(model.info.kv_bytes_per_token_f16 * halves), round(ops))
+    kv_bytes = round(model.info.kv_bytes_per_token_f16 * halves)
+    return Work(round(weight_bytes), kv_bytes, round(ops), round(expert_bytes), expert_share)
 
 
 def _number(value: object) -> int:

@@ -1,9 +1,10 @@
 """Measures llama.cpp through the package llama_cpp, for ``ingot bench --vs-llama-cpp``.
 
 A program of its own, run by any Python that has llama_cpp: it needs nothing else, Ingot neither.
-Its argument is a JSON object: model, prompt, tokens, n_ctx, threads, kv_type. It prints a line when
-the model is loaded, and then, for each line with a depth that it reads, one with the rates of
-prefill and decoding on top of so many tokens, in tokens per second. All lines are JSON objects.
+Its argument is a JSON object: model, prompt, tokens, n_ctx, n_seqs, threads, kv_type. It prints a
+line when the model is loaded, and then, for each line with a depth and a batch that it reads, one
+with the rates of prefill (of one sequence) and of decoding so many sequences together on top of so
+many tokens each, in tokens per second. All lines are JSON objects.
 """
 
 from __future__ import annotations
@@ -34,53 +35,63 @@ class Peer:
         params = lc.llama_context_default_params()
         params.n_ctx = settings["n_ctx"]
         params.n_batch = _BATCH
+        params.n_seq_max = settings["n_seqs"]
+        params.kv_unified = True  # one sequence may have all of n_ctx
         params.n_threads = params.n_threads_batch = settings["threads"]
         params.type_k = params.type_v = _KV_TYPES[settings["kv_type"]]
         self._context = lc.llama_init_from_model(model, params)
         if not self._context:
             raise RuntimeError(f"llama.cpp can't make a context of {settings['n_ctx']} tokens")
         self._memory = lc.llama_get_memory(self._context)
-        self._depth = 0  # tokens that stay in the cache
+        self._depth = self._filled = 0  # tokens that stay in the cache, of so many sequences
 
-    def round(self, depth: int) -> dict[str, float]:
-        if depth != self._depth:
-            lc = self._lc
-            lc.llama_memory_clear(self._memory, True)
-            self._prefill(0, depth)
-            self._depth = depth
+    def round(self, depth: int, batch: int) -> dict[str, float]:
+        self._fill(depth, batch)
         rates = {}
-        if self._prompt:
-            rates["prefill"] = self._rate(self._prompt, lambda n: self._prefill(depth, n))
+        if self._prompt and batch == 1:
+            rates["prefill"] = self._rate(
+                self._prompt, lambda: self._prefill(0, depth, self._prompt)
+            )
         if self._tokens:
-            rates["decode"] = self._rate(self._tokens, lambda n: self._decode(depth, n))
+            rates["decode"] = self._rate(batch * self._tokens, lambda: self._decode(batch))
         return rates
 
-    def _rate(self, n: int, work: Callable[[int], None]) -> float:
-        self._lc.llama_memory_seq_rm(self._memory, 0, self._depth, -1)
+    def _fill(self, depth: int, batch: int) -> None:
+        """``depth`` tokens of each sequence, and nothing else: whatever is there takes time."""
+        if depth != self._depth or batch < self._filled:
+            self._lc.llama_memory_clear(self._memory, True)
+            self._depth, self._filled = depth, 0
+        for seq in range(self._filled, batch):
+            self._prefill(seq, 0, depth)
+        self._filled = batch
+
+    def _rate(self, n: int, work: Callable[[], None]) -> float:
         self._lc.llama_synchronize(self._context)
         start = time.perf_counter()
-        work(n)
+        work()
         self._lc.llama_synchronize(self._context)
-        return n / (time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        self._lc.llama_memory_seq_rm(self._memory, -1, self._depth, -1)  # of all sequences
+        return n / seconds
 
-    def _prefill(self, begin: int, n: int) -> None:
+    def _prefill(self, seq: int, begin: int, n: int) -> None:
         for first in range(begin, begin + n, _BATCH):
-            self._compute(range(first, min(first + _BATCH, begin + n)))
+            self._compute([(seq, i) for i in range(first, min(first + _BATCH, begin + n))])
 
-    def _decode(self, begin: int, n: int) -> None:
-        for position in range(begin, begin + n):
-            self._compute([position])
+    def _decode(self, batch: int) -> None:
+        for position in range(self._depth, self._depth + self._tokens):
+            self._compute([(seq, position) for seq in range(batch)])
 
-    def _compute(self, positions: Sequence[int]) -> None:
-        """Tokens at these positions, and the logits of the last one."""
-        batch = self._lc.llama_batch_init(len(positions), 0, 1)
-        batch.n_tokens = len(positions)
-        for i, position in enumerate(positions):
-            batch.token[i] = position * 7919 % self._n_vocab
+    def _compute(self, places: Sequence[tuple[int, int]]) -> None:
+        """Tokens at these places (sequence, position), and the logits of each sequence's last."""
+        batch = self._lc.llama_batch_init(len(places), 0, 1)
+        batch.n_tokens = len(places)
+        for i, (seq, position) in enumerate(places):
+            batch.token[i] = (position + seq) * 7919 % self._n_vocab
             batch.pos[i] = position
             batch.n_seq_id[i] = 1
-            batch.seq_id[i][0] = 0
-            batch.logits[i] = i == len(positions) - 1
+            batch.seq_id[i][0] = seq
+            batch.logits[i] = i + 1 == len(places) or places[i + 1][0] != seq
         status = self._lc.llama_decode(self._context, batch)
         self._lc.llama_batch_free(batch)
         if status != 0:
@@ -97,7 +108,9 @@ def main(settings: dict[str, Any]) -> None:
     peer = Peer(lc, settings)
     print(json.dumps({"version": lc.__version__}), file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(peer.round(json.loads(line)["depth"])), file=answers, flush=True)
+        wanted = json.loads(line)
+        rates = peer.round(wanted["depth"], wanted["batch"])
+        print(json.dumps(rates), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,24 @@ class Token:
     ends_generation: bool
 
 
+@dataclass(frozen=True)
+class Stage:
+    """What operations of one kind have taken since a model was opened with ``profile``.
+
+    Products are called by their weights: "multiply attn_q:Q4_K attn_k:Q4_K". ``barriers``: times
+    that threads were given work and waited for. ``weight_bytes``: of products, read; each matrix
+    counts once a call (0 where several tokens choose experts: nobody knows how many).
+    ``products``: of a weight and an activation.
+    """
+
+    name: str
+    calls: int
+    barriers: int
+    seconds: float
+    weight_bytes: int
+    products: int
+
+
 _KINDS = ("undefined", "normal", "unknown", "control", "user-defined", "unused", "byte")
 
 
@@ -123,6 +141,7 @@ class Model:
     vocab_only    no weights: tokenise and detokenise only
     mmap, mlock   map the file or read it; keep it in physical memory
     ignore_extra_tensors   load a file although it has tensors that its architecture doesn't use
+    profile       measure each operation, for ``stages``
     progress      called with the share that is loaded; an exception in it cancels the load
 
     A model may be used from several threads at once. Closing it while another thread generates ends
@@ -143,6 +162,7 @@ class Model:
         mlock: bool = False,
         mmap: bool = True,
         ignore_extra_tensors: bool = False,
+        profile: bool = False,
         progress: Progress | None = None,
     ) -> None:
         self.path = os.fspath(bundled_model() if path is None else path)
@@ -159,7 +179,7 @@ class Model:
         params = ffi.new("ingot_model_params *", lib.ingot_model_default_params())
         params.file.no_map, params.file.lock = not mmap, mlock
         params.vocab_only, params.pre = vocab_only, pre_name
-        params.ignore_extra_tensors = ignore_extra_tensors
+        params.ignore_extra_tensors, params.profile = ignore_extra_tensors, profile
         shared = runtime(threads)
         self._model = Handle(ffi.new("ingot_model **"), lib.ingot_model_close, "model", shared)
         with self._model, shared as native, watched(progress) as (function, user):
@@ -241,6 +261,20 @@ class Model:
         with self._started() as engine:
             lib.ingot_engine_get_info(engine, info)
         return int(info.n_ctx)
+
+    def stages(self) -> list[Stage]:
+        """What each kind of operation has taken so far; needs ``profile``."""
+        stage = ffi.new("ingot_stage *")
+        found: list[Stage] = []
+        names = [field.name for field in fields(Stage)]
+        with self._model as model:
+            while True:
+                try:
+                    check(lib.ingot_model_stage, model, len(found), stage)
+                except errors.NotFoundError:
+                    return found
+                values = {name: getattr(stage, name) for name in names}
+                found.append(Stage(**values | {"name": text(stage.name)}))
 
     def _started(self) -> Handle:
         """The engine, which the first call starts."""

@@ -201,7 +201,10 @@ _SCALES: dict[str, list[tuple[int, float]]] = {
     "TQ2_0": [(64, 1)],
     "Q1_0": [(0, 1)],
     "Q2_0": [(0, 1)],
+    "IQ1_M": [(48, 1)],
 }
+# Types that begin with scales of a byte: how many, and values that make the deviation right.
+_SCALE_BYTES = {"MXFP4": (1, (119, 120, 120)), "NVFP4": (4, (3, 4))}
 _SAMPLE = 1024  # blocks whose deviation is measured
 
 
@@ -211,19 +214,24 @@ def random_blocks(kind: TensorType, n: int, random: np.random.Generator) -> Byte
     if scales is None and kind.can_encode:
         weights = random.standard_normal((n, kind.block_size), np.float32) * np.float32(_DEVIATION)
         return quantize(weights, kind.name)
-    if scales is None:
-        known = sorted({*_SCALES, *_ALIGNED})
+    if scales is None and kind.name not in _SCALE_BYTES:
+        known = sorted({*_SCALES, *_SCALE_BYTES, *_ALIGNED})
         raise errors.UnsupportedError(
             f"random weights of type {kind.name} can't be made; of {', '.join(known)} they can"
         )
     blocks = np.frombuffer(bytearray(random.bytes(n * kind.block_bytes)), np.uint8)
     blocks = blocks.reshape(n, kind.block_bytes)
+    if scales is None:
+        n_scales, values = _SCALE_BYTES[kind.name]
+        blocks[:, :n_scales] = random.choice(np.array(values, np.uint8), (n, n_scales))
+        return blocks
+    put = _set_quarters if kind.name == "IQ1_M" else _set_scales
     sample = blocks[:_SAMPLE].copy()
-    _set_scales(sample, scales, np.ones(len(sample)))
+    put(sample, scales, np.ones(len(sample)))
     unit = _DEVIATION / float(dequantize(sample, kind.name).std(dtype=np.float64))
     # Codes are seldom symmetric around zero: signs make them so where no minimum does.
     signs = random.choice([-1.0, 1.0], n) if len(scales) == 1 else np.ones(n)
-    _set_scales(blocks, scales, unit * signs)
+    put(blocks, scales, unit * signs)
     return blocks
 
 
@@ -231,6 +239,15 @@ def _set_scales(blocks: Bytes, scales: list[tuple[int, float]], values: npt.Arra
     for offset, worth in scales:
         halves = (np.asarray(values) * worth).astype("<f2")
         blocks[:, offset : offset + 2] = halves.view(np.uint8).reshape(-1, 2)
+
+
+def _set_quarters(blocks: Bytes, scales: list[tuple[int, float]], values: npt.ArrayLike) -> None:
+    """A half scale in quarters: the top four bits of each of four words."""
+    ((offset, worth),) = scales
+    halves = (np.asarray(values) * worth).astype("<f2").view("<u2")
+    for i in range(4):
+        high = blocks[:, offset + 2 * i + 1]
+        high[:] = high & 15 | (halves >> 4 * i & 15).astype(np.uint8) << 4
 
 
 class _Pools:

@@ -41,6 +41,42 @@ static void test_int8(void) {
     }
 }
 
+static void test_product(void) {
+    static uint8_t rows[32][34 * 8]; // Q8_0: 256 weights each
+    ingot_runtime *runtime = NULL;
+    ingot_error err;
+    double rate;
+    const ingot_product_sample good = {.type = 8, .rows = rows, .n_rows = 32, .width = 256, .columns = 1};
+    CHECK(ingot_runtime_new(&(ingot_runtime_params){.threads = 1}, &runtime, NULL) == INGOT_OK);
+    static const int32_t columns[] = {0, 1, 2, 4, 8, 12};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        ingot_product_sample s = good;
+        s.columns = columns[i];
+        rate = 0;
+        CHECK(ingot_measure_product(runtime, &s, &rate, &err) == INGOT_OK);
+        CHECK(rate > 1e5 && rate < 1e14);
+    }
+    const struct {
+        ingot_product_sample sample;
+        ingot_status status;
+        const char *message;
+    } bad[] = {
+        {{5, rows, 32, 256, 1}, INGOT_ERR_NOT_FOUND, "type is 5, which is no tensor type"},
+        {{8, NULL, 32, 256, 1}, INGOT_ERR_INVALID, "rows is NULL"},
+        {{8, rows, 24, 256, 1}, INGOT_ERR_INVALID, "n_rows is 24, expected a multiple of 16"},
+        {{8, rows, 0, 256, 1}, INGOT_ERR_INVALID, "n_rows is 0"},
+        {{8, rows, 32, 40, 1}, INGOT_ERR_INVALID, "width is 40, expected a multiple of 32 (a block of Q8_0)"},
+        {{8, rows, 32, 1 << 21, 1}, INGOT_ERR_INVALID, "up to 1048576"},
+        {{8, rows, 32, 256, 3}, INGOT_ERR_INVALID, "columns is 3, expected 0, 1, 2, 4, 8 or 12"},
+        {{26, rows, 32, 8, 1}, INGOT_ERR_NOT_FOUND, "no product for rows of 8 weights of type I32"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK(ingot_measure_product(runtime, &bad[i].sample, &rate, &err) == bad[i].status);
+        CHECK_CONTAINS(err.message, bad[i].message);
+    }
+    ingot_runtime_free(runtime);
+}
+
 static void test_memory(void) {
     for (long n = 0;; n++) {
         failing_mem m;
@@ -59,6 +95,7 @@ static void test_memory(void) {
 int main(void) {
     test_read();
     test_int8();
+    test_product();
     test_memory();
     return check_report();
 }

@@ -50,9 +50,14 @@ static void test_ranges(void) {
         ingot_error err;
         CHECK(pool_new(threads[i], NULL, NULL, &p, &err) == INGOT_OK);
         CHECK(pool_threads(p) == threads[i]);
-        for (int64_t n = 0; n < 40; n++)
-            for (int64_t grain = 1; grain < 10; grain += 2)
+        uint64_t shared = 0; // runs of several pieces, if there are threads for them
+        for (int64_t n = 0; n < 40; n++) {
+            for (int64_t grain = 1; grain < 10; grain += 2) {
                 check_range(p, n, grain);
+                shared += n > grain && threads[i] > 1;
+            }
+        }
+        CHECK(pool_runs(p) == shared);
         check_range(p, 100000, 1);
         check_range(p, 100000, 999);
         check_range(p, 1000, INT64_MAX);

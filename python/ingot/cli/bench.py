@@ -11,21 +11,32 @@ from ingot.model import bundled_model
 from ingot.shapes import SHAPES, kept
 
 if TYPE_CHECKING:
-    from ingot.bench import Report, Row
+    from ingot.bench import Report, Row, Settings
+    from ingot.bench_kernels import Kernels
+    from ingot.bench_profile import Profile
 
 _EPILOG = """\
 examples:
   ingot bench model.gguf
   ingot bench model.gguf -p 512 -n 64 -d 0,4096 -t 2 --json
+  ingot bench model.gguf --batch 1,4,16 --kv-type f16,q8_0
   ingot bench --shape llama-1b --type Q4_K_M --vs-llama-cpp
+  ingot bench model.gguf --profile
+  ingot bench --kernels
 
 Each test is run once to warm up and then in rounds: medians, quartiles. "prefill" reads a prompt,
-"decode" generates; the depth is the number of tokens before. The share is that of the rate at which
-this machine multiplies int8 (prefill) or reads memory (decode), measured in every round. Models of
---shape have random weights; they are made once and kept in $XDG_CACHE_HOME/ingot/bench.
---vs-llama-cpp needs the package llama-cpp-python, here or in the Python that the variable
-INGOT_BENCH_PEER names.
+"decode" generates, "x 4" four sequences together, whose tokens are counted all; the depth is the
+number of tokens before. The share is that of the rate at which this machine multiplies int8
+(prefill) or reads memory (decode), measured in every round. Models of --shape have random weights;
+they are made once and kept in $XDG_CACHE_HOME/ingot/bench. --vs-llama-cpp needs the package
+llama-cpp-python, here or in the Python that the variable INGOT_BENCH_PEER names. --profile shows
+where the time of a forward pass goes instead. --kernels measures no model but the products of each
+tensor type by themselves, on one thread, from the cache.
 """
+
+
+_MOST_TOGETHER = 256  # that the engine has slots for
+_KV_HELP = f"tensor types of the KV cache: {', '.join(options.KV_TYPES)} (f16)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,36 +46,69 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-p", "--prompt", type=_count, default=512, metavar="N", help="tokens of a prompt (512)")
     add("-n", "--tokens", type=_count, default=64, metavar="N", help="tokens generated (64)")
     add("-d", "--depth", type=_depths, default=(0,), metavar="N,N,...", help="tokens before (0)")
+    add("--batch", type=_batches, default=(1,), metavar="N,N,...", help="sequences at once (1)")
+    add("--kv-type", type=_kv_types, default=("f16",), metavar="TYPE,...", help=_KV_HELP)
     add("-r", "--rounds", type=options.count, default=5, metavar="N", help="rounds (5)")
     add("-t", "--threads", type=options.count, metavar="N", help="threads (what pays)")
-    add("--batch", type=options.count, default=1, metavar="N", help="sequences at once: 1 alone")
-    options.add_kv_type(parser)
     add("-b", "--batch-size", type=options.count, metavar="N", help="tokens in a forward pass")
     add("--shape", choices=SHAPES, help="measure a model of this shape, with random weights")
-    add("--type", metavar="TYPE", help="with --shape: tensor type or mix (Q4_K_M)")
+    add("--profile", action="store_true", help="measure the parts of a forward pass instead")
+    add("--kernels", action="store_true", help="measure the products of each tensor type instead")
+    add(
+        "--type",
+        metavar="TYPE",
+        help="with --shape: tensor type or mix (Q4_K_M); with --kernels: this type alone",
+    )
     add("--vs-llama-cpp", action="store_true", help="measure llama.cpp too, in turns")
     options.add_json(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
+    return _kernels(args) if args.kernels else _model(args)
+
+
+def _kernels(args: argparse.Namespace) -> int:
+    from ingot.bench_kernels import measure
+
+    if args.model is not None or args.shape is not None or args.vs_llama_cpp or args.profile:
+        args.usage_error(
+            "--kernels measures no model: MODEL, --shape, --profile and --vs-llama-cpp don't apply"
+        )
+    with terminal.progress("measuring") as report:
+        found = measure(args.type, report)
+    if args.json:
+        print(json.dumps(found.as_json()))
+    else:
+        _show_kernels(found)
+    return 0
+
+
+def _model(args: argparse.Namespace) -> int:
     from ingot.bench import Settings, measure
 
-    if args.batch != 1:
-        args.usage_error(
-            f"--batch {args.batch}: the engine serves one sequence at a time, so only 1 is possible"
-        )
-    if args.prompt == 0 and args.tokens == 0:
-        args.usage_error("-p 0 -n 0: nothing is left to be measured")
     settings = Settings(
         prompt=args.prompt,
         tokens=args.tokens,
         depths=args.depth,
+        batches=args.batch,
+        kv_types=args.kv_type,
         rounds=args.rounds,
         threads=args.threads,
-        kv_type=args.kv_type,
         n_batch=args.batch_size,
     )
+    if not settings.cases():
+        args.usage_error(
+            f"-p {args.prompt} -n {args.tokens}: nothing is left to be measured (prompts are read "
+            "with --batch 1 alone)"
+        )
+    if args.batch_size is not None and args.batch_size < settings.n_seqs:
+        args.usage_error(
+            f"--batch-size {args.batch_size}: a forward pass has a token of each sequence, so "
+            f"expected at least {settings.n_seqs} (--batch)"
+        )
     path = _path(args)
+    if args.profile:
+        return _profile(args, path, settings)
     with terminal.progress("measuring") as report:
         results = measure(path, settings, peer=args.vs_llama_cpp, progress=report)
     if args.json:
@@ -74,10 +118,28 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
+def _profile(args: argparse.Namespace, path: str, settings: Settings) -> int:
+    from ingot.bench_profile import measure
+
+    if args.vs_llama_cpp:
+        args.usage_error("--profile and --vs-llama-cpp: only Ingot's operations can be measured")
+    with terminal.progress("measuring") as report:
+        found = measure(path, settings, report)
+    if args.json:
+        print(json.dumps(found.as_json()))
+        return 0
+    terminal.note(f"{found.model}: {found.machine}; {found.isa}, {found.threads} threads")
+    for profile in found.profiles:
+        _show_profile(profile)
+    return 0
+
+
 def _path(args: argparse.Namespace) -> str:
     if args.shape is None:
         if args.type is not None:
-            args.usage_error("--type goes with --shape: a file's weights have their types already")
+            args.usage_error(
+                "--type goes with --shape or --kernels: a file's weights have their types already"
+            )
         return str(bundled_model() if args.model is None else args.model)
     if args.model is not None:
         args.usage_error("expected MODEL or --shape, not both")
@@ -91,7 +153,7 @@ def _show(results: Report) -> None:
         f"{results.model}: {results.machine}; {results.isa}, {results.threads} threads; "
         f"memory is read at {middle(results.reads) / 1e9:.1f} GB/s"
     )
-    columns = ["test", "depth", "tokens/s", "quartiles", "of reading"]
+    columns = ["test", "depth", "KV", "tokens/s", "quartiles", "share"]
     if results.peer_version is not None:
         columns += ["llama.cpp", "quartiles", "ratio"]
     terminal.table("", columns, [_cells(row) for row in results.rows])
@@ -101,7 +163,9 @@ def _cells(row: Row) -> list[str]:
     from ingot.bench import middle
 
     share = f"{middle(row.shares):.0%}" if row.shares else ""
-    cells = [f"{row.test} {row.tokens}", str(row.depth), *_speeds(row.speeds), share]
+    together = f" x {row.batch}" if row.batch > 1 else ""
+    test = f"{row.test} {row.tokens}{together}"
+    cells = [test, str(row.depth), row.kv_type, *_speeds(row.speeds), share]
     return [*cells, *_speeds(row.peer), f"{row.ratio:.2f}"] if row.peer else cells
 
 
@@ -112,9 +176,60 @@ def _speeds(values: list[float]) -> tuple[str, str]:
     return f"{middle(values):.2f}", f"{low:.2f} to {high:.2f}"
 
 
+def _show_profile(profile: Profile) -> None:
+    together = f" x {profile.batch}" if profile.batch > 1 else ""
+    title = (
+        f"{profile.test} {profile.tokens}{together}, depth {profile.depth}, {profile.kv_type}: a "
+        f"pass takes {profile.seconds * 1e3:.2f} ms and {profile.barriers:.0f} barriers"
+    )
+    rows = []
+    for share in profile.sorted():
+        seconds = share.middle
+        part = f"{seconds / profile.seconds:.1%}"
+        cells = [share.name, f"{seconds * 1e3:.3f}", part, f"{share.calls:.0f}"]
+        reads = f"{share.weight_bytes / seconds / 1e9:.1f}" if share.weight_bytes else ""
+        ops = f"{2 * share.products / seconds / 1e9:.0f}" if share.products else ""
+        rows.append([*cells, f"{share.barriers:.0f}", reads, ops])
+    columns = ["stage", "ms", "share", "calls", "barriers", "GB/s", "GOP/s"]
+    terminal.table(title, columns, rows)
+
+
+def _show_kernels(found: Kernels) -> None:
+    from ingot.bench_kernels import FEW, MANY
+
+    terminal.note(
+        f"{found.machine}; {found.isa}, 1 thread; at most {found.peak / 1e9:.0f} GOP/s of int8. "
+        "x N: billions of weights a second with N columns (GB/s of the file with one); packing: "
+        "the same, into panels; then products from panels, and their share of int8"
+    )
+    few = [f"x {n}" for n in FEW]
+    columns = ["type", *few, "GB/s", "packing", f"GOP/s x {MANY}", "share"]
+    rows = []
+    for p in found.products:
+        share = found.share(p)
+        rates = [p.few[n] for n in FEW] + [p.file_bytes, p.pack]
+        cells = [p.type, *(f"{rate / 1e9:.1f}" for rate in rates), f"{p.ops / 1e9:.0f}"]
+        rows.append([*cells, "" if share is None else f"{share:.0%}"])
+    terminal.table("", columns, rows)
+
+
 def _count(text: str) -> int:
     return options.integer(text, 0, 1 << 24)
 
 
 def _depths(text: str) -> tuple[int, ...]:
     return tuple(_count(part) for part in text.split(","))
+
+
+def _batches(text: str) -> tuple[int, ...]:
+    return tuple(options.integer(part, 1, _MOST_TOGETHER) for part in text.split(","))
+
+
+def _kv_types(text: str) -> tuple[str, ...]:
+    kinds = tuple(text.split(","))
+    for kind in kinds:
+        if kind not in options.KV_TYPES:
+            raise argparse.ArgumentTypeError(
+                f"{kind!r} is no type of a KV cache: expected some of {', '.join(options.KV_TYPES)}"
+            )
+    return kinds

@@ -13,6 +13,8 @@ from ingot.cli import terminal
 from ingot.model import Model
 from ingot.sampling import sampler_params
 
+KV_TYPES = ("f16", "bf16", "f32", "q8_0", "q4_0")
+
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -47,7 +49,7 @@ def add_kv_type(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--kv-type",
         default="f16",
-        choices=["f16", "bf16", "f32", "q8_0", "q4_0"],
+        choices=KV_TYPES,
         help="tensor type of the KV cache (default: f16)",
     )
 

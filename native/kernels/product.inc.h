@@ -166,12 +166,16 @@ INLINE void many_32(code_kind kind, int shift, int group, int width, const void 
 
 // ------------------------------------------------------------------------- one set of functions per type
 
-// Rows are read side by side, which no hardware prefetcher follows; but a panel's rows lie one after the
-// other. So while one is used, the next one is fetched, each block its share of it in address order.
-INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, int64_t block_bytes) {
-    const uint8_t *next = rows + VEC_LANES * (row_bytes + block * block_bytes);
-    for (int64_t i = 0; i < VEC_LANES * block_bytes; i += 64)
-        vec_prefetch(next + i);
+// Each lane reads its rows in order, but stops and goes on, which hardware prefetchers follow badly. So what
+// lies FETCH_AHEAD bytes before each lane is fetched, as share `i` of `n`: a core has few requests under way
+// at a time, and drops more of them at once.
+enum { FETCH_AHEAD = 512, LINE = 64 };
+#define BLOCKS_OF_LINE(type) ((int64_t)(sizeof(block_##type) < LINE ? LINE / sizeof(block_##type) : 1))
+
+INLINE void fetch_ahead(const uint8_t *block, int64_t row_bytes, int64_t block_bytes, int i, int n) {
+    for (int64_t lane = VEC_LANES * i / n; lane < VEC_LANES * (i + 1) / n; lane++)
+        for (int64_t at = 0; at < block_bytes; at += LINE)
+            vec_prefetch(block + FETCH_AHEAD + at + lane * row_bytes);
 }
 
 #define PRAGMA(text) _Pragma(#text)
@@ -256,12 +260,12 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
             const uint8_t *block = rows + b * (int64_t)sizeof(block_##type);                                 \
             head_256 h;                                                                                      \
             ivec sums[KERNELS_FEW], codes[16];                                                               \
-            fetch_next(rows, row_bytes, b, (int64_t)sizeof(block_##type));                                   \
             for (int c = 0; c < width; c++)                                                                  \
                 sums[c] = veci_zero();                                                                       \
             type##_head(block, row_bytes, &h);                                                               \
             UNROLL(4)                                                                                        \
             for (int chunk = 0; chunk < 4; chunk++) {                                                        \
+                fetch_ahead(block, row_bytes, (int64_t)sizeof(block_##type), chunk, 4);                      \
                 type##_codes(block, row_bytes, chunk, &h, codes);                                            \
                 UNROLL(4)                                                                                    \
                 for (int q = 0; q < 4; q += (group) / 16)                                                    \
@@ -321,9 +325,13 @@ INLINE void fetch_next(const uint8_t *rows, int64_t row_bytes, int64_t block, in
             head_32 h;                                                                                       \
             ivec codes[8];                                                                                   \
             h.e = vec_set1(0.0f);                                                                            \
-            fetch_next(rows, row_bytes, b, (int64_t)sizeof(block_##type));                                   \
             type##_head(block, row_bytes, &h);                                                               \
+            /* A line has several small blocks, and is fetched once. */                                      \
+            if ((parts) == 1 && b % BLOCKS_OF_LINE(type) == 0)                                               \
+                fetch_ahead(block, row_bytes, LINE, 0, 1);                                                   \
             for (int i = 0; i < (parts); i++) {                                                              \
+                if ((parts) > 1)                                                                             \
+                    fetch_ahead(block, row_bytes, (int64_t)sizeof(block_##type), i, parts);                  \
                 type##_part(block, row_bytes, i, &h, codes);                                                 \
                 part_32(kind, shift, group, width, codes, h.d + i * (32 / (group)), h.e, &t, (parts)*b + i,  \
                         result);                                                                             \

@@ -104,8 +104,10 @@ static int64_t many_float_bytes(int64_t k) {
             int64_t i = block;                                                                               \
             for (; i + STEP <= end; i += STEP) {                                                             \
                 vec w[STEP];                                                                                 \
-                fetch_next(rows, row_bytes, i / STEP, 16);                                                   \
+                if (i % (LINE / (size)) == 0)                                                                \
+                    fetch_ahead(rows + i * (size), row_bytes, LINE, 0, 1);                                   \
                 type##_unpack(rows + i * (size), row_bytes, w);                                              \
+                UNROLL(8)                                                                                    \
                 for (int j = 0; j < STEP; j++)                                                               \
                     float_add(width, i + j, w[j], tile, &sums);                                              \
             }                                                                                                \

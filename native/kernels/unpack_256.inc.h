@@ -7,6 +7,11 @@ INLINE ivec byte_of(ivec word, int i) {
     return veci_and(veci_shr(word, 8 * i), veci_set1(255));
 }
 
+INLINE void load_16_words(const uint8_t *p, int64_t stride, ivec out[16]) {
+    veci_load8(p, stride, out);
+    veci_load8(p + 32, stride, out + 8);
+}
+
 // The bytes of two words as eight numbers.
 INLINE void spread_bytes(ivec low, ivec high, ivec out[8]) {
     for (int i = 0; i < 4; i++) {
@@ -90,15 +95,14 @@ INLINE void q6_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
     for (int i = 0; i < 16; i++)
         h->scale[i] = signed_byte_of(w[i / 4], i % 4);
     h->d = veci_half(veci_shr(veci_load1(p + 206, stride), 16));
+    load_16_words(p + 128, stride, h->extra);
 }
 
 INLINE void q6_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     const ivec mask = veci_set1(0x30303030);
     const int half = chunk / 2, u = chunk % 2;
-    ivec high[8];
-    (void)h;
+    const ivec *high = h->extra + 8 * half;
     nibble_run(p + 64 * half + 32 * u, stride, codes);
-    veci_load8(p + 128 + 32 * half, stride, high);
     for (int i = 0; i < 8; i++) {
         // Group 2u + i / 4 has bits 2u of these bytes, the one four further on bits 2u + 4.
         codes[i] = veci_or(codes[i], veci_and(u == 0 ? veci_shl(high[i], 4) : veci_shl(high[i], 2), mask));
@@ -108,11 +112,10 @@ INLINE void q6_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_2
 
 // ------------------------------------------------------------------------- Q2_K and Q3_K
 
-// Two bits of 32 bytes at two shifts: four groups of 16.
-INLINE void two_bits(const uint8_t *p, int64_t stride, int u, ivec codes[16]) {
-    const ivec mask = veci_set1(0x03030303);
-    ivec bytes[8];
-    veci_load8(p, stride, bytes);
+// Two bits of 32 bytes at two shifts: four groups of 16. A chunk takes those of one half of 64 bytes.
+INLINE void two_bits(const ivec all[16], int chunk, ivec codes[16]) {
+    const ivec mask = veci_set1(0x03030303), *bytes = all + 8 * (chunk / 2);
+    const int u = chunk % 2;
     for (int i = 0; i < 8; i++) {
         codes[i] = veci_and(u == 0 ? bytes[i] : veci_shr(bytes[i], 4), mask);
         codes[8 + i] = veci_and(veci_shr(bytes[i], 4 * u + 2), mask);
@@ -129,17 +132,19 @@ INLINE void q2_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
         spread_pairs(veci_and(veci_shr(w[i], 4), mask), h->minimum + 2 * i);
     h->d = veci_half(d);
     h->e = veci_half(veci_shr(d, 16));
+    load_16_words(p + 16, stride, h->extra);
 }
 
 INLINE void q2_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
-    (void)h;
-    two_bits(p + 16 + 32 * (chunk / 2), stride, chunk % 2, codes);
+    (void)p, (void)stride;
+    two_bits(h->extra, chunk, codes);
 }
 
 INLINE void q3_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
     const ivec four = veci_set1(LOW_NIBBLES), two = veci_set1(0x30303030);
     ivec w[4], all[4];
     veci_load8(p, stride, h->extra);
+    load_16_words(p + 32, stride, h->extra + 8);
     veci_load4(p + 94, stride, w); // two bytes of codes, twelve of scales, two of d
     ivec low = veci_or(veci_shr(w[0], 16), veci_shl(w[1], 16));
     ivec next = veci_or(veci_shr(w[1], 16), veci_shl(w[2], 16));
@@ -154,7 +159,8 @@ INLINE void q3_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
 }
 
 INLINE void q3_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
-    two_bits(p + 32 + 32 * (chunk / 2), stride, chunk % 2, codes);
+    (void)p, (void)stride;
+    two_bits(h->extra + 8, chunk, codes);
     for (int i = 0; i < 8; i++) {
         codes[i] = veci_or(codes[i], bit_of_bytes(h->extra[i], 2 * chunk, 2));
         codes[8 + i] = veci_or(codes[8 + i], bit_of_bytes(h->extra[i], 2 * chunk + 1, 2));
@@ -191,11 +197,12 @@ INLINE void no_scales(head_256 *h) {
 INLINE void tq2_0_head(const uint8_t *p, int64_t stride, head_256 *h) {
     no_scales(h);
     h->d = veci_half(veci_shr(veci_load1(p + 62, stride), 16));
+    load_16_words(p, stride, h->extra);
 }
 
 INLINE void tq2_0_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
-    (void)h;
-    two_bits(p + 32 * (chunk / 2), stride, chunk % 2, codes);
+    (void)p, (void)stride;
+    two_bits(h->extra, chunk, codes);
 }
 
 // Bytes are fractions: takes the next digit of each of them out.

@@ -69,11 +69,11 @@ static inline cpu_backend *cpu_of(backend *b) {
 }
 
 // Rows of a weight that are handed out as one piece of work: several pieces for each thread, so that a busy
-// core takes less; and, where a piece is read once, not many more, because what it fetches ahead at its end
-// is often another thread's.
+// core takes less. A lane reads an odd number of them, one after the other: an even multiple of a row's bytes
+// would more often put all lanes into the same sets of the cache.
 static inline int64_t cpu_piece_rows(const cpu_backend *cpu, const backend_weight *w) {
-    int64_t rows = w->rows / (8 * pool_threads(cpu->threads)) / KERNELS_MAX_ROWS * KERNELS_MAX_ROWS;
-    return rows > 4 * KERNELS_MAX_ROWS ? rows : 4 * KERNELS_MAX_ROWS;
+    const int64_t of_lane = w->rows / (4 * KERNELS_MAX_ROWS * pool_threads(cpu->threads));
+    return KERNELS_MAX_ROWS * (of_lane > 9 ? 9 : of_lane < 1 ? 1 : (of_lane - 1) | 1);
 }
 
 static inline int64_t cpu_pieces(const cpu_backend *cpu, const backend_weight *w) {
@@ -91,6 +91,23 @@ static inline const backend_product *cpu_find_piece(const cpu_backend *cpu, cons
     *first = piece * rows;
     *n = p->weight->rows - *first < rows ? p->weight->rows - *first : rows;
     return p;
+}
+
+// Rows that a product takes at a time: `rows` of them, `step` apart. Panels of a piece follow each other so
+// that each lane goes through memory in order.
+typedef struct cpu_panel {
+    int64_t first, step, rows;
+} cpu_panel;
+
+static inline int64_t cpu_panels(const cpu_backend *cpu, int64_t n_rows) {
+    return n_rows / cpu->k->rows + (n_rows % cpu->k->rows != 0);
+}
+
+// The i-th panel of rows [first, first + n_rows).
+static inline cpu_panel cpu_panel_at(const cpu_backend *cpu, int64_t first, int64_t n_rows, int64_t i) {
+    const int64_t lanes = cpu->k->rows, step = n_rows / lanes;
+    return i < step ? (cpu_panel){first + i, step, lanes}
+                    : (cpu_panel){first + step * lanes, 1, n_rows % lanes};
 }
 
 // A tile of quantised columns.
@@ -137,14 +154,15 @@ typedef struct cpu_rows {
     int64_t row_bytes;
 } cpu_rows;
 
-// A panel's `rows` rows from row `first` on (counted over all matrices), as the weight's product reads them:
-// in `scratch` if they are decoded, or padded because they are fewer than the instruction set takes.
-cpu_rows cpu_panel_rows(const cpu_backend *cpu, const backend_weight *w, int64_t first, int64_t rows,
+// A panel's rows, counted from row `base` of the weight (of several matrices), as the weight's product reads
+// them: in `scratch` if they are decoded, or padded because they are fewer than the instruction set takes.
+cpu_rows cpu_panel_rows(const cpu_backend *cpu, const backend_weight *w, int64_t base, cpu_panel panel,
                         void *scratch);
 
-// Puts what belongs to the weight and the tokens where it goes, plus `bias` [rows] or NULL.
-void cpu_panel_out(const kernels_result *result, int64_t rows, int64_t columns, const float *bias, float *out,
-                   int64_t stride);
+// Puts what belongs to a panel and the tokens where it goes, plus `bias` or NULL; both are of the whole
+// matrix.
+void cpu_panel_out(const kernels_result *result, cpu_panel panel, int64_t columns, const float *bias,
+                   float *out, int64_t stride);
 
 void cpu_multiply(backend *b, const backend_buffer *x, int64_t n_tokens, const backend_product *products,
                   int32_t n_products);

@@ -58,41 +58,45 @@ typedef struct multiply_job {
     const backend_product *products;
 } multiply_job;
 
-void cpu_panel_out(const kernels_result *result, int64_t rows, int64_t columns, const float *bias, float *out,
-                   int64_t stride) {
-    for (int64_t c = 0; c < columns; c++)
-        for (int64_t r = 0; r < rows; r++)
-            out[c * stride + r] = result->at[c][r] + (bias ? bias[r] : 0.0f);
-}
-
-cpu_rows cpu_panel_rows(const cpu_backend *cpu, const backend_weight *w, int64_t first, int64_t rows,
-                        void *scratch) {
-    const uint8_t *data = w->data + (uint64_t)first * w->row_bytes;
-    if (w->decoded) {
-        const int64_t row_bytes = w->width * (int64_t)sizeof(float);
-        memset((char *)scratch + rows * row_bytes, 0, (size_t)((cpu->k->rows - rows) * row_bytes));
-        w->type->decode(data, scratch, (uint64_t)(rows * w->width));
-        return (cpu_rows){scratch, row_bytes};
+void cpu_panel_out(const kernels_result *result, cpu_panel panel, int64_t columns, const float *bias,
+                   float *out, int64_t stride) {
+    for (int64_t c = 0; c < columns; c++) {
+        for (int64_t r = 0; r < panel.rows; r++) {
+            const int64_t row = panel.first + r * panel.step;
+            out[c * stride + row] = result->at[c][r] + (bias ? bias[row] : 0.0f);
+        }
     }
-    if (rows == cpu->k->rows)
-        return (cpu_rows){data, (int64_t)w->row_bytes};
-    memset(scratch, 0, (size_t)cpu->k->rows * w->row_bytes);
-    memcpy(scratch, data, (size_t)rows * w->row_bytes);
-    return (cpu_rows){scratch, (int64_t)w->row_bytes};
 }
 
-// Rows [first, first + rows) of `p`, as many as the instruction set takes or fewer at the end; all tokens.
-static void multiply_panel(const multiply_job *job, const backend_product *p, int64_t first, int64_t rows,
+cpu_rows cpu_panel_rows(const cpu_backend *cpu, const backend_weight *w, int64_t base, cpu_panel panel,
+                        void *scratch) {
+    const int64_t file_bytes = (int64_t)w->row_bytes, step_bytes = panel.step * file_bytes;
+    const uint8_t *data = w->data + (base + panel.first) * file_bytes;
+    if (!w->decoded && panel.rows == cpu->k->rows)
+        return (cpu_rows){data, step_bytes};
+    const int64_t row_bytes = w->decoded ? w->width * (int64_t)sizeof(float) : file_bytes;
+    memset((char *)scratch + panel.rows * row_bytes, 0, (size_t)((cpu->k->rows - panel.rows) * row_bytes));
+    for (int64_t r = 0; r < panel.rows; r++) {
+        char *row = (char *)scratch + r * row_bytes;
+        if (w->decoded)
+            w->type->decode(data + r * step_bytes, (float *)(void *)row, (uint64_t)w->width);
+        else
+            memcpy(row, data + r * step_bytes, (size_t)row_bytes);
+    }
+    return (cpu_rows){scratch, row_bytes};
+}
+
+// A panel's rows; all tokens.
+static void multiply_panel(const multiply_job *job, const backend_product *p, cpu_panel panel,
                            float *scratch) {
     const backend_weight *w = p->weight;
     const kernels_product *f = w->product;
-    const float *bias = p->bias ? p->bias->vector + first : NULL;
-    const cpu_rows from = cpu_panel_rows(job->cpu, w, first, rows, scratch);
+    const cpu_rows from = cpu_panel_rows(job->cpu, w, 0, panel, scratch);
     kernels_result result;
     const bool few = job->n_tokens <= KERNELS_FEW;
-    void *panel = scratch + cpu_padding(job->cpu, w);
+    void *packed = scratch + cpu_padding(job->cpu, w);
     if (!few)
-        f->pack(from.data, from.row_bytes, w->width, panel);
+        f->pack(from.data, from.row_bytes, w->width, packed);
     for (int64_t t = 0; t < job->n_tokens; t += KERNELS_TILE) {
         int64_t columns = job->n_tokens - t < KERNELS_TILE ? job->n_tokens - t : KERNELS_TILE;
         cpu_tile tile = cpu_tile_at(job->x->columns[f->columns], f->columns, w->width, t, job->n_tokens);
@@ -100,8 +104,9 @@ static void multiply_panel(const multiply_job *job, const backend_product *p, in
             f->few(from.data, from.row_bytes, w->width, tile.data, tile.width, result.at[0],
                    KERNELS_MAX_ROWS);
         else
-            f->many(panel, w->width, tile.data, tile.width, result.at[0], KERNELS_MAX_ROWS);
-        cpu_panel_out(&result, rows, columns, bias, p->out->data + t * p->out->width + first, p->out->width);
+            f->many(packed, w->width, tile.data, tile.width, result.at[0], KERNELS_MAX_ROWS);
+        cpu_panel_out(&result, panel, columns, p->bias ? p->bias->vector : NULL,
+                      p->out->data + t * p->out->width, p->out->width);
     }
 }
 
@@ -110,10 +115,8 @@ static void multiply_pieces(void *arg, int64_t begin, int64_t end, int worker) {
     for (int64_t i = begin; i < end; i++) {
         int64_t first, n;
         const backend_product *p = cpu_find_piece(job->cpu, job->products, i, &first, &n);
-        for (int64_t row = first; row < first + n; row += job->cpu->k->rows) {
-            int64_t rows = first + n - row < job->cpu->k->rows ? first + n - row : job->cpu->k->rows;
-            multiply_panel(job, p, row, rows, job->cpu->scratch[worker]);
-        }
+        for (int64_t panel = 0; panel < cpu_panels(job->cpu, n); panel++)
+            multiply_panel(job, p, cpu_panel_at(job->cpu, first, n, panel), job->cpu->scratch[worker]);
     }
 }
 

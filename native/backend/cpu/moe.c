@@ -152,32 +152,33 @@ static void quantize_choices(void *arg, int64_t begin, int64_t end, int worker) 
     }
 }
 
-// Rows [first, first + rows) of `expert`, for every token that chose it.
-static void expert_panel(const experts_job *job, const backend_product *p, int32_t expert, int64_t first,
-                         int64_t rows, float *scratch) {
+// A panel's rows of `expert`, for every token that chose it.
+static void expert_panel(const experts_job *job, const backend_product *p, int32_t expert, cpu_panel panel,
+                         float *scratch) {
     const backend_weight *w = p->weight;
     const kernels_product *f = w->product;
     const backend_routing *routing = job->routing;
-    const int64_t n = routing->first[expert + 1] - routing->first[expert], row = expert * w->rows + first;
-    const float *bias = p->bias ? p->bias->vector + row : NULL;
-    const cpu_rows read = cpu_panel_rows(job->cpu, w, row, rows, scratch);
+    const int64_t n = routing->first[expert + 1] - routing->first[expert], base = expert * w->rows;
+    const float *bias = p->bias ? p->bias->vector + base : NULL;
+    const cpu_rows read = cpu_panel_rows(job->cpu, w, base, panel, scratch);
     const bool few = n <= KERNELS_FEW;
-    void *panel = scratch + cpu_padding(job->cpu, w);
+    void *packed = scratch + cpu_padding(job->cpu, w);
     kernels_result result;
     if (!few)
-        f->pack(read.data, read.row_bytes, w->width, panel);
+        f->pack(read.data, read.row_bytes, w->width, packed);
     for (int64_t from = 0; from < n; from += KERNELS_TILE) {
         cpu_tile tile = tile_of(job, f->columns, expert, from);
         if (few)
             f->few(read.data, read.row_bytes, w->width, tile.data, tile.width, result.at[0],
                    KERNELS_MAX_ROWS);
         else
-            f->many(panel, w->width, tile.data, tile.width, result.at[0], KERNELS_MAX_ROWS);
+            f->many(packed, w->width, tile.data, tile.width, result.at[0], KERNELS_MAX_ROWS);
         const int32_t *choices = routing->order + routing->first[expert] + from;
         for (int64_t c = 0; c < n - from && c < KERNELS_TILE; c++)
-            for (int64_t r = 0; r < rows; r++)
-                p->out->data[choices[c] * p->out->width + first + r] =
-                    result.at[c][r] + (bias ? bias[r] : 0.0f);
+            for (int64_t r = 0; r < panel.rows; r++) {
+                const int64_t row = panel.first + r * panel.step;
+                p->out->data[choices[c] * p->out->width + row] = result.at[c][r] + (bias ? bias[row] : 0.0f);
+            }
     }
 }
 
@@ -189,10 +190,8 @@ static void expert_pieces(void *arg, int64_t begin, int64_t end, int worker) {
             continue;
         int64_t first, n;
         const backend_product *p = cpu_find_piece(job->cpu, job->products, i % job->pieces, &first, &n);
-        for (int64_t row = first; row < first + n; row += job->cpu->k->rows) {
-            int64_t rows = first + n - row < job->cpu->k->rows ? first + n - row : job->cpu->k->rows;
-            expert_panel(job, p, expert, row, rows, job->cpu->scratch[worker]);
-        }
+        for (int64_t panel = 0; panel < cpu_panels(job->cpu, n); panel++)
+            expert_panel(job, p, expert, cpu_panel_at(job->cpu, first, n, panel), job->cpu->scratch[worker]);
     }
 }
 

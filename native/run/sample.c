@@ -101,8 +101,12 @@ static double highest(const sampler *s) {
     return (double)max;
 }
 
+static bool penalizes(const sample_params *p) {
+    return p->repeat_penalty != 1.0 || p->frequency_penalty != 0.0 || p->presence_penalty != 0.0;
+}
+
 static void stage_penalties(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {
-    if (p->repeat_penalty == 1.0 && p->frequency_penalty == 0.0 && p->presence_penalty == 0.0)
+    if (!penalizes(p))
         return;
     int32_t n = p->repeat_last_n < 0 || p->repeat_last_n > n_recent ? n_recent : (int32_t)p->repeat_last_n;
     const int32_t *window = recent + n_recent - n;
@@ -212,9 +216,24 @@ static ingot_status take_candidates(sampler *s, const float *logits, ingot_error
                : fail(err, INGOT_ERR_INVALID, "every token of the vocabulary is banned");
 }
 
+// The first of the likeliest tokens, without a list of candidates; false if every one is banned.
+static bool likeliest(const float *logits, int32_t n_vocab, int32_t *token) {
+    float max = -INFINITY;
+    for (int32_t i = 0; i < n_vocab; i++) {
+        const float logit = fminf(logits[i], FLT_MAX);
+        if (logits[i] > max && logit > max) { // false for NaN
+            max = logit;
+            *token = i;
+        }
+    }
+    return max > -INFINITY;
+}
+
 ingot_status sampler_choose(sampler *s, const sample_params *params, uint64_t seed, const float *logits,
                             const int32_t *recent, int32_t n_recent, uint64_t index, int32_t *token,
                             ingot_error *err) {
+    if (params->temperature == 0.0 && !penalizes(params) && likeliest(logits, s->n_vocab, token))
+        return INGOT_OK;
     TRY(take_candidates(s, logits, err));
     if (params->temperature == 0.0) {
         stage_penalties(s, params, recent, n_recent);

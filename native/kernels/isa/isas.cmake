@@ -13,7 +13,9 @@ int main(void) { return 0; }" INGOT_ISA_${name})
     # Sanitizers and debuggers multiply what is inlined: optimised little, with one instance for all widths of
     # tiles, it compiles in a minute instead of many.
     set(level -O3)
-    if(INGOT_FUZZ OR CMAKE_BUILD_TYPE STREQUAL Debug OR (INGOT_SANITIZE AND name STREQUAL generic))
+    if((INGOT_FUZZ OR CMAKE_BUILD_TYPE STREQUAL Debug) AND CMAKE_C_COMPILER_ID MATCHES Clang)
+      set(level "-O0;-g1;-DVEC_ANY_WIDTH") # no fuzz target multiplies
+    elseif(CMAKE_BUILD_TYPE STREQUAL Debug OR (INGOT_SANITIZE AND name STREQUAL generic))
       set(level "-Og;-g1;-DVEC_ANY_WIDTH")
     elseif(INGOT_SANITIZE)
       set(level "-O1;-g1;-DVEC_ANY_WIDTH")

@@ -473,7 +473,7 @@ typedef struct ingot_prompt_rows {
 typedef struct ingot_request {
     const int32_t *tokens; // the prompt: [n_tokens], copied
     size_t n_tokens;       // at least 1
-    int32_t max_tokens;    // to generate; -1: as many as the context holds; 0: none
+    int32_t max_tokens;    // to generate; -1: as many as the context holds (then it runs alone); 0: none
     uint64_t seed;
     const double
         *sampling; // [n_sampling] values in the order of ingot_sampler_param_at; NULL: defaults. Copied
@@ -519,7 +519,7 @@ typedef struct ingot_event {
     // which may end inside a code point. Valid until the next wait for the same request, or its drop.
     ingot_str text;
     int32_t n_prompt;       // prompt tokens computed so far
-    int32_t n_cached;       // of those, taken over from the request before without computing them again
+    int32_t n_cached;       // of those, taken over from an earlier request without computing them again
     int32_t n_generated;    // tokens chosen so far
     int32_t stop_index;     // with FINISH_STOP: which stop text
     ingot_finish finish;    // with DONE and ERROR
@@ -539,8 +539,8 @@ INGOT_API ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_req
 INGOT_API ingot_status ingot_engine_wait(ingot_engine *engine, uint64_t id, int32_t timeout_ms,
                                          ingot_event *out, ingot_error *err);
 
-// Asks for a request to end: at the latest after the current part of the forward pass it gets an ERROR event
-// with INGOT_ERR_CANCELLED. Cancelling one that is gone does nothing.
+// Asks for a request to end: at the latest after the current forward pass, and if it runs alone after the
+// current part of it, it gets an ERROR event with INGOT_ERR_CANCELLED. Cancelling one that is gone does nothing.
 INGOT_API void ingot_engine_cancel(ingot_engine *engine, uint64_t id);
 
 // Ends the life of a request: every one that was submitted must be dropped once. One that is still running is

@@ -70,12 +70,14 @@ static void engine_main(void *arg) {
     mutex_lock(&e->lock);
     while (!e->closing) {
         request *r = next_to_serve(e);
-        if (r && begin(e, r))
+        const bool embeds = r && r->params.embedding, began = r && begin(e, r);
+        if (began && !embeds)
             continue;
-        if (e->n_active == 0) {
+        if (!began && e->n_active == 0) {
             condition_wait(&e->work, &e->lock);
             continue;
         }
+        // After embeddings too: answers go on, however many texts there are.
         mutex_unlock(&e->lock);
         slots_cancel(e);
         if (e->n_active > 0)

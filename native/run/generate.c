@@ -30,20 +30,25 @@ static int32_t shared_prefix(const slot *s, const request *r) {
     return (int32_t)n;
 }
 
-// The free slot that has most of the request's prompt; of equals, the one that was left alone the longest.
-static slot *best_slot(ingot_engine *e, const request *r, int32_t *n_shared) {
-    slot *best = NULL;
+// The free slot for a request: the one that has most of its prompt, unless more of that sequence would be
+// lost than kept; else the one that was left alone the longest. So conversations that only begin alike keep
+// theirs.
+static slot *best_slot(ingot_engine *e, const request *r) {
+    slot *best = NULL, *oldest = NULL;
+    int32_t most = 0;
     for (int32_t i = 0; i < e->info.n_seqs; i++) {
         slot *s = &e->slots[i];
         if (s->r)
             continue;
         const int32_t n = shared_prefix(s, r);
-        if (!best || n > *n_shared || (n == *n_shared && s->last_step < best->last_step)) {
+        if (n > most && (n >= s->sequence.n_tokens / 2 || (size_t)n >= r->params.n_tokens / 2)) {
             best = s;
-            *n_shared = n;
+            most = n;
         }
+        if (!oldest || s->last_step < oldest->last_step)
+            oldest = s;
     }
-    return best;
+    return best ? best : oldest;
 }
 
 int32_t slots_spare_pages(const ingot_engine *e) {
@@ -76,11 +81,10 @@ bool slots_make_room(ingot_engine *e, int32_t n_pages, const slot *keep) {
 }
 
 bool slots_begin(ingot_engine *e, request *r) {
-    int32_t n_shared = 0;
-    slot *s = best_slot(e, r, &n_shared);
+    slot *s = best_slot(e, r);
     if (!s)
         return false;
-    const int32_t worst = worst_pages(e, r);
+    const int32_t worst = worst_pages(e, r), n_shared = shared_prefix(s, r);
     // Of its own pages the request uses some, and the others become free.
     if (!slots_make_room(e, worst - s->sequence.n_pages, s))
         return false;
@@ -109,7 +113,7 @@ static void slot_end(ingot_engine *e, slot *s, ingot_status status, ingot_finish
 void slots_cancel(ingot_engine *e) {
     for (int32_t i = 0; i < e->info.n_seqs; i++) {
         slot *s = &e->slots[i];
-        if (!s->r || !(e->closing || atomic_load(&s->r->cancel)))
+        if (!s->r || !(atomic_load(&e->stopping) || atomic_load(&s->r->cancel)))
             continue;
         ingot_error err = {0};
         slot_end(e, s, fail(&err, INGOT_ERR_CANCELLED, "the request was cancelled"), INGOT_FINISH_NONE, &err);
@@ -137,7 +141,7 @@ static ingot_status choose_token(ingot_engine *e, slot *s, float *logits, ingot_
     const vocab *v = e->model->text;
     const sequence *seq = &s->sequence;
     request *r = s->r;
-    bool stopped;
+    bool stopped = false;
     apply_bias(e, r, logits);
     TRY(sampler_choose(&e->sampler, &r->sampling, r->params.seed, logits, seq->tokens, seq->n_tokens,
                        (uint64_t)r->n_generated, &s->token, err));
@@ -262,7 +266,7 @@ static ingot_status run_step(step *now, ingot_error *err) {
     const backend_batch batch = {now->n_tokens, e->tokens, e->positions, e->seqs, now->pages, now->ends};
     const forward_rows wanted = {e->rows, now->n_rows, FORWARD_LOGITS, take_row, now};
     // A request alone can be cancelled within a step; of several, each between steps.
-    const atomic_bool *cancel = now->n_seqs == 1 ? &now->slots[0]->r->cancel : &e->stopping;
+    const atomic_bool *cancel = e->n_active == 1 ? &now->slots[0]->r->cancel : &e->stopping;
     TRY(forward_run(e->forward, &batch, e->kv, &wanted, cancel, err));
     return ingot_gguf_check(e->model->file, err);
 }

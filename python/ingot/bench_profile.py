@@ -115,12 +115,11 @@ def measure(path: str, settings: Settings, progress: Progress | None = None) -> 
             for number, (depth, batch) in enumerate(settings.cases()):
                 tests = settings.tests(batch).items()
                 found = [Profile(test, n, depth, batch, kv_type) for test, n in tests]
-                for _ in range(settings.rounds + 1):
+                for test, n in tests:  # to warm up
+                    _round(own, model, Profile(test, n, depth, batch, kv_type))
+                for _ in range(settings.rounds):
                     for profile in found:
                         _round(own, model, profile)
-                for profile in found:  # the first round warmed up
-                    for share in profile.shares.values():
-                        del share.seconds[0]
                 profiles += found
                 if progress is not None:
                     progress((i + (number + 1) / len(settings.cases())) / n_models)

@@ -299,6 +299,70 @@ static void test_threads(void) {
     session_close(&s);
 }
 
+// Two conversations that begin alike take turns: each finds its own.
+static void test_turns(void) {
+    enum { ALIKE = 20, TURN = 60 };
+    static int32_t tokens[2][4 * TURN];
+    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 4096});
+    for (int c = 0; c < 2; c++)
+        for (int i = 0; i < 4 * TURN; i++)
+            tokens[c][i] = i < ALIKE ? i : 30 + c + i % 5;
+    for (int turn = 1; turn <= 4; turn++) {
+        for (int c = 0; c < 2; c++) {
+            ingot_request r = simple(0);
+            r.tokens = tokens[c];
+            r.n_tokens = (size_t)(turn * TURN);
+            CHECK(run(s.engine, r).last.n_cached == (turn - 1) * TURN);
+        }
+    }
+    session_close(&s);
+}
+
+// One whose prompt fills each batch is cancelled: the one behind it isn't.
+static void test_cancel_in_prompt(void) {
+    static int32_t tokens[2000];
+    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 4096, .n_batch = 8});
+    for (int round = 0; round < 20; round++) {
+        ingot_request r = simple(1);
+        uint64_t first, second;
+        ingot_event event;
+        tokens[0] = round;
+        r.tokens = tokens;
+        r.n_tokens = 2000;
+        CHECK(ingot_engine_submit(s.engine, &r, &first, NULL) == INGOT_OK);
+        r.n_tokens = 9;
+        CHECK(ingot_engine_submit(s.engine, &r, &second, NULL) == INGOT_OK);
+        CHECK(ingot_engine_wait(s.engine, first, -1, &event, NULL) == INGOT_OK);
+        ingot_engine_cancel(s.engine, first);
+        CHECK(collect(s.engine, second).last.kind == INGOT_EVENT_DONE);
+        CHECK(collect(s.engine, first).last.kind == INGOT_EVENT_ERROR);
+    }
+    session_close(&s);
+}
+
+// However many texts wait to be embedded, an answer goes on.
+static void test_beside_embeddings(void) {
+    enum { TEXTS = 400 };
+    static float vectors[TEXTS][TINY_EMBD];
+    static uint64_t ids[TEXTS];
+    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 4096, .n_batch = 16});
+    ingot_request r = simple(4);
+    uint64_t answer_id;
+    ingot_event event;
+    CHECK(ingot_engine_submit(s.engine, &r, &answer_id, NULL) == INGOT_OK);
+    CHECK(ingot_engine_wait(s.engine, answer_id, -1, &event, NULL) == INGOT_OK);
+    for (int i = 0; i < TEXTS; i++) {
+        ingot_request text = {
+            .tokens = prompt, .n_tokens = N_PROMPT, .embedding = vectors[i], .pooling = INGOT_POOLING_MEAN};
+        CHECK(ingot_engine_submit(s.engine, &text, &ids[i], NULL) == INGOT_OK);
+    }
+    answer a = collect(s.engine, answer_id);
+    CHECK(a.last.kind == INGOT_EVENT_DONE && a.last.n_generated == 4);
+    for (int i = 0; i < TEXTS; i++)
+        CHECK(collect(s.engine, ids[i]).last.kind == INGOT_EVENT_DONE);
+    session_close(&s);
+}
+
 static void test_cancel(void) {
     session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
     ingot_request r = simple(100);
@@ -489,6 +553,9 @@ int main(void) {
     test_bias_and_stop();
     test_threads();
     test_cancel();
+    test_turns();
+    test_cancel_in_prompt();
+    test_beside_embeddings();
     test_waiters();
     test_fork();
     test_memory();

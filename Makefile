@@ -87,7 +87,7 @@ sanitize: $(VENV)/tools
 
 tsan: $(VENV)/tools
 	$(call build,tsan,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DINGOT_SANITIZE=thread)
-	$(CTEST) --test-dir build/tsan
+	TSAN_OPTIONS=suppressions=$(CURDIR)/tests/unit/tsan.supp $(CTEST) --test-dir build/tsan
 
 cross: $(VENV)/installed-test
 	$(call build,test,-DINGOT_WERROR=$(WERROR))

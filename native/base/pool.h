@@ -1,5 +1,5 @@
-// The thread pool. Workers spin a little, then sleep. Each has its own part of a job's range and, when it is done,
-// takes from another's: a core that is busy elsewhere does less and holds nobody up.
+// The thread pool. Workers spin a little, then sleep. Each has its own part of a job's range and, when it is
+// done, takes from another's: a core that is busy elsewhere does less and holds nobody up.
 #ifndef INGOT_BASE_POOL_H
 #define INGOT_BASE_POOL_H
 

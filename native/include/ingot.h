@@ -540,7 +540,8 @@ INGOT_API ingot_status ingot_engine_wait(ingot_engine *engine, uint64_t id, int3
                                          ingot_event *out, ingot_error *err);
 
 // Asks for a request to end: at the latest after the current forward pass, and if it runs alone after the
-// current part of it, it gets an ERROR event with INGOT_ERR_CANCELLED. Cancelling one that is gone does nothing.
+// current part of it, it gets an ERROR event with INGOT_ERR_CANCELLED. Cancelling one that is gone does
+// nothing.
 INGOT_API void ingot_engine_cancel(ingot_engine *engine, uint64_t id);
 
 // Ends the life of a request: every one that was submitted must be dropped once. One that is still running is

@@ -73,7 +73,7 @@ static inline cpu_backend *cpu_of(backend *b) {
 // would more often put all lanes into the same sets of the cache.
 static inline int64_t cpu_piece_rows(const cpu_backend *cpu, const backend_weight *w) {
     const int64_t of_lane = w->rows / (4 * KERNELS_MAX_ROWS * pool_threads(cpu->threads));
-    return KERNELS_MAX_ROWS * (of_lane > 9 ? 9 : of_lane < 1 ? 1 : (of_lane - 1) | 1);
+    return KERNELS_MAX_ROWS * (of_lane > 31 ? 31 : of_lane < 1 ? 1 : (of_lane - 1) | 1);
 }
 
 static inline int64_t cpu_pieces(const cpu_backend *cpu, const backend_weight *w) {

@@ -167,15 +167,26 @@ INLINE void many_32(code_kind kind, int shift, int group, int width, const void 
 // ------------------------------------------------------------------------- one set of functions per type
 
 // Each lane reads its rows in order, but stops and goes on, which hardware prefetchers follow badly. So what
-// lies FETCH_AHEAD bytes before each lane is fetched, as share `i` of `n`: a core has few requests under way
-// at a time, and drops more of them at once.
-enum { FETCH_AHEAD = 512, LINE = 64 };
-#define BLOCKS_OF_LINE(type) ((int64_t)(sizeof(block_##type) < LINE ? LINE / sizeof(block_##type) : 1))
+// lies ahead of each lane is fetched, as share `i` of `n`; and again nearer, because a core drops requests
+// while too many are under way.
+enum { FETCH_FAR = 1024, FETCH_NEAR = 512, LINE = 64 };
 
 INLINE void fetch_ahead(const uint8_t *block, int64_t row_bytes, int64_t block_bytes, int i, int n) {
-    for (int64_t lane = VEC_LANES * i / n; lane < VEC_LANES * (i + 1) / n; lane++)
-        for (int64_t at = 0; at < block_bytes; at += LINE)
-            vec_prefetch(block + FETCH_AHEAD + at + lane * row_bytes);
+    for (int64_t lane = VEC_LANES * i / n; lane < VEC_LANES * (i + 1) / n; lane++) {
+        for (int64_t at = lane * row_bytes; at < lane * row_bytes + block_bytes; at += LINE) {
+            vec_prefetch(block + FETCH_NEAR + at);
+            vec_prefetch(block + FETCH_FAR + at);
+        }
+    }
+}
+
+// The same for part `i` of block `b`. A line has several small blocks, and is fetched once.
+INLINE void fetch_part(const uint8_t *block, int64_t row_bytes, int64_t block_bytes, int64_t b, int i,
+                       int parts) {
+    if (parts > 1)
+        fetch_ahead(block, row_bytes, block_bytes, i, parts);
+    else if (b % (block_bytes < LINE ? LINE / block_bytes : 1) == 0)
+        fetch_ahead(block, row_bytes, LINE, 0, 1);
 }
 
 #define PRAGMA(text) _Pragma(#text)
@@ -291,6 +302,7 @@ INLINE void fetch_ahead(const uint8_t *block, int64_t row_bytes, int64_t block_b
             type##_head(block, row_bytes, &h);                                                               \
             UNROLL(4)                                                                                        \
             for (int chunk = 0; chunk < 4; chunk++) {                                                        \
+                fetch_ahead(block, row_bytes, (int64_t)sizeof(block_##type), chunk, 4);                      \
                 type##_codes(block, row_bytes, chunk, &h, codes);                                            \
                 for (int i = 0; i < 16; i++)                                                                 \
                     veci_store(p + (4 * GROUP(chunk, i / 4) + i % 4) * VEC_LANES, codes[i]);                 \
@@ -326,12 +338,8 @@ INLINE void fetch_ahead(const uint8_t *block, int64_t row_bytes, int64_t block_b
             ivec codes[8];                                                                                   \
             h.e = vec_set1(0.0f);                                                                            \
             type##_head(block, row_bytes, &h);                                                               \
-            /* A line has several small blocks, and is fetched once. */                                      \
-            if ((parts) == 1 && b % BLOCKS_OF_LINE(type) == 0)                                               \
-                fetch_ahead(block, row_bytes, LINE, 0, 1);                                                   \
             for (int i = 0; i < (parts); i++) {                                                              \
-                if ((parts) > 1)                                                                             \
-                    fetch_ahead(block, row_bytes, (int64_t)sizeof(block_##type), i, parts);                  \
+                fetch_part(block, row_bytes, sizeof(block_##type), b, i, parts);                             \
                 type##_part(block, row_bytes, i, &h, codes);                                                 \
                 part_32(kind, shift, group, width, codes, h.d + i * (32 / (group)), h.e, &t, (parts)*b + i,  \
                         result);                                                                             \
@@ -352,6 +360,7 @@ INLINE void fetch_ahead(const uint8_t *block, int64_t row_bytes, int64_t block_b
             ivec codes[8];                                                                                   \
             type##_head(block, row_bytes, &h);                                                               \
             for (int i = 0; i < (parts); i++) {                                                              \
+                fetch_part(block, row_bytes, sizeof(block_##type), b, i, parts);                             \
                 type##_part(block, row_bytes, i, &h, codes);                                                 \
                 for (int j = 0; j < 8; j++, p += VEC_LANES)                                                  \
                     veci_store(p, codes[j]);                                                                 \

@@ -128,6 +128,8 @@ static int64_t many_float_bytes(int64_t k) {
         int64_t i = 0;                                                                                       \
         for (; i + STEP <= k; i += STEP) {                                                                   \
             vec w[STEP];                                                                                     \
+            if (i % (LINE / (size)) == 0)                                                                    \
+                fetch_ahead(rows + i * (size), row_bytes, LINE, 0, 1);                                       \
             type##_unpack(rows + i * (size), row_bytes, w);                                                  \
             for (int j = 0; j < STEP; j++)                                                                   \
                 vec_store(p + (i + j) * VEC_LANES, w[j]);                                                    \

@@ -149,20 +149,26 @@ ingot_status cpu_scratch_reserve(cpu_backend *cpu, size_t floats, ingot_error *e
 // The type's own product for rows of this width, NULL if there is none.
 const kernels_product *cpu_product(const cpu_backend *cpu, const quant_type *type, int64_t width);
 
-typedef struct cpu_rows {
-    const uint8_t *data;
+// A panel's rows, ready for the tiles of some columns: straight from the file for a few of them, packed for
+// more.
+typedef struct cpu_operand {
+    const kernels_product *product;
+    int64_t width;
+    const uint8_t *rows;
     int64_t row_bytes;
-} cpu_rows;
+    const void *packed; // NULL: few columns
+} cpu_operand;
 
-// A panel's rows, counted from row `base` of the weight (of several matrices), as the weight's product reads
-// them: in `scratch` if they are decoded, or padded because they are fewer than the instruction set takes.
-cpu_rows cpu_panel_rows(const cpu_backend *cpu, const backend_weight *w, int64_t base, cpu_panel panel,
-                        void *scratch);
+// Of a panel counted from row `base` of the weight (of several matrices), for `columns` columns. In `scratch`
+// lies what is decoded, packed, or padded because the rows are fewer than the instruction set takes.
+cpu_operand cpu_operand_of(const cpu_backend *cpu, const backend_weight *w, int64_t base, cpu_panel panel,
+                           int64_t columns, float *scratch);
+void cpu_multiply_tile(const cpu_operand *operand, cpu_tile tile, kernels_result *result);
 
-// Puts what belongs to a panel and the tokens where it goes, plus `bias` or NULL; both are of the whole
+// Puts column `column` of a panel's result where it goes in `out`, plus `bias` or NULL; both are of the whole
 // matrix.
-void cpu_panel_out(const kernels_result *result, cpu_panel panel, int64_t columns, const float *bias,
-                   float *out, int64_t stride);
+void cpu_put_column(const kernels_result *result, int64_t column, cpu_panel panel, const float *bias,
+                    float *out);
 
 void cpu_multiply(backend *b, const backend_buffer *x, int64_t n_tokens, const backend_product *products,
                   int32_t n_products);

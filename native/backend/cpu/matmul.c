@@ -58,55 +58,60 @@ typedef struct multiply_job {
     const backend_product *products;
 } multiply_job;
 
-void cpu_panel_out(const kernels_result *result, cpu_panel panel, int64_t columns, const float *bias,
-                   float *out, int64_t stride) {
-    for (int64_t c = 0; c < columns; c++) {
-        for (int64_t r = 0; r < panel.rows; r++) {
-            const int64_t row = panel.first + r * panel.step;
-            out[c * stride + row] = result->at[c][r] + (bias ? bias[row] : 0.0f);
-        }
-    }
-}
-
-cpu_rows cpu_panel_rows(const cpu_backend *cpu, const backend_weight *w, int64_t base, cpu_panel panel,
-                        void *scratch) {
+cpu_operand cpu_operand_of(const cpu_backend *cpu, const backend_weight *w, int64_t base, cpu_panel panel,
+                           int64_t columns, float *scratch) {
     const int64_t file_bytes = (int64_t)w->row_bytes, step_bytes = panel.step * file_bytes;
     const uint8_t *data = w->data + (base + panel.first) * file_bytes;
-    if (!w->decoded && panel.rows == cpu->k->rows)
-        return (cpu_rows){data, step_bytes};
-    const int64_t row_bytes = w->decoded ? w->width * (int64_t)sizeof(float) : file_bytes;
-    memset((char *)scratch + panel.rows * row_bytes, 0, (size_t)((cpu->k->rows - panel.rows) * row_bytes));
-    for (int64_t r = 0; r < panel.rows; r++) {
-        char *row = (char *)scratch + r * row_bytes;
-        if (w->decoded)
-            w->type->decode(data + r * step_bytes, (float *)(void *)row, (uint64_t)w->width);
-        else
-            memcpy(row, data + r * step_bytes, (size_t)row_bytes);
+    cpu_operand o = {.product = w->product, .width = w->width, .rows = data, .row_bytes = step_bytes};
+    if (w->decoded || panel.rows < cpu->k->rows) {
+        uint8_t *copy = (uint8_t *)scratch;
+        o.rows = copy;
+        o.row_bytes = w->decoded ? w->width * (int64_t)sizeof(float) : file_bytes;
+        memset(copy + panel.rows * o.row_bytes, 0, (size_t)((cpu->k->rows - panel.rows) * o.row_bytes));
+        for (int64_t r = 0; r < panel.rows; r++) {
+            if (w->decoded)
+                w->type->decode(data + r * step_bytes, scratch + r * w->width, (uint64_t)w->width);
+            else
+                memcpy(copy + r * o.row_bytes, data + r * step_bytes, (size_t)o.row_bytes);
+        }
     }
-    return (cpu_rows){scratch, row_bytes};
+    if (columns > KERNELS_FEW) {
+        float *packed = scratch + cpu_padding(cpu, w);
+        o.product->pack(o.rows, o.row_bytes, o.width, packed);
+        o.packed = packed;
+    }
+    return o;
+}
+
+void cpu_multiply_tile(const cpu_operand *o, cpu_tile tile, kernels_result *result) {
+    if (o->packed)
+        o->product->many(o->packed, o->width, tile.data, tile.width, result->at[0], KERNELS_MAX_ROWS);
+    else
+        o->product->few(o->rows, o->row_bytes, o->width, tile.data, tile.width, result->at[0],
+                        KERNELS_MAX_ROWS);
+}
+
+void cpu_put_column(const kernels_result *result, int64_t column, cpu_panel panel, const float *bias,
+                    float *out) {
+    for (int64_t r = 0; r < panel.rows; r++) {
+        const int64_t row = panel.first + r * panel.step;
+        out[row] = result->at[column][r] + (bias ? bias[row] : 0.0f);
+    }
 }
 
 // A panel's rows; all tokens.
 static void multiply_panel(const multiply_job *job, const backend_product *p, cpu_panel panel,
                            float *scratch) {
     const backend_weight *w = p->weight;
-    const kernels_product *f = w->product;
-    const cpu_rows from = cpu_panel_rows(job->cpu, w, 0, panel, scratch);
+    const columns_kind kind = w->product->columns;
+    const cpu_operand operand = cpu_operand_of(job->cpu, w, 0, panel, job->n_tokens, scratch);
     kernels_result result;
-    const bool few = job->n_tokens <= KERNELS_FEW;
-    void *packed = scratch + cpu_padding(job->cpu, w);
-    if (!few)
-        f->pack(from.data, from.row_bytes, w->width, packed);
     for (int64_t t = 0; t < job->n_tokens; t += KERNELS_TILE) {
-        int64_t columns = job->n_tokens - t < KERNELS_TILE ? job->n_tokens - t : KERNELS_TILE;
-        cpu_tile tile = cpu_tile_at(job->x->columns[f->columns], f->columns, w->width, t, job->n_tokens);
-        if (few)
-            f->few(from.data, from.row_bytes, w->width, tile.data, tile.width, result.at[0],
-                   KERNELS_MAX_ROWS);
-        else
-            f->many(packed, w->width, tile.data, tile.width, result.at[0], KERNELS_MAX_ROWS);
-        cpu_panel_out(&result, panel, columns, p->bias ? p->bias->vector : NULL,
-                      p->out->data + t * p->out->width, p->out->width);
+        cpu_multiply_tile(&operand, cpu_tile_at(job->x->columns[kind], kind, w->width, t, job->n_tokens),
+                          &result);
+        for (int64_t c = 0; c < job->n_tokens - t && c < KERNELS_TILE; c++)
+            cpu_put_column(&result, c, panel, p->bias ? p->bias->vector : NULL,
+                           p->out->data + (t + c) * p->out->width);
     }
 }
 

@@ -156,29 +156,15 @@ static void quantize_choices(void *arg, int64_t begin, int64_t end, int worker) 
 static void expert_panel(const experts_job *job, const backend_product *p, int32_t expert, cpu_panel panel,
                          float *scratch) {
     const backend_weight *w = p->weight;
-    const kernels_product *f = w->product;
-    const backend_routing *routing = job->routing;
-    const int64_t n = routing->first[expert + 1] - routing->first[expert], base = expert * w->rows;
-    const float *bias = p->bias ? p->bias->vector + base : NULL;
-    const cpu_rows read = cpu_panel_rows(job->cpu, w, base, panel, scratch);
-    const bool few = n <= KERNELS_FEW;
-    void *packed = scratch + cpu_padding(job->cpu, w);
+    const int32_t *first = job->routing->first + expert, *choices = job->routing->order + *first;
+    const int64_t n = first[1] - first[0], base = expert * w->rows;
+    const cpu_operand operand = cpu_operand_of(job->cpu, w, base, panel, n, scratch);
     kernels_result result;
-    if (!few)
-        f->pack(read.data, read.row_bytes, w->width, packed);
     for (int64_t from = 0; from < n; from += KERNELS_TILE) {
-        cpu_tile tile = tile_of(job, f->columns, expert, from);
-        if (few)
-            f->few(read.data, read.row_bytes, w->width, tile.data, tile.width, result.at[0],
-                   KERNELS_MAX_ROWS);
-        else
-            f->many(packed, w->width, tile.data, tile.width, result.at[0], KERNELS_MAX_ROWS);
-        const int32_t *choices = routing->order + routing->first[expert] + from;
+        cpu_multiply_tile(&operand, tile_of(job, w->product->columns, expert, from), &result);
         for (int64_t c = 0; c < n - from && c < KERNELS_TILE; c++)
-            for (int64_t r = 0; r < panel.rows; r++) {
-                const int64_t row = panel.first + r * panel.step;
-                p->out->data[choices[c] * p->out->width + row] = result.at[c][r] + (bias ? bias[row] : 0.0f);
-            }
+            cpu_put_column(&result, c, panel, p->bias ? p->bias->vector + base : NULL,
+                           p->out->data + choices[from + c] * p->out->width);
     }
 }
 

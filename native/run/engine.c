@@ -50,36 +50,26 @@ static request *next_to_serve(const ingot_engine *e) {
     return r;
 }
 
-// Starts a request if there is room for it; under the lock.
-static bool begin(ingot_engine *e, request *r) {
-    const bool embeds = r->params.embedding;
-    if (embeds ? !slots_make_room(e, pages_for((int32_t)r->params.n_tokens), NULL) : !slots_begin(e, r))
-        return false;
-    r->started = true;
-    if (!embeds)
-        return true;
-    mutex_unlock(&e->lock);
-    engine_embed(e, r);
-    mutex_lock(&e->lock);
-    return true;
-}
-
 // Nobody is overtaken: who finds no room waits for one that runs to end, and all behind him do.
 static void engine_main(void *arg) {
     ingot_engine *e = arg;
     mutex_lock(&e->lock);
-    while (!e->closing) {
-        request *r = next_to_serve(e);
-        const bool embeds = r && r->params.embedding, began = r && begin(e, r);
-        if (began && !embeds)
-            continue;
-        if (!began && e->n_active == 0) {
+    while (!atomic_load(&e->stopping)) {
+        request *r = next_to_serve(e), *text = NULL;
+        if (r && (r->params.embedding ? slots_make_room(e, pages_for((int32_t)r->params.n_tokens), NULL)
+                                      : slots_begin(e, r))) {
+            r->started = true;
+            if (!r->params.embedding)
+                continue;
+            text = r;
+        } else if (e->n_active == 0) {
             condition_wait(&e->work, &e->lock);
             continue;
         }
-        // After embeddings too: answers go on, however many texts there are.
         mutex_unlock(&e->lock);
-        slots_cancel(e);
+        if (text)
+            engine_embed(e, text);
+        slots_cancel(e); // after texts too: answers go on, however many of them there are
         if (e->n_active > 0)
             slots_step(e);
         mutex_lock(&e->lock);
@@ -269,7 +259,6 @@ ingot_status ingot_engine_new(ingot_model *model, const ingot_engine_params *par
 
 static void stop_thread(ingot_engine *e) {
     mutex_lock(&e->lock);
-    e->closing = true;
     atomic_store(&e->stopping, true);
     for (request *r = e->first; r; r = r->next)
         atomic_store(&r->cancel, true);

@@ -30,7 +30,7 @@ struct ingot_engine {
     mutex lock;
     condition work; // there is a request, or the end has come
     condition news; // there are events
-    bool locks, running, closing;
+    bool locks, running;
     thread thread;
     request *first; // in the order of submission
     request **end;  // where the next one goes: `first`, or the last one's `next`

@@ -220,9 +220,8 @@ static ingot_status take_candidates(sampler *s, const float *logits, ingot_error
 static bool likeliest(const float *logits, int32_t n_vocab, int32_t *token) {
     float max = -INFINITY;
     for (int32_t i = 0; i < n_vocab; i++) {
-        const float logit = fminf(logits[i], FLT_MAX);
-        if (logits[i] > max && logit > max) { // false for NaN
-            max = logit;
+        if (logits[i] > max) { // false for NaN
+            max = logits[i];
             *token = i;
         }
     }

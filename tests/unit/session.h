@@ -4,6 +4,7 @@
 
 #include "check.h"
 
+#include "failing_mem.h"
 #include "temp.h"
 #include "tiny_model.h"
 
@@ -34,5 +35,37 @@ static inline void session_close(session *s) {
 
 static const int32_t prompt[] = {1, 75, 104, 111, 111, 114, 35, 122, 114, 117, 111, 103};
 enum { N_PROMPT = (int)(sizeof prompt / sizeof *prompt) };
+
+// The prompt, and so many tokens after it whatever they are.
+static inline ingot_request simple(int32_t max_tokens) {
+    ingot_request r = ingot_request_default();
+    r.tokens = prompt;
+    r.n_tokens = N_PROMPT;
+    r.max_tokens = max_tokens;
+    r.ignore_eos = true;
+    return r;
+}
+
+// Opens a session again and again, each time with another allocation failing.
+static inline void session_out_of_memory(const temp_path *path, const ingot_model_params *params) {
+    for (long n = 0;; n++) {
+        failing_mem mem;
+        failing_mem_init(&mem, n);
+        session s = {0};
+        const ingot_runtime_params runtime = {.threads = 1, .allocator = &mem.allocator};
+        ingot_status status = ingot_runtime_new(&runtime, &s.runtime, NULL);
+        if (status == INGOT_OK)
+            status = ingot_model_open(s.runtime, path->text, params, NULL, NULL, &s.model, NULL);
+        if (status == INGOT_OK)
+            status = ingot_engine_new(s.model, NULL, &s.engine, NULL);
+        session_close(&s);
+        CHECK(failing_mem_live(&mem) == 0);
+        if (!failing_mem_failed(&mem)) {
+            CHECK(status == INGOT_OK);
+            break;
+        }
+        CHECK(status == INGOT_ERR_MEMORY);
+    }
+}
 
 #endif

@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "failing_mem.h"
 #include "session.h"
 
 static temp_dir dir;
@@ -23,15 +22,6 @@ typedef struct answer {
 } answer;
 
 static const int32_t kv_types[] = {0, 1, 30, 8, 2}; // F32, F16, BF16, Q8_0, Q4_0
-
-static ingot_request simple(int32_t max_tokens) {
-    ingot_request r = ingot_request_default();
-    r.tokens = prompt;
-    r.n_tokens = N_PROMPT;
-    r.max_tokens = max_tokens;
-    r.ignore_eos = true;
-    return r;
-}
 
 // Reads a request's events to the end and drops it.
 static answer collect(ingot_engine *e, uint64_t id) {

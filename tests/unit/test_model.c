@@ -3,9 +3,7 @@
 
 #include <math.h>
 
-#include "failing_mem.h"
-#include "temp.h"
-#include "tiny_model.h"
+#include "session.h"
 
 static ingot_runtime *runtime;
 static temp_dir dir;
@@ -130,28 +128,7 @@ static void test_extras(void) {
 static void test_memory(void) {
     temp_path path = temp_join(&dir, "model.gguf");
     CHECK(tiny_model_write(path.text, &(tiny_options){.experts = true}) == INGOT_OK);
-    for (long n = 0;; n++) {
-        failing_mem mem;
-        failing_mem_init(&mem, n);
-        ingot_runtime *r = NULL;
-        ingot_model *m = NULL;
-        ingot_runtime_params params = {.threads = 1, .allocator = &mem.allocator};
-        ingot_status status = ingot_runtime_new(&params, &r, NULL);
-        if (status == INGOT_OK)
-            status = ingot_model_open(r, path.text, NULL, NULL, NULL, &m, NULL);
-        ingot_engine *e = NULL;
-        if (status == INGOT_OK)
-            status = ingot_engine_new(m, NULL, &e, NULL);
-        ingot_engine_free(e);
-        ingot_model_close(m);
-        ingot_runtime_free(r);
-        CHECK(failing_mem_live(&mem) == 0);
-        if (!failing_mem_failed(&mem)) {
-            CHECK(status == INGOT_OK);
-            break;
-        }
-        CHECK(status == INGOT_ERR_MEMORY);
-    }
+    session_out_of_memory(&path, NULL);
 }
 
 int main(void) {

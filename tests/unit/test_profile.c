@@ -2,7 +2,6 @@
 #include "check.h"
 
 #include "backend/backend.h"
-#include "failing_mem.h"
 #include "session.h"
 
 static temp_dir dir;
@@ -12,11 +11,7 @@ enum { N_TOKENS = 3, N_USED = 2 };
 
 static void generate(ingot_model *model, int32_t *out) {
     ingot_engine *e = NULL;
-    ingot_request r = ingot_request_default();
-    r.tokens = prompt;
-    r.n_tokens = N_PROMPT;
-    r.max_tokens = N_TOKENS;
-    r.ignore_eos = true;
+    const ingot_request r = simple(N_TOKENS);
     uint64_t id;
     ingot_event event = {0};
     CHECK(ingot_engine_new(model, NULL, &e, NULL) == INGOT_OK);
@@ -98,24 +93,7 @@ static void test_experts(void) {
 static void test_memory(void) {
     temp_path path = temp_join(&dir, "model.gguf");
     CHECK(tiny_model_write(path.text, NULL) == INGOT_OK);
-    for (long n = 0;; n++) {
-        failing_mem mem;
-        failing_mem_init(&mem, n);
-        ingot_runtime *r = NULL;
-        ingot_model *m = NULL;
-        ingot_runtime_params params = {.threads = 1, .allocator = &mem.allocator};
-        ingot_status status = ingot_runtime_new(&params, &r, NULL);
-        if (status == INGOT_OK)
-            status = ingot_model_open(r, path.text, &profiled, NULL, NULL, &m, NULL);
-        ingot_model_close(m);
-        ingot_runtime_free(r);
-        CHECK(failing_mem_live(&mem) == 0);
-        if (!failing_mem_failed(&mem)) {
-            CHECK(status == INGOT_OK);
-            break;
-        }
-        CHECK(status == INGOT_ERR_MEMORY);
-    }
+    session_out_of_memory(&path, &profiled);
 }
 
 // An operation that is new in backend.h must be passed on too.

@@ -64,16 +64,23 @@ static inline int64_t kernels_tile_bytes(columns_kind kind, int64_t k, int width
     return words * width * 4;
 }
 
-// Of a tensor type. `rows` are whole rows as they lie in a file, `row_bytes` apart; results go to
-// out[column * out_stride + row], for as many rows as the instruction set takes and all columns of the tile.
+// Rows of weights side by side, as many as the instruction set takes: whole ones as they lie in a file.
+typedef struct kernels_rows {
+    const uint8_t *data;
+    int64_t step; // bytes from a row to the next
+    // Rows that are wanted after these, and fetched ahead; or the same.
+    const uint8_t *next;
+    int64_t next_step;
+} kernels_rows;
+
+// Of a tensor type. Results go to out[column * out_stride + row], for all rows and all columns of the tile.
 typedef struct kernels_product {
     columns_kind columns;
     // Few columns (width at most KERNELS_FEW): straight from the file's layout.
-    void (*few)(const uint8_t *rows, int64_t row_bytes, int64_t k, const void *tile, int width, float *out,
-                int64_t out_stride);
+    void (*few)(kernels_rows rows, int64_t k, const void *tile, int width, float *out, int64_t out_stride);
     // Many: the rows unpacked once, then used with tile after tile.
     int64_t (*panel_bytes)(int64_t k);
-    void (*pack)(const uint8_t *rows, int64_t row_bytes, int64_t k, void *panel);
+    void (*pack)(kernels_rows rows, int64_t k, void *panel);
     void (*many)(const void *panel, int64_t k, const void *tile, int width, float *out, int64_t out_stride);
 } kernels_product;
 

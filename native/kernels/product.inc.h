@@ -167,26 +167,33 @@ INLINE void many_32(code_kind kind, int shift, int group, int width, const void 
 // ------------------------------------------------------------------------- one set of functions per type
 
 // Each lane reads its rows in order, but stops and goes on, which hardware prefetchers follow badly. So what
-// lies ahead of each lane is fetched, as share `i` of `n`; and again nearer, because a core drops requests
-// while too many are under way.
-enum { FETCH_FAR = 1024, FETCH_NEAR = 512, LINE = 64 };
+// lies ahead of each lane is fetched, from its next row where this one ends; and again nearer, because a core
+// drops requests while too many are under way.
+enum { FETCH_FAR = 1024, FETCH_NEAR = 256, LINE = 64 };
 
-INLINE void fetch_ahead(const uint8_t *block, int64_t row_bytes, int64_t block_bytes, int i, int n) {
-    for (int64_t lane = VEC_LANES * i / n; lane < VEC_LANES * (i + 1) / n; lane++) {
-        for (int64_t at = lane * row_bytes; at < lane * row_bytes + block_bytes; at += LINE) {
-            vec_prefetch(block + FETCH_NEAR + at);
-            vec_prefetch(block + FETCH_FAR + at);
-        }
-    }
+// Share `i` of `n` of the lines that stand `from` bytes into the rows, which are `row_bytes` long.
+INLINE void fetch_lines(kernels_rows rows, int64_t row_bytes, int64_t from, int64_t bytes, int i, int n) {
+    const bool here = from < row_bytes;
+    const uint8_t *p = here ? rows.data + from : rows.next + (from - row_bytes);
+    const int64_t step = here ? rows.step : rows.next_step;
+    for (int64_t lane = VEC_LANES * i / n; lane < VEC_LANES * (i + 1) / n; lane++)
+        for (int64_t at = 0; at < bytes; at += LINE)
+            vec_prefetch(p + lane * step + at);
+}
+
+// For the `bytes` that are read at `at`.
+INLINE void fetch_ahead(kernels_rows rows, int64_t row_bytes, int64_t at, int64_t bytes, int i, int n) {
+    fetch_lines(rows, row_bytes, at + FETCH_NEAR, bytes, i, n);
+    fetch_lines(rows, row_bytes, at + FETCH_FAR, bytes, i, n);
 }
 
 // The same for part `i` of block `b`. A line has several small blocks, and is fetched once.
-INLINE void fetch_part(const uint8_t *block, int64_t row_bytes, int64_t block_bytes, int64_t b, int i,
+INLINE void fetch_part(kernels_rows rows, int64_t row_bytes, int64_t block_bytes, int64_t b, int i,
                        int parts) {
     if (parts > 1)
-        fetch_ahead(block, row_bytes, block_bytes, i, parts);
+        fetch_ahead(rows, row_bytes, b * block_bytes, block_bytes, i, parts);
     else if (b % (block_bytes < LINE ? LINE / block_bytes : 1) == 0)
-        fetch_ahead(block, row_bytes, LINE, 0, 1);
+        fetch_ahead(rows, row_bytes, b * block_bytes, LINE, 0, 1);
 }
 
 #define PRAGMA(text) _Pragma(#text)
@@ -256,28 +263,30 @@ INLINE void fetch_part(const uint8_t *block, int64_t row_bytes, int64_t block_by
         return k / 32 * PANEL_WORDS_32(kind, group) * 4;                                                     \
     }
 
-// A type with blocks of 256. It brings <type>_head(block, row_bytes, &head), <type>_codes(block, row_bytes,
-// chunk, &head, codes), and GROUP(chunk, q): which group of 16 the q-th quarter of a chunk of 64 is.
+// A type with blocks of 256. It brings <type>_head(data, stride, &head), <type>_codes(data, stride, chunk,
+// &head, codes), and GROUP(chunk, q): which group of 16 the q-th quarter of a chunk of 64 is.
 #define PRODUCT_256(type, kind, shift, group, GROUP, many_name)                                              \
-    INLINE void type##_few_width(int width, const uint8_t *rows, int64_t row_bytes, int64_t k,               \
-                                 const void *tile, float *out, int64_t out_stride) {                         \
+    INLINE void type##_few_width(int width, kernels_rows rows, int64_t k, const void *tile, float *out,      \
+                                 int64_t out_stride) {                                                       \
         const tile_256 t = tile_256_of(tile, k, width);                                                      \
+        const int64_t row_bytes = k / 256 * (int64_t)sizeof(block_##type);                                   \
         const int32_t *minus_sum = (group) == 16 ? t.minus_sum16 : t.minus_sum32;                            \
         const int32_t *pairs = (group) == 16 ? t.pairs16 : t.pairs32;                                        \
         vec result[KERNELS_FEW];                                                                             \
         for (int c = 0; c < width; c++)                                                                      \
             result[c] = vec_set1(0.0f);                                                                      \
         for (int64_t b = 0; b < k / 256; b++) {                                                              \
-            const uint8_t *block = rows + b * (int64_t)sizeof(block_##type);                                 \
+            const uint8_t *data = rows.data + b * (int64_t)sizeof(block_##type);                             \
             head_256 h;                                                                                      \
             ivec sums[KERNELS_FEW], codes[16];                                                               \
             for (int c = 0; c < width; c++)                                                                  \
                 sums[c] = veci_zero();                                                                       \
-            type##_head(block, row_bytes, &h);                                                               \
+            type##_head(data, rows.step, &h);                                                                \
             UNROLL(4)                                                                                        \
             for (int chunk = 0; chunk < 4; chunk++) {                                                        \
-                fetch_ahead(block, row_bytes, (int64_t)sizeof(block_##type), chunk, 4);                      \
-                type##_codes(block, row_bytes, chunk, &h, codes);                                            \
+                fetch_ahead(rows, row_bytes, b *(int64_t)sizeof(block_##type),                               \
+                            (int64_t)sizeof(block_##type), chunk, 4);                                        \
+                type##_codes(data, rows.step, chunk, &h, codes);                                             \
                 UNROLL(4)                                                                                    \
                 for (int q = 0; q < 4; q += (group) / 16)                                                    \
                     group_256(kind, shift, group, width, codes + 4 * q, h.scale, GROUP(chunk, q),            \
@@ -289,21 +298,23 @@ INLINE void fetch_part(const uint8_t *block, int64_t row_bytes, int64_t block_by
         for (int c = 0; c < width; c++)                                                                      \
             vec_store(out + c * out_stride, result[c]);                                                      \
     }                                                                                                        \
-    static void type##_few(const uint8_t *rows, int64_t row_bytes, int64_t k, const void *tile, int width,   \
-                           float *out, int64_t out_stride) {                                                 \
-        FOR_WIDTHS_FEW(type##_few_width, rows, row_bytes, k, tile, out, out_stride)                          \
+    static void type##_few(kernels_rows rows, int64_t k, const void *tile, int width, float *out,            \
+                           int64_t out_stride) {                                                             \
+        FOR_WIDTHS_FEW(type##_few_width, rows, k, tile, out, out_stride)                                     \
     }                                                                                                        \
-    static void type##_pack(const uint8_t *rows, int64_t row_bytes, int64_t k, void *panel) {                \
+    static void type##_pack(kernels_rows rows, int64_t k, void *panel) {                                     \
+        const int64_t row_bytes = k / 256 * (int64_t)sizeof(block_##type);                                   \
         int32_t *p = panel;                                                                                  \
         for (int64_t b = 0; b < k / 256; b++) {                                                              \
-            const uint8_t *block = rows + b * (int64_t)sizeof(block_##type);                                 \
+            const uint8_t *data = rows.data + b * (int64_t)sizeof(block_##type);                             \
             head_256 h;                                                                                      \
             ivec codes[16];                                                                                  \
-            type##_head(block, row_bytes, &h);                                                               \
+            type##_head(data, rows.step, &h);                                                                \
             UNROLL(4)                                                                                        \
             for (int chunk = 0; chunk < 4; chunk++) {                                                        \
-                fetch_ahead(block, row_bytes, (int64_t)sizeof(block_##type), chunk, 4);                      \
-                type##_codes(block, row_bytes, chunk, &h, codes);                                            \
+                fetch_ahead(rows, row_bytes, b *(int64_t)sizeof(block_##type),                               \
+                            (int64_t)sizeof(block_##type), chunk, 4);                                        \
+                type##_codes(data, rows.step, chunk, &h, codes);                                             \
                 for (int i = 0; i < 16; i++)                                                                 \
                     veci_store(p + (4 * GROUP(chunk, i / 4) + i % 4) * VEC_LANES, codes[i]);                 \
             }                                                                                                \
@@ -324,23 +335,24 @@ INLINE void fetch_part(const uint8_t *block, int64_t row_bytes, int64_t block_by
                                                    many_name};
 
 // A type with blocks of `parts` times 32, and a scale for each `group` (32 or 16) of them, or for the whole.
-// It brings <type>_head(block, row_bytes, &head) and <type>_part(block, row_bytes, part, &head, codes).
+// It brings <type>_head(data, stride, &head) and <type>_part(data, stride, part, &head, codes).
 #define PRODUCT_32(type, parts, kind, shift, group, many_name)                                               \
-    INLINE void type##_few_width(int width, const uint8_t *rows, int64_t row_bytes, int64_t k,               \
-                                 const void *tile, float *out, int64_t out_stride) {                         \
+    INLINE void type##_few_width(int width, kernels_rows rows, int64_t k, const void *tile, float *out,      \
+                                 int64_t out_stride) {                                                       \
         const tile_32 t = tile_32_of(tile, k, width);                                                        \
+        const int64_t row_bytes = k / (32 * (parts)) * (int64_t)sizeof(block_##type);                        \
         vec result[KERNELS_FEW];                                                                             \
         for (int c = 0; c < width; c++)                                                                      \
             result[c] = vec_set1(0.0f);                                                                      \
         for (int64_t b = 0; b < k / (32 * (parts)); b++) {                                                   \
-            const uint8_t *block = rows + b * (int64_t)sizeof(block_##type);                                 \
+            const uint8_t *data = rows.data + b * (int64_t)sizeof(block_##type);                             \
             head_32 h;                                                                                       \
             ivec codes[8];                                                                                   \
             h.e = vec_set1(0.0f);                                                                            \
-            type##_head(block, row_bytes, &h);                                                               \
+            type##_head(data, rows.step, &h);                                                                \
             for (int i = 0; i < (parts); i++) {                                                              \
-                fetch_part(block, row_bytes, sizeof(block_##type), b, i, parts);                             \
-                type##_part(block, row_bytes, i, &h, codes);                                                 \
+                fetch_part(rows, row_bytes, sizeof(block_##type), b, i, parts);                              \
+                type##_part(data, rows.step, i, &h, codes);                                                  \
                 part_32(kind, shift, group, width, codes, h.d + i * (32 / (group)), h.e, &t, (parts)*b + i,  \
                         result);                                                                             \
             }                                                                                                \
@@ -348,20 +360,21 @@ INLINE void fetch_part(const uint8_t *block, int64_t row_bytes, int64_t block_by
         for (int c = 0; c < width; c++)                                                                      \
             vec_store(out + c * out_stride, result[c]);                                                      \
     }                                                                                                        \
-    static void type##_few(const uint8_t *rows, int64_t row_bytes, int64_t k, const void *tile, int width,   \
-                           float *out, int64_t out_stride) {                                                 \
-        FOR_WIDTHS_FEW(type##_few_width, rows, row_bytes, k, tile, out, out_stride)                          \
+    static void type##_few(kernels_rows rows, int64_t k, const void *tile, int width, float *out,            \
+                           int64_t out_stride) {                                                             \
+        FOR_WIDTHS_FEW(type##_few_width, rows, k, tile, out, out_stride)                                     \
     }                                                                                                        \
-    static void type##_pack(const uint8_t *rows, int64_t row_bytes, int64_t k, void *panel) {                \
+    static void type##_pack(kernels_rows rows, int64_t k, void *panel) {                                     \
+        const int64_t row_bytes = k / (32 * (parts)) * (int64_t)sizeof(block_##type);                        \
         int32_t *p = panel;                                                                                  \
         for (int64_t b = 0; b < k / (32 * (parts)); b++) {                                                   \
-            const uint8_t *block = rows + b * (int64_t)sizeof(block_##type);                                 \
+            const uint8_t *data = rows.data + b * (int64_t)sizeof(block_##type);                             \
             head_32 h;                                                                                       \
             ivec codes[8];                                                                                   \
-            type##_head(block, row_bytes, &h);                                                               \
+            type##_head(data, rows.step, &h);                                                                \
             for (int i = 0; i < (parts); i++) {                                                              \
-                fetch_part(block, row_bytes, sizeof(block_##type), b, i, parts);                             \
-                type##_part(block, row_bytes, i, &h, codes);                                                 \
+                fetch_part(rows, row_bytes, sizeof(block_##type), b, i, parts);                              \
+                type##_part(data, rows.step, i, &h, codes);                                                  \
                 for (int j = 0; j < 8; j++, p += VEC_LANES)                                                  \
                     veci_store(p, codes[j]);                                                                 \
                 for (int g = 0; g < 32 / (group); g++, p += VEC_LANES)                                       \

@@ -91,8 +91,8 @@ static int64_t many_float_bytes(int64_t k) {
 
 // A type of `size` bytes a weight; rows are multiples of sixteen bytes, or of one weight if it is F32.
 #define PRODUCT_FLOAT(type, size)                                                                            \
-    INLINE void type##_few_width(int width, const uint8_t *rows, int64_t row_bytes, int64_t k,               \
-                                 const void *tile, float *out, int64_t out_stride) {                         \
+    INLINE void type##_few_width(int width, kernels_rows rows, int64_t k, const void *tile, float *out,      \
+                                 int64_t out_stride) {                                                       \
         enum { STEP = 16 / (size) };                                                                         \
         vec result[KERNELS_FEW];                                                                             \
         float_sums sums;                                                                                     \
@@ -105,37 +105,38 @@ static int64_t many_float_bytes(int64_t k) {
             for (; i + STEP <= end; i += STEP) {                                                             \
                 vec w[STEP];                                                                                 \
                 if (i % (LINE / (size)) == 0)                                                                \
-                    fetch_ahead(rows + i * (size), row_bytes, LINE, 0, 1);                                   \
-                type##_unpack(rows + i * (size), row_bytes, w);                                              \
+                    fetch_ahead(rows, k *(size), i *(size), LINE, 0, 1);                                     \
+                type##_unpack(rows.data + i * (size), rows.step, w);                                         \
                 UNROLL(8)                                                                                    \
                 for (int j = 0; j < STEP; j++)                                                               \
                     float_add(width, i + j, w[j], tile, &sums);                                              \
             }                                                                                                \
             for (; i < end; i++)                                                                             \
-                float_add(width, i, veci_as_float(veci_load1(rows + i * (size), row_bytes)), tile, &sums);   \
+                float_add(width, i, veci_as_float(veci_load1(rows.data + i * (size), rows.step)), tile,      \
+                          &sums);                                                                            \
             float_flush(width, &sums, result);                                                               \
         }                                                                                                    \
         for (int c = 0; c < width; c++)                                                                      \
             vec_store(out + c * out_stride, result[c]);                                                      \
     }                                                                                                        \
-    static void type##_few(const uint8_t *rows, int64_t row_bytes, int64_t k, const void *tile, int width,   \
-                           float *out, int64_t out_stride) {                                                 \
-        FOR_WIDTHS_FEW(type##_few_width, rows, row_bytes, k, tile, out, out_stride)                          \
+    static void type##_few(kernels_rows rows, int64_t k, const void *tile, int width, float *out,            \
+                           int64_t out_stride) {                                                             \
+        FOR_WIDTHS_FEW(type##_few_width, rows, k, tile, out, out_stride)                                     \
     }                                                                                                        \
-    static void type##_pack(const uint8_t *rows, int64_t row_bytes, int64_t k, void *panel) {                \
+    static void type##_pack(kernels_rows rows, int64_t k, void *panel) {                                     \
         enum { STEP = 16 / (size) };                                                                         \
         float *p = panel;                                                                                    \
         int64_t i = 0;                                                                                       \
         for (; i + STEP <= k; i += STEP) {                                                                   \
             vec w[STEP];                                                                                     \
             if (i % (LINE / (size)) == 0)                                                                    \
-                fetch_ahead(rows + i * (size), row_bytes, LINE, 0, 1);                                       \
-            type##_unpack(rows + i * (size), row_bytes, w);                                                  \
+                fetch_ahead(rows, k *(size), i *(size), LINE, 0, 1);                                         \
+            type##_unpack(rows.data + i * (size), rows.step, w);                                             \
             for (int j = 0; j < STEP; j++)                                                                   \
                 vec_store(p + (i + j) * VEC_LANES, w[j]);                                                    \
         }                                                                                                    \
         for (; i < k; i++)                                                                                   \
-            vec_store(p + i * VEC_LANES, veci_as_float(veci_load1(rows + i * (size), row_bytes)));           \
+            vec_store(p + i * VEC_LANES, veci_as_float(veci_load1(rows.data + i * (size), rows.step)));      \
     }                                                                                                        \
     static const kernels_product type##_product = {COLUMNS_FLOAT, type##_few, many_float_bytes, type##_pack, \
                                                    many_float};

@@ -117,11 +117,12 @@ static void test_type(const kernels *k, const quant_type *type, int64_t n_k, int
     static columns c;
     static float out[MAX_COLUMNS * KERNELS_MAX_ROWS];
     const kernels_product *p = k->products[type->id];
-    int64_t row_bytes = n_k / type->block_size * type->block_bytes;
     make_rows(type, k->rows, n_k);
+    const int64_t row_bytes = n_k / type->block_size * type->block_bytes;
+    const kernels_rows all = {rows, row_bytes, rows, row_bytes};
     make_columns(k, &c, p->columns, n_k, n);
     void *panel = malloc((size_t)p->panel_bytes(n_k));
-    p->pack(rows, row_bytes, n_k, panel);
+    p->pack(all, n_k, panel);
     memset(out, 0, sizeof out);
     for (int first = 0, t = 0; first < n; first += KERNELS_TILE, t++) {
         // A tile may be wider than the columns that are left: what it computes then goes nowhere.
@@ -130,7 +131,7 @@ static void test_type(const kernels *k, const quant_type *type, int64_t n_k, int
         if (n > KERNELS_FEW)
             p->many(panel, n_k, c.tiles[t], c.width[t], wide, KERNELS_MAX_ROWS);
         else
-            p->few(rows, row_bytes, n_k, c.tiles[t], c.width[t], wide, KERNELS_MAX_ROWS);
+            p->few(all, n_k, c.tiles[t], c.width[t], wide, KERNELS_MAX_ROWS);
         memcpy(out + first * KERNELS_MAX_ROWS, wide, (size_t)some * KERNELS_MAX_ROWS * sizeof *out);
     }
     check_exact(k, &c, out);
@@ -143,7 +144,7 @@ static void test_type(const kernels *k, const quant_type *type, int64_t n_k, int
         p->many(panel, n_k, wide, 4, again, KERNELS_MAX_ROWS);
         free(wide);
         k->quantize(p->columns, c.x[i], n_k, 0, 1, tile);
-        p->few(rows, row_bytes, n_k, tile, 1, alone, KERNELS_MAX_ROWS);
+        p->few(all, n_k, tile, 1, alone, KERNELS_MAX_ROWS);
         CHECK(memcmp(alone, out + i * KERNELS_MAX_ROWS, (size_t)k->rows * sizeof *alone) == 0);
         CHECK(memcmp(alone, again + i % 4 * KERNELS_MAX_ROWS, (size_t)k->rows * sizeof *alone) == 0);
         free(tile);

@@ -72,8 +72,8 @@ static inline cpu_backend *cpu_of(backend *b) {
 // core takes less. A lane reads an odd number of them, one after the other: an even multiple of a row's bytes
 // would more often put all lanes into the same sets of the cache.
 static inline int64_t cpu_piece_rows(const cpu_backend *cpu, const backend_weight *w) {
-    const int64_t of_lane = w->rows / (4 * KERNELS_MAX_ROWS * pool_threads(cpu->threads));
-    return KERNELS_MAX_ROWS * (of_lane > 31 ? 31 : of_lane < 1 ? 1 : (of_lane - 1) | 1);
+    const int64_t of_lane = w->rows / (16 * KERNELS_MAX_ROWS * pool_threads(cpu->threads));
+    return KERNELS_MAX_ROWS * (of_lane > 7 ? 7 : of_lane < 1 ? 1 : (of_lane - 1) | 1);
 }
 
 static inline int64_t cpu_pieces(const cpu_backend *cpu, const backend_weight *w) {
@@ -81,33 +81,47 @@ static inline int64_t cpu_pieces(const cpu_backend *cpu, const backend_weight *w
     return (w->rows + piece - 1) / piece;
 }
 
-// Finds piece number `piece` of several products: returns the product and the piece's rows.
-static inline const backend_product *cpu_find_piece(const cpu_backend *cpu, const backend_product *products,
-                                                    int64_t piece, int64_t *first, int64_t *n) {
+// Rows [first, first + n_rows) of matrix number `mat` of a product's weight.
+typedef struct cpu_piece {
+    const backend_product *product;
+    int64_t mat, first, n_rows;
+} cpu_piece;
+
+// Piece number `i` of several products, of their first matrices.
+static inline cpu_piece cpu_piece_at(const cpu_backend *cpu, const backend_product *products, int64_t i) {
     const backend_product *p = products;
-    while (piece >= cpu_pieces(cpu, p->weight))
-        piece -= cpu_pieces(cpu, p++->weight);
-    const int64_t rows = cpu_piece_rows(cpu, p->weight);
-    *first = piece * rows;
-    *n = p->weight->rows - *first < rows ? p->weight->rows - *first : rows;
-    return p;
+    while (i >= cpu_pieces(cpu, p->weight))
+        i -= cpu_pieces(cpu, p++->weight);
+    const int64_t rows = cpu_piece_rows(cpu, p->weight), left = p->weight->rows - i * rows;
+    return (cpu_piece){p, 0, i * rows, left < rows ? left : rows};
 }
 
-// Rows that a product takes at a time: `rows` of them, `step` apart. Panels of a piece follow each other so
+static inline int64_t cpu_panels(const cpu_backend *cpu, cpu_piece piece) {
+    return piece.n_rows / cpu->k->rows + (piece.n_rows % cpu->k->rows != 0);
+}
+
+// Rows that are multiplied at a time: `rows` of them, `step` apart. Panels of a piece follow each other so
 // that each lane goes through memory in order.
 typedef struct cpu_panel {
+    const backend_weight *weight;
+    const uint8_t *data;
     int64_t first, step, rows;
 } cpu_panel;
 
-static inline int64_t cpu_panels(const cpu_backend *cpu, int64_t n_rows) {
-    return n_rows / cpu->k->rows + (n_rows % cpu->k->rows != 0);
+// The i-th panel of a piece.
+static inline cpu_panel cpu_panel_at(const cpu_backend *cpu, cpu_piece piece, int64_t i) {
+    const backend_weight *w = piece.product->weight;
+    const int64_t lanes = cpu->k->rows, step = piece.n_rows / lanes;
+    cpu_panel p = {.weight = w, .first = piece.first + i, .step = step, .rows = lanes};
+    if (i >= step)
+        p = (cpu_panel){w, NULL, piece.first + step * lanes, 1, piece.n_rows % lanes};
+    p.data = w->data + (piece.mat * w->rows + p.first) * (int64_t)w->row_bytes;
+    return p;
 }
 
-// The i-th panel of rows [first, first + n_rows).
-static inline cpu_panel cpu_panel_at(const cpu_backend *cpu, int64_t first, int64_t n_rows, int64_t i) {
-    const int64_t lanes = cpu->k->rows, step = n_rows / lanes;
-    return i < step ? (cpu_panel){first + i, step, lanes}
-                    : (cpu_panel){first + step * lanes, 1, n_rows % lanes};
+// The panel after the i-th of `piece`, which is followed by `next`.
+static inline cpu_panel cpu_panel_after(const cpu_backend *cpu, cpu_piece piece, int64_t i, cpu_piece next) {
+    return i + 1 < cpu_panels(cpu, piece) ? cpu_panel_at(cpu, piece, i + 1) : cpu_panel_at(cpu, next, 0);
 }
 
 // A tile of quantised columns.
@@ -154,15 +168,14 @@ const kernels_product *cpu_product(const cpu_backend *cpu, const quant_type *typ
 typedef struct cpu_operand {
     const kernels_product *product;
     int64_t width;
-    const uint8_t *rows;
-    int64_t row_bytes;
+    kernels_rows rows;
     const void *packed; // NULL: few columns
 } cpu_operand;
 
-// Of a panel counted from row `base` of the weight (of several matrices), for `columns` columns. In `scratch`
-// lies what is decoded, packed, or padded because the rows are fewer than the instruction set takes.
-cpu_operand cpu_operand_of(const cpu_backend *cpu, const backend_weight *w, int64_t base, cpu_panel panel,
-                           int64_t columns, float *scratch);
+// Of a panel after which `next` is wanted, for `columns` columns. In `scratch` lies what is decoded, packed,
+// or padded because the rows are fewer than the instruction set takes.
+cpu_operand cpu_operand_of(const cpu_backend *cpu, cpu_panel panel, cpu_panel next, int64_t columns,
+                           float *scratch);
 void cpu_multiply_tile(const cpu_operand *operand, cpu_tile tile, kernels_result *result);
 
 // Puts column `column` of a panel's result where it goes in `out`, plus `bias` or NULL; both are of the whole

@@ -56,28 +56,30 @@ typedef struct multiply_job {
     const backend_buffer *x;
     int64_t n_tokens;
     const backend_product *products;
+    int64_t pieces;
 } multiply_job;
 
-cpu_operand cpu_operand_of(const cpu_backend *cpu, const backend_weight *w, int64_t base, cpu_panel panel,
-                           int64_t columns, float *scratch) {
-    const int64_t file_bytes = (int64_t)w->row_bytes, step_bytes = panel.step * file_bytes;
-    const uint8_t *data = w->data + (base + panel.first) * file_bytes;
-    cpu_operand o = {.product = w->product, .width = w->width, .rows = data, .row_bytes = step_bytes};
+cpu_operand cpu_operand_of(const cpu_backend *cpu, cpu_panel panel, cpu_panel next, int64_t columns,
+                           float *scratch) {
+    const backend_weight *w = panel.weight;
+    const int64_t step = panel.step * (int64_t)w->row_bytes;
+    cpu_operand o = {.product = w->product, .width = w->width};
+    o.rows = (kernels_rows){panel.data, step, next.data, next.step * (int64_t)next.weight->row_bytes};
     if (w->decoded || panel.rows < cpu->k->rows) {
         uint8_t *copy = (uint8_t *)scratch;
-        o.rows = copy;
-        o.row_bytes = w->decoded ? w->width * (int64_t)sizeof(float) : file_bytes;
-        memset(copy + panel.rows * o.row_bytes, 0, (size_t)((cpu->k->rows - panel.rows) * o.row_bytes));
+        o.rows.data = copy;
+        o.rows.step = w->decoded ? w->width * (int64_t)sizeof(float) : (int64_t)w->row_bytes;
+        memset(copy + panel.rows * o.rows.step, 0, (size_t)((cpu->k->rows - panel.rows) * o.rows.step));
         for (int64_t r = 0; r < panel.rows; r++) {
             if (w->decoded)
-                w->type->decode(data + r * step_bytes, scratch + r * w->width, (uint64_t)w->width);
+                w->type->decode(panel.data + r * step, scratch + r * w->width, (uint64_t)w->width);
             else
-                memcpy(copy + r * o.row_bytes, data + r * step_bytes, (size_t)o.row_bytes);
+                memcpy(copy + r * o.rows.step, panel.data + r * step, (size_t)o.rows.step);
         }
     }
     if (columns > KERNELS_FEW) {
         float *packed = scratch + cpu_padding(cpu, w);
-        o.product->pack(o.rows, o.row_bytes, o.width, packed);
+        o.product->pack(o.rows, o.width, packed);
         o.packed = packed;
     }
     return o;
@@ -87,8 +89,7 @@ void cpu_multiply_tile(const cpu_operand *o, cpu_tile tile, kernels_result *resu
     if (o->packed)
         o->product->many(o->packed, o->width, tile.data, tile.width, result->at[0], KERNELS_MAX_ROWS);
     else
-        o->product->few(o->rows, o->row_bytes, o->width, tile.data, tile.width, result->at[0],
-                        KERNELS_MAX_ROWS);
+        o->product->few(o->rows, o->width, tile.data, tile.width, result->at[0], KERNELS_MAX_ROWS);
 }
 
 void cpu_put_column(const kernels_result *result, int64_t column, cpu_panel panel, const float *bias,
@@ -100,14 +101,14 @@ void cpu_put_column(const kernels_result *result, int64_t column, cpu_panel pane
 }
 
 // A panel's rows; all tokens.
-static void multiply_panel(const multiply_job *job, const backend_product *p, cpu_panel panel,
+static void multiply_panel(const multiply_job *job, const backend_product *p, cpu_panel panel, cpu_panel next,
                            float *scratch) {
-    const backend_weight *w = p->weight;
-    const columns_kind kind = w->product->columns;
-    const cpu_operand operand = cpu_operand_of(job->cpu, w, 0, panel, job->n_tokens, scratch);
+    const columns_kind kind = panel.weight->product->columns;
+    const cpu_operand operand = cpu_operand_of(job->cpu, panel, next, job->n_tokens, scratch);
     kernels_result result;
     for (int64_t t = 0; t < job->n_tokens; t += KERNELS_TILE) {
-        cpu_multiply_tile(&operand, cpu_tile_at(job->x->columns[kind], kind, w->width, t, job->n_tokens),
+        cpu_multiply_tile(&operand,
+                          cpu_tile_at(job->x->columns[kind], kind, panel.weight->width, t, job->n_tokens),
                           &result);
         for (int64_t c = 0; c < job->n_tokens - t && c < KERNELS_TILE; c++)
             cpu_put_column(&result, c, panel, p->bias ? p->bias->vector : NULL,
@@ -118,21 +119,21 @@ static void multiply_panel(const multiply_job *job, const backend_product *p, cp
 static void multiply_pieces(void *arg, int64_t begin, int64_t end, int worker) {
     const multiply_job *job = arg;
     for (int64_t i = begin; i < end; i++) {
-        int64_t first, n;
-        const backend_product *p = cpu_find_piece(job->cpu, job->products, i, &first, &n);
-        for (int64_t panel = 0; panel < cpu_panels(job->cpu, n); panel++)
-            multiply_panel(job, p, cpu_panel_at(job->cpu, first, n, panel), job->cpu->scratch[worker]);
+        const cpu_piece piece = cpu_piece_at(job->cpu, job->products, i);
+        const cpu_piece next = cpu_piece_at(job->cpu, job->products, i + 1 < job->pieces ? i + 1 : i);
+        for (int64_t j = 0; j < cpu_panels(job->cpu, piece); j++)
+            multiply_panel(job, piece.product, cpu_panel_at(job->cpu, piece, j),
+                           cpu_panel_after(job->cpu, piece, j, next), job->cpu->scratch[worker]);
     }
 }
 
 void cpu_multiply(backend *b, const backend_buffer *x, int64_t n_tokens, const backend_product *products,
                   int32_t n_products) {
-    multiply_job job = {cpu_of(b), x, n_tokens, products};
-    int64_t pieces = 0;
+    multiply_job job = {cpu_of(b), x, n_tokens, products, 0};
     for (int32_t i = 0; i < n_products; i++)
-        pieces += cpu_pieces(job.cpu, products[i].weight);
+        job.pieces += cpu_pieces(job.cpu, products[i].weight);
     quantize_columns(job.cpu, x, n_tokens, products, n_products);
-    pool_run(job.cpu->threads, pieces, 1, multiply_pieces, &job);
+    pool_run(job.cpu->threads, job.pieces, 1, multiply_pieces, &job);
 }
 
 typedef struct embed_job {

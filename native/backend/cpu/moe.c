@@ -127,7 +127,7 @@ static const float *input_of(const experts_job *job, int64_t choice) {
 }
 
 // The tile of an expert's choices from the `from`-th on.
-static cpu_tile tile_of(const experts_job *job, columns_kind kind, int32_t expert, int64_t from) {
+static cpu_tile tile_of(const experts_job *job, columns_kind kind, int64_t expert, int64_t from) {
     const int32_t *first = job->routing->first;
     uint8_t *columns = job->routing->columns[kind] +
                        cpu_columns_room(first[expert]) * kernels_tile_bytes(kind, job->width, 1);
@@ -152,32 +152,50 @@ static void quantize_choices(void *arg, int64_t begin, int64_t end, int worker) 
     }
 }
 
-// A panel's rows of `expert`, for every token that chose it.
-static void expert_panel(const experts_job *job, const backend_product *p, int32_t expert, cpu_panel panel,
+// A panel's rows, for every token that chose the expert.
+static void expert_panel(const experts_job *job, cpu_piece piece, cpu_panel panel, cpu_panel next,
                          float *scratch) {
-    const backend_weight *w = p->weight;
-    const int32_t *first = job->routing->first + expert, *choices = job->routing->order + *first;
-    const int64_t n = first[1] - first[0], base = expert * w->rows;
-    const cpu_operand operand = cpu_operand_of(job->cpu, w, base, panel, n, scratch);
+    const backend_product *p = piece.product;
+    const int32_t *first = job->routing->first + piece.mat, *choices = job->routing->order + *first;
+    const int64_t n = first[1] - first[0];
+    const cpu_operand operand = cpu_operand_of(job->cpu, panel, next, n, scratch);
     kernels_result result;
     for (int64_t from = 0; from < n; from += KERNELS_TILE) {
-        cpu_multiply_tile(&operand, tile_of(job, w->product->columns, expert, from), &result);
+        cpu_multiply_tile(&operand, tile_of(job, p->weight->product->columns, piece.mat, from), &result);
         for (int64_t c = 0; c < n - from && c < KERNELS_TILE; c++)
-            cpu_put_column(&result, c, panel, p->bias ? p->bias->vector + base : NULL,
+            cpu_put_column(&result, c, panel, p->bias ? p->bias->vector + piece.mat * p->weight->rows : NULL,
                            p->out->data + choices[from + c] * p->out->width);
     }
+}
+
+static bool is_chosen(const experts_job *job, int64_t expert) {
+    return job->routing->first[expert] < job->routing->first[expert + 1];
+}
+
+static cpu_piece expert_piece_at(const experts_job *job, int64_t i) {
+    cpu_piece piece = cpu_piece_at(job->cpu, job->products, i % job->pieces);
+    piece.mat = i / job->pieces;
+    return piece;
+}
+
+// The piece after the i-th that has to be computed; the i-th if none has.
+static cpu_piece expert_piece_after(const experts_job *job, int64_t i) {
+    for (int64_t next = i + 1; next / job->pieces < job->routing->n_expert;
+         next = (next / job->pieces + 1) * job->pieces)
+        if (is_chosen(job, next / job->pieces))
+            return expert_piece_at(job, next);
+    return expert_piece_at(job, i);
 }
 
 static void expert_pieces(void *arg, int64_t begin, int64_t end, int worker) {
     const experts_job *job = arg;
     for (int64_t i = begin; i < end; i++) {
-        int32_t expert = (int32_t)(i / job->pieces);
-        if (job->routing->first[expert] == job->routing->first[expert + 1])
+        if (!is_chosen(job, i / job->pieces))
             continue;
-        int64_t first, n;
-        const backend_product *p = cpu_find_piece(job->cpu, job->products, i % job->pieces, &first, &n);
-        for (int64_t panel = 0; panel < cpu_panels(job->cpu, n); panel++)
-            expert_panel(job, p, expert, cpu_panel_at(job->cpu, first, n, panel), job->cpu->scratch[worker]);
+        const cpu_piece piece = expert_piece_at(job, i), next = expert_piece_after(job, i);
+        for (int64_t j = 0; j < cpu_panels(job->cpu, piece); j++)
+            expert_panel(job, piece, cpu_panel_at(job->cpu, piece, j),
+                         cpu_panel_after(job->cpu, piece, j, next), job->cpu->scratch[worker]);
     }
 }
 

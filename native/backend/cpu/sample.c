@@ -34,16 +34,17 @@ static void fill_tile(const kernels *k, const kernels_product *p, int64_t width,
 
 static void run_rounds(const kernels *k, const kernels_product *p, const ingot_product_sample *s,
                        int64_t row_bytes, int64_t rounds, const void *tile, void *panel) {
-    const uint8_t *rows = s->rows;
+    const uint8_t *data = s->rows;
+    kernels_rows rows = {data, row_bytes, data, row_bytes};
     kernels_result result;
-    p->pack(rows, row_bytes, s->width, panel);
+    p->pack(rows, s->width, panel);
     for (int64_t round = 0; round < rounds; round++) {
         for (int64_t r = 0; r < s->n_rows; r += k->rows) {
+            rows.data = rows.next = data + r * row_bytes;
             if (s->columns == 0)
-                p->pack(rows + r * row_bytes, row_bytes, s->width, panel);
+                p->pack(rows, s->width, panel);
             else if (s->columns <= KERNELS_FEW)
-                p->few(rows + r * row_bytes, row_bytes, s->width, tile, s->columns, result.at[0],
-                       KERNELS_MAX_ROWS);
+                p->few(rows, s->width, tile, s->columns, result.at[0], KERNELS_MAX_ROWS);
             else // the same panel each time: in use it meets many tiles
                 p->many(panel, s->width, tile, s->columns, result.at[0], KERNELS_MAX_ROWS);
         }

@@ -1,5 +1,5 @@
-// Activations as products read them. A tile of floats is [k][width]; the others have parts, one after the
-// other, each [...][width]:
+// Activations as products read them. A tile of floats is [k/16][width][16], with zeros where `k` ends; the
+// others have parts, one after the other, each [...][width]:
 //
 //   of 32    codes, words of four [k/4]; scale [k/32]; minus the sum of codes [k/32]; scale times the sum
 //            [k/32]; minus the sums of groups of 16 [k/16]
@@ -118,10 +118,18 @@ static void quantize_256(const float *x, int64_t k, int column, int width, void 
     }
 }
 
+static void put_floats(const float *x, int64_t k, int column, int width, float *tile) {
+    for (int64_t i = 0; i < k; i += 16) {
+        float *to = tile + i * width + 16 * column;
+        const int64_t n = k - i < 16 ? k - i : 16;
+        memcpy(to, x + i, (size_t)n * sizeof *x);
+        memset(to + n, 0, (size_t)(16 - n) * sizeof *x);
+    }
+}
+
 static void quantize(columns_kind kind, const float *x, int64_t k, int column, int width, void *tile) {
     if (kind == COLUMNS_FLOAT)
-        for (int64_t i = 0; i < k; i++)
-            ((float *)tile)[i * width + column] = x[i];
+        put_floats(x, k, column, width, tile);
     else if (kind == COLUMNS_32)
         quantize_32(x, k, column, width, tile);
     else

@@ -171,29 +171,33 @@ INLINE void many_32(code_kind kind, int shift, int group, int width, const void 
 // drops requests while too many are under way.
 enum { FETCH_FAR = 1024, FETCH_NEAR = 256, LINE = 64 };
 
-// Share `i` of `n` of the lines that stand `from` bytes into the rows, which are `row_bytes` long.
-INLINE void fetch_lines(kernels_rows rows, int64_t row_bytes, int64_t from, int64_t bytes, int i, int n) {
+// The lines of lanes [first, end) that begin in `bytes` of the rows from `from` on; the rows are `row_bytes`
+// long.
+INLINE void fetch_lines(kernels_rows rows, int64_t row_bytes, int64_t from, int64_t bytes, int64_t first,
+                        int64_t end) {
     const bool here = from < row_bytes;
-    const uint8_t *p = here ? rows.data + from : rows.next + (from - row_bytes);
+    const uint8_t *p = here ? rows.data : rows.next - row_bytes;
     const int64_t step = here ? rows.step : rows.next_step;
-    for (int64_t lane = VEC_LANES * i / n; lane < VEC_LANES * (i + 1) / n; lane++)
-        for (int64_t at = 0; at < bytes; at += LINE)
+    for (int64_t at = (from + LINE - 1) / LINE * LINE; at < from + bytes; at += LINE)
+        for (int64_t lane = first; lane < end; lane++)
             vec_prefetch(p + lane * step + at);
 }
 
 // For the `bytes` that are read at `at`.
-INLINE void fetch_ahead(kernels_rows rows, int64_t row_bytes, int64_t at, int64_t bytes, int i, int n) {
-    fetch_lines(rows, row_bytes, at + FETCH_NEAR, bytes, i, n);
-    fetch_lines(rows, row_bytes, at + FETCH_FAR, bytes, i, n);
+INLINE void fetch_ahead(kernels_rows rows, int64_t row_bytes, int64_t at, int64_t bytes, int64_t first,
+                        int64_t end) {
+    fetch_lines(rows, row_bytes, at + FETCH_NEAR, bytes, first, end);
+    fetch_lines(rows, row_bytes, at + FETCH_FAR, bytes, first, end);
 }
 
-// The same for part `i` of block `b`. A line has several small blocks, and is fetched once.
+// For part `i` of block `b`. A line has several small blocks, and is fetched once.
 INLINE void fetch_part(kernels_rows rows, int64_t row_bytes, int64_t block_bytes, int64_t b, int i,
                        int parts) {
     if (parts > 1)
-        fetch_ahead(rows, row_bytes, b * block_bytes, block_bytes, i, parts);
+        fetch_ahead(rows, row_bytes, b * block_bytes, block_bytes, VEC_LANES * i / parts,
+                    VEC_LANES * (i + 1) / parts);
     else if (b % (block_bytes < LINE ? LINE / block_bytes : 1) == 0)
-        fetch_ahead(rows, row_bytes, b * block_bytes, LINE, 0, 1);
+        fetch_ahead(rows, row_bytes, b * block_bytes, LINE, 0, VEC_LANES);
 }
 
 #define PRAGMA(text) _Pragma(#text)
@@ -285,7 +289,8 @@ INLINE void fetch_part(kernels_rows rows, int64_t row_bytes, int64_t block_bytes
             UNROLL(4)                                                                                        \
             for (int chunk = 0; chunk < 4; chunk++) {                                                        \
                 fetch_ahead(rows, row_bytes, b *(int64_t)sizeof(block_##type),                               \
-                            (int64_t)sizeof(block_##type), chunk, 4);                                        \
+                            (int64_t)sizeof(block_##type), VEC_LANES *chunk / 4,                             \
+                            VEC_LANES * (chunk + 1) / 4);                                                    \
                 type##_codes(data, rows.step, chunk, &h, codes);                                             \
                 UNROLL(4)                                                                                    \
                 for (int q = 0; q < 4; q += (group) / 16)                                                    \
@@ -313,7 +318,8 @@ INLINE void fetch_part(kernels_rows rows, int64_t row_bytes, int64_t block_bytes
             UNROLL(4)                                                                                        \
             for (int chunk = 0; chunk < 4; chunk++) {                                                        \
                 fetch_ahead(rows, row_bytes, b *(int64_t)sizeof(block_##type),                               \
-                            (int64_t)sizeof(block_##type), chunk, 4);                                        \
+                            (int64_t)sizeof(block_##type), VEC_LANES *chunk / 4,                             \
+                            VEC_LANES * (chunk + 1) / 4);                                                    \
                 type##_codes(data, rows.step, chunk, &h, codes);                                             \
                 for (int i = 0; i < 16; i++)                                                                 \
                     veci_store(p + (4 * GROUP(chunk, i / 4) + i % 4) * VEC_LANES, codes[i]);                 \

@@ -1,83 +1,100 @@
-// Float products, a row in each lane as in product.inc.h: for F32, F16 and BF16, and for whatever is decoded
-// to F32.
+// Float products: for F32, F16 and BF16, and for whatever is decoded to F32.
 //
-// Terms are added in order in two sums, of even and of odd places, and these to the result every FLOAT_BLOCK
-// terms: the same for any number of rows and columns.
+// A product has sixteen sums: number l adds the terms l, l + 16, l + 32 and so on, in order, with a fused
+// multiply-add each; then they are added pairwise, l and l + 8 first. Few columns keep the sums of a row side
+// by side, so that rows are read as they lie; many keep those of a row in each lane, one sum after the other.
 
-enum { FLOAT_BLOCK = 256 };
+enum {
+    FLOAT_SUMS = 16,
+    FLOAT_VECS = FLOAT_SUMS / VEC_LANES,
+    FLOAT_BLOCK = 16 * FLOAT_SUMS, // terms of a panel that lie together, ordered by their sums
+    // Vectors of sums that fit into registers beside what is added to them; and rows that are read at a time:
+    // no more than the first cache holds lines of one set.
+    FLOAT_REGISTERS = VEC_LANES == 8 ? 8 : 16,
+    FLOAT_ROWS = VEC_LANES < 8 ? VEC_LANES : 8,
+};
 
-typedef struct float_sums {
-    vec even[KERNELS_TILE], odd[KERNELS_TILE];
-} float_sums;
+// Sixteen weights.
+INLINE void f32_weights(const uint8_t *p, vec w[FLOAT_VECS]) {
+    for (int v = 0; v < FLOAT_VECS; v++)
+        w[v] = veci_as_float(veci_load(p + v * VEC_LANES * 4));
+}
 
-INLINE void float_clear(int width, float_sums *s) {
+INLINE void f16_weights(const uint8_t *p, vec w[FLOAT_VECS]) {
+    for (int v = 0; v < FLOAT_VECS; v++)
+        w[v] = vec_load_f16((const uint16_t *)(const void *)p + v * VEC_LANES);
+}
+
+INLINE void bf16_weights(const uint8_t *p, vec w[FLOAT_VECS]) {
+    for (int v = 0; v < FLOAT_VECS; v++)
+        w[v] = vec_load_bf16((const uint16_t *)(const void *)p + v * VEC_LANES);
+}
+
+// Number `i` of sixteen weights of each row, of which there are `words`.
+INLINE vec f32_lane(const ivec *words, int i) {
+    return veci_as_float(words[i]);
+}
+
+INLINE vec f16_lane(const ivec *words, int i) {
+    return veci_half(i % 2 ? veci_shr(words[i / 2], 16) : words[i / 2]);
+}
+
+INLINE vec bf16_lane(const ivec *words, int i) {
+    return veci_as_float(i % 2 ? veci_and(words[i / 2], veci_set1((int32_t)0xffff0000))
+                               : veci_shl(words[i / 2], 16));
+}
+
+// Adds sixteen terms of each column to its sums.
+INLINE void float_add(int width, const vec w[FLOAT_VECS], const float *x, vec *sums) {
     for (int c = 0; c < width; c++)
-        s->even[c] = s->odd[c] = vec_set1(0.0f);
+        for (int v = 0; v < FLOAT_VECS; v++)
+            sums[c * FLOAT_VECS + v] =
+                vec_fma(w[v], vec_load(x + c * FLOAT_SUMS + v * VEC_LANES), sums[c * FLOAT_VECS + v]);
 }
 
-INLINE void float_add(int width, int64_t k, vec w, const float *x, float_sums *s) {
-    for (int c = 0; c < width; c++) {
-        vec *sum = k % 2 == 0 ? &s->even[c] : &s->odd[c];
-        *sum = vec_fma(w, vec_set1(x[k * width + c]), *sum);
-    }
+INLINE float float_total(const vec sums[FLOAT_VECS]) {
+    vec total[FLOAT_VECS];
+    for (int v = 0; v < FLOAT_VECS; v++)
+        total[v] = sums[v];
+    for (int half = FLOAT_VECS / 2; half > 0; half /= 2)
+        for (int v = 0; v < half; v++)
+            total[v] = vec_add(total[v], total[v + half]);
+    return vec_sum(total[0]);
 }
 
-INLINE void float_flush(int width, float_sums *s, vec *result) {
-    for (int c = 0; c < width; c++)
-        result[c] = vec_add(result[c], vec_add(s->even[c], s->odd[c]));
-    float_clear(width, s);
-}
-
-// Sixteen bytes of each row: four or eight weights in order.
-INLINE void f32_unpack(const uint8_t *p, int64_t stride, vec w[4]) {
-    ivec words[4];
-    veci_load4(p, stride, words);
-    for (int i = 0; i < 4; i++)
-        w[i] = veci_as_float(words[i]);
-}
-
-INLINE void f16_unpack(const uint8_t *p, int64_t stride, vec w[8]) {
-    ivec words[4];
-    veci_load4(p, stride, words);
-    for (int i = 0; i < 4; i++) {
-        w[2 * i] = veci_half(words[i]);
-        w[2 * i + 1] = veci_half(veci_shr(words[i], 16));
-    }
-}
-
-INLINE void bf16_unpack(const uint8_t *p, int64_t stride, vec w[8]) {
-    ivec words[4];
-    veci_load4(p, stride, words);
-    for (int i = 0; i < 4; i++) {
-        w[2 * i] = veci_as_float(veci_shl(words[i], 16));
-        w[2 * i + 1] = veci_as_float(veci_and(words[i], veci_set1((int32_t)0xffff0000)));
-    }
+INLINE int float_group(int width) {
+    const int rows = FLOAT_REGISTERS / (width * FLOAT_VECS);
+    return rows < 1 ? 1 : rows < FLOAT_ROWS ? rows : FLOAT_ROWS;
 }
 
 INLINE void many_float_width(int width, const void *panel, int64_t k, const void *tile, float *out,
                              int64_t out_stride) {
     const float *w = panel, *x = tile;
-    vec result[KERNELS_TILE];
-    float_sums sums;
-    float_clear(width, &sums);
-    for (int c = 0; c < width; c++)
-        result[c] = vec_set1(0.0f);
-    for (int64_t block = 0; block < k; block += FLOAT_BLOCK) {
-        const int64_t end = k - block < FLOAT_BLOCK ? k : block + FLOAT_BLOCK;
-        int64_t i = block;
-        for (; i + 2 <= end; i += 2) {
+    vec sums[FLOAT_SUMS][KERNELS_TILE];
+    for (int l = 0; l < FLOAT_SUMS; l++)
+        for (int c = 0; c < width; c++)
+            sums[l][c] = vec_set1(0.0f);
+    for (int64_t left = k; left > 0; left -= FLOAT_BLOCK) {
+        const int64_t n =
+            left < FLOAT_BLOCK ? (left + FLOAT_SUMS - 1) / FLOAT_SUMS : FLOAT_BLOCK / FLOAT_SUMS;
+        for (int l = 0; l < FLOAT_SUMS; l++) {
+            vec sum[KERNELS_TILE];
             for (int c = 0; c < width; c++)
-                sums.even[c] = vec_fma(vec_load(w + i * VEC_LANES), vec_set1(x[i * width + c]), sums.even[c]);
+                sum[c] = sums[l][c];
+            for (int64_t j = 0; j < n; j++, w += VEC_LANES)
+                for (int c = 0; c < width; c++)
+                    sum[c] = vec_fma(vec_load(w), vec_set1(x[(j * width + c) * FLOAT_SUMS + l]), sum[c]);
             for (int c = 0; c < width; c++)
-                sums.odd[c] =
-                    vec_fma(vec_load(w + (i + 1) * VEC_LANES), vec_set1(x[(i + 1) * width + c]), sums.odd[c]);
+                sums[l][c] = sum[c];
         }
-        if (i < end)
-            float_add(width, i, vec_load(w + i * VEC_LANES), x, &sums);
-        float_flush(width, &sums, result);
+        x += n * width * FLOAT_SUMS;
     }
+    for (int half = FLOAT_SUMS / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            for (int c = 0; c < width; c++)
+                sums[l][c] = vec_add(sums[l][c], sums[l + half][c]);
     for (int c = 0; c < width; c++)
-        vec_store(out + c * out_stride, result[c]);
+        vec_store(out + c * out_stride, sums[0][c]);
 }
 
 static void many_float(const void *panel, int64_t k, const void *tile, int width, float *out,
@@ -86,57 +103,88 @@ static void many_float(const void *panel, int64_t k, const void *tile, int width
 }
 
 static int64_t many_float_bytes(int64_t k) {
-    return k * VEC_LANES * 4;
+    return (k + FLOAT_SUMS - 1) / FLOAT_SUMS * FLOAT_SUMS * VEC_LANES * 4;
 }
 
-// A type of `size` bytes a weight; rows are multiples of sixteen bytes, or of one weight if it is F32.
+// A type of `size` bytes a weight. Each row's lines are read whole: rows may stand at a distance where all of
+// them share the same sets of the first cache. What is missing in the last sixteen weights counts as zeros.
 #define PRODUCT_FLOAT(type, size)                                                                            \
+    INLINE void type##_rows(int n, int width, kernels_rows rows, int64_t k, const float *x, float *out,      \
+                            int64_t out_stride) {                                                            \
+        enum { OF_LINE = LINE / (size) };                                                                    \
+        vec sums[VEC_LANES * KERNELS_FEW * FLOAT_VECS], w[FLOAT_VECS];                                       \
+        const int of_row = width * FLOAT_VECS;                                                               \
+        int64_t i = 0;                                                                                       \
+        for (int s = 0; s < n * of_row; s++)                                                                 \
+            sums[s] = vec_set1(0.0f);                                                                        \
+        for (; i + OF_LINE <= k; i += OF_LINE) {                                                             \
+            fetch_ahead(rows, k *(size), i *(size), LINE, 0, n);                                             \
+            UNROLL(16)                                                                                       \
+            for (int r = 0; r < n; r++) {                                                                    \
+                UNROLL(2)                                                                                    \
+                for (int part = 0; part < OF_LINE; part += FLOAT_SUMS) {                                     \
+                    type##_weights(rows.data + r * rows.step + (i + part) * (size), w);                      \
+                    float_add(width, w, x + (i + part) * width, sums + r * of_row);                          \
+                }                                                                                            \
+            }                                                                                                \
+        }                                                                                                    \
+        for (; i < k; i += FLOAT_SUMS) {                                                                     \
+            for (int r = 0; r < n; r++) {                                                                    \
+                uint8_t last[FLOAT_SUMS * (size)] = {0};                                                     \
+                memcpy(last, rows.data + r * rows.step + i * (size),                                         \
+                       (size_t)(k - i < FLOAT_SUMS ? k - i : FLOAT_SUMS) * (size));                          \
+                type##_weights(last, w);                                                                     \
+                float_add(width, w, x + i * width, sums + r * of_row);                                       \
+            }                                                                                                \
+        }                                                                                                    \
+        for (int r = 0; r < n; r++)                                                                          \
+            for (int c = 0; c < width; c++)                                                                  \
+                out[c * out_stride + r] = float_total(sums + r * of_row + c * FLOAT_VECS);                   \
+    }                                                                                                        \
     INLINE void type##_few_width(int width, kernels_rows rows, int64_t k, const void *tile, float *out,      \
                                  int64_t out_stride) {                                                       \
-        enum { STEP = 16 / (size) };                                                                         \
-        vec result[KERNELS_FEW];                                                                             \
-        float_sums sums;                                                                                     \
-        float_clear(width, &sums);                                                                           \
-        for (int c = 0; c < width; c++)                                                                      \
-            result[c] = vec_set1(0.0f);                                                                      \
-        for (int64_t block = 0; block < k; block += FLOAT_BLOCK) {                                           \
-            const int64_t end = k - block < FLOAT_BLOCK ? k : block + FLOAT_BLOCK;                           \
-            int64_t i = block;                                                                               \
-            for (; i + STEP <= end; i += STEP) {                                                             \
-                vec w[STEP];                                                                                 \
-                if (i % (LINE / (size)) == 0)                                                                \
-                    fetch_ahead(rows, k *(size), i *(size), LINE, 0, 1);                                     \
-                type##_unpack(rows.data + i * (size), rows.step, w);                                         \
-                UNROLL(8)                                                                                    \
-                for (int j = 0; j < STEP; j++)                                                               \
-                    float_add(width, i + j, w[j], tile, &sums);                                              \
+        const int n = float_group(width);                                                                    \
+        for (int r = 0; r < VEC_LANES; r += n) {                                                             \
+            kernels_rows group = rows;                                                                       \
+            group.data += r * rows.step;                                                                     \
+            if (r + n < VEC_LANES) {                                                                         \
+                group.next = group.data + n * rows.step;                                                     \
+                group.next_step = rows.step;                                                                 \
             }                                                                                                \
-            for (; i < end; i++)                                                                             \
-                float_add(width, i, veci_as_float(veci_load1(rows.data + i * (size), rows.step)), tile,      \
-                          &sums);                                                                            \
-            float_flush(width, &sums, result);                                                               \
+            type##_rows(n, width, group, k, tile, out + r, out_stride);                                      \
         }                                                                                                    \
-        for (int c = 0; c < width; c++)                                                                      \
-            vec_store(out + c * out_stride, result[c]);                                                      \
     }                                                                                                        \
     static void type##_few(kernels_rows rows, int64_t k, const void *tile, int width, float *out,            \
                            int64_t out_stride) {                                                             \
         FOR_WIDTHS_FEW(type##_few_width, rows, k, tile, out, out_stride)                                     \
     }                                                                                                        \
     static void type##_pack(kernels_rows rows, int64_t k, void *panel) {                                     \
-        enum { STEP = 16 / (size) };                                                                         \
         float *p = panel;                                                                                    \
-        int64_t i = 0;                                                                                       \
-        for (; i + STEP <= k; i += STEP) {                                                                   \
-            vec w[STEP];                                                                                     \
-            if (i % (LINE / (size)) == 0)                                                                    \
-                fetch_ahead(rows, k *(size), i *(size), LINE, 0, 1);                                         \
-            type##_unpack(rows.data + i * (size), rows.step, w);                                             \
-            for (int j = 0; j < STEP; j++)                                                                   \
-                vec_store(p + (i + j) * VEC_LANES, w[j]);                                                    \
+        for (int64_t block = 0; block < k; block += FLOAT_BLOCK) {                                           \
+            const int64_t end = k - block < FLOAT_BLOCK ? k : block + FLOAT_BLOCK;                           \
+            const int64_t n = (end - block + FLOAT_SUMS - 1) / FLOAT_SUMS;                                   \
+            for (int64_t i = block; i < end; i += FLOAT_SUMS, p += VEC_LANES) {                              \
+                const uint8_t *data = rows.data + i * (size);                                                \
+                int64_t stride = rows.step;                                                                  \
+                uint8_t last[VEC_LANES][FLOAT_SUMS * (size)];                                                \
+                ivec words[FLOAT_SUMS * (size) / 4];                                                         \
+                if (k - i < FLOAT_SUMS) {                                                                    \
+                    memset(last, 0, sizeof last);                                                            \
+                    for (int r = 0; r < VEC_LANES; r++)                                                      \
+                        memcpy(last[r], data + r * stride, (size_t)(k - i) * (size));                        \
+                    data = last[0];                                                                          \
+                    stride = sizeof last[0];                                                                 \
+                }                                                                                            \
+                if (i * (size) % LINE == 0)                                                                  \
+                    fetch_ahead(rows, k *(size), i *(size), LINE, 0, VEC_LANES);                             \
+                for (int at = 0; at < (size) / 2; at++)                                                      \
+                    veci_load8(data + 32 * at, stride, words + 8 * at);                                      \
+                UNROLL(16)                                                                                   \
+                for (int l = 0; l < FLOAT_SUMS; l++)                                                         \
+                    vec_store(p + l * n * VEC_LANES, type##_lane(words, l));                                 \
+            }                                                                                                \
+            p += (FLOAT_SUMS - 1) * n * VEC_LANES;                                                           \
         }                                                                                                    \
-        for (; i < k; i++)                                                                                   \
-            vec_store(p + i * VEC_LANES, veci_as_float(veci_load1(rows.data + i * (size), rows.step)));      \
     }                                                                                                        \
     static const kernels_product type##_product = {COLUMNS_FLOAT, type##_few, many_float_bytes, type##_pack, \
                                                    many_float};

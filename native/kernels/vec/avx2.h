@@ -49,6 +49,11 @@ INLINE vec vec_load_f16(const uint16_t *p) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
+INLINE vec vec_load_bf16(const uint16_t *p) {
+    return _mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)), 16));
+}
+
 // A half in all lanes.
 INLINE vec vec_set1_f16(uint16_t half) {
     return _mm256_cvtph_ps(_mm_set1_epi16((int16_t)half));

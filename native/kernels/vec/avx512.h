@@ -47,6 +47,11 @@ INLINE vec vec_load_f16(const uint16_t *p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
+INLINE vec vec_load_bf16(const uint16_t *p) {
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p)), 16));
+}
+
 // A half in all lanes.
 INLINE vec vec_set1_f16(uint16_t half) {
     return _mm512_cvtph_ps(_mm256_set1_epi16((int16_t)half));

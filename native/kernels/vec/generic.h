@@ -67,6 +67,13 @@ INLINE vec vec_load_f16(const uint16_t *p) {
     return r;
 }
 
+INLINE vec vec_load_bf16(const uint16_t *p) {
+    vec r;
+    for (int i = 0; i < VEC_LANES; i++)
+        r.lane[i] = bfloat_decode(p[i]);
+    return r;
+}
+
 // A half in all lanes.
 INLINE vec vec_set1_f16(uint16_t half) {
     return vec_set1(half_decode(half));

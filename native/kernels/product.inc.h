@@ -190,16 +190,6 @@ INLINE void fetch_ahead(kernels_rows rows, int64_t row_bytes, int64_t at, int64_
     fetch_lines(rows, row_bytes, at + FETCH_FAR, bytes, first, end);
 }
 
-// For part `i` of block `b`. A line has several small blocks, and is fetched once.
-INLINE void fetch_part(kernels_rows rows, int64_t row_bytes, int64_t block_bytes, int64_t b, int i,
-                       int parts) {
-    if (parts > 1)
-        fetch_ahead(rows, row_bytes, b * block_bytes, block_bytes, VEC_LANES * i / parts,
-                    VEC_LANES * (i + 1) / parts);
-    else if (b % (block_bytes < LINE ? LINE / block_bytes : 1) == 0)
-        fetch_ahead(rows, row_bytes, b * block_bytes, LINE, 0, VEC_LANES);
-}
-
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n)    PRAGMA(GCC unroll n)
 
@@ -357,7 +347,9 @@ INLINE void fetch_part(kernels_rows rows, int64_t row_bytes, int64_t block_bytes
             h.e = vec_set1(0.0f);                                                                            \
             type##_head(data, rows.step, &h);                                                                \
             for (int i = 0; i < (parts); i++) {                                                              \
-                fetch_part(rows, row_bytes, sizeof(block_##type), b, i, parts);                              \
+                fetch_ahead(rows, row_bytes, b *(int64_t)sizeof(block_##type),                               \
+                            (int64_t)sizeof(block_##type), VEC_LANES *i / (parts),                           \
+                            VEC_LANES * (i + 1) / (parts));                                                  \
                 type##_part(data, rows.step, i, &h, codes);                                                  \
                 part_32(kind, shift, group, width, codes, h.d + i * (32 / (group)), h.e, &t, (parts)*b + i,  \
                         result);                                                                             \
@@ -379,7 +371,9 @@ INLINE void fetch_part(kernels_rows rows, int64_t row_bytes, int64_t block_bytes
             ivec codes[8];                                                                                   \
             type##_head(data, rows.step, &h);                                                                \
             for (int i = 0; i < (parts); i++) {                                                              \
-                fetch_part(rows, row_bytes, sizeof(block_##type), b, i, parts);                              \
+                fetch_ahead(rows, row_bytes, b *(int64_t)sizeof(block_##type),                               \
+                            (int64_t)sizeof(block_##type), VEC_LANES *i / (parts),                           \
+                            VEC_LANES * (i + 1) / (parts));                                                  \
                 type##_part(data, rows.step, i, &h, codes);                                                  \
                 for (int j = 0; j < 8; j++, p += VEC_LANES)                                                  \
                     veci_store(p, codes[j]);                                                                 \

@@ -7,7 +7,7 @@
 #include "model/plan.h"
 
 // Rows given to a sink are computed this many at a time: never [tokens x vocabulary].
-enum { FORWARD_TILE = 8 };
+enum { FORWARD_TILE = 24 };
 
 // The activations of a forward pass of at most `max_tokens` tokens. Belongs to one thread at a time.
 typedef struct forward forward;

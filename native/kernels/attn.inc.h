@@ -2,20 +2,43 @@
 // on the others: scores are sums along the head's dimensions in order, values sums along positions in order.
 
 enum {
+    PAGE_VECS = KERNELS_PAGE / VEC_LANES,
     QUERIES = VEC_LANES == 16 ? 6 : 2, // whose sums are kept in registers
     VALUE_VECS = 4,
 };
 
+// The numbers of a page that is read as it lies.
+typedef enum page_kind { PAGE_F32, PAGE_F16, PAGE_BF16 } page_kind;
+
+INLINE vec page_vec(page_kind kind, const void *numbers, int64_t i) {
+    return kind == PAGE_F32   ? vec_load((const float *)numbers + i)
+           : kind == PAGE_F16 ? vec_load_f16((const uint16_t *)numbers + i)
+                              : vec_load_bf16((const uint16_t *)numbers + i);
+}
+
+INLINE float page_number(page_kind kind, const void *numbers, int64_t i) {
+    return kind == PAGE_F32   ? ((const float *)numbers)[i]
+           : kind == PAGE_F16 ? half_decode(((const uint16_t *)numbers)[i])
+                              : bfloat_decode(((const uint16_t *)numbers)[i]);
+}
+
+INLINE void fetch_bytes(const uint8_t *p, int64_t n) {
+    for (int64_t at = 0; at < n; at += LINE)
+        vec_prefetch(p + at);
+}
+
 // scores[i][p] = q_i . k_p
-INLINE void score_queries(int n, const attn_query *queries, const float *k, int64_t k_dim, float *scores) {
+INLINE void score_queries(page_kind kind, int n, const attn_query *queries, const attn_page *page,
+                          int64_t k_dim, float *scores) {
     vec sum[QUERIES][PAGE_VECS];
     for (int i = 0; i < n; i++)
         for (int p = 0; p < PAGE_VECS; p++)
             sum[i][p] = vec_set1(0.0f);
     for (int64_t d = 0; d < k_dim; d++) {
         vec keys[PAGE_VECS];
+        fetch_bytes(page->next_k + d * page->k_step, page->k_step);
         for (int p = 0; p < PAGE_VECS; p++)
-            keys[p] = vec_load(k + d * KERNELS_PAGE + p * VEC_LANES);
+            keys[p] = page_vec(kind, page->k, d * KERNELS_PAGE + p * VEC_LANES);
         for (int i = 0; i < n; i++) {
             vec q = vec_set1(queries[i].q[d]);
             for (int p = 0; p < PAGE_VECS; p++)
@@ -62,16 +85,19 @@ INLINE float weigh(attn_query *query, float *scores, int64_t first, int64_t end,
 }
 
 // acc_i[at..] = acc_i * rescale_i + sum over p of weight[i][p] * v_p, for `vecs` vectors of each.
-INLINE void value_queries(int n, int vecs, attn_query *queries, const float *rescale, const float *weight,
-                          const float *v, int64_t at, int64_t first, int64_t end, int64_t v_dim) {
+INLINE void value_queries(page_kind kind, int n, int vecs, attn_query *queries, const float *rescale,
+                          const float *weight, const attn_page *page, int64_t at, int64_t first, int64_t end,
+                          int64_t v_dim) {
     vec sum[QUERIES][VALUE_VECS];
     for (int i = 0; i < n; i++)
         for (int j = 0; j < vecs; j++)
             sum[i][j] = vec_mul(vec_load(queries[i].acc + at + j * VEC_LANES), vec_set1(rescale[i]));
     for (int64_t p = first; p < end; p++) {
         vec values[VALUE_VECS];
+        if (at == 0)
+            fetch_bytes(page->next_v + p * page->v_step, page->v_step);
         for (int j = 0; j < vecs; j++)
-            values[j] = vec_load(v + p * v_dim + at + j * VEC_LANES);
+            values[j] = page_vec(kind, page->v, p * v_dim + at + j * VEC_LANES);
         for (int i = 0; i < n; i++) {
             vec w = vec_set1(weight[i * KERNELS_PAGE + p]);
             for (int j = 0; j < vecs; j++)
@@ -83,36 +109,46 @@ INLINE void value_queries(int n, int vecs, attn_query *queries, const float *res
             vec_store(queries[i].acc + at + j * VEC_LANES, sum[i][j]);
 }
 
-INLINE void attend_some(int n, attn_query *queries, const float *k, const float *v, int64_t first,
+INLINE void attend_some(page_kind kind, int n, attn_query *queries, const attn_page *page, int64_t first,
                         int64_t end, int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
     float rescale[QUERIES];
-    score_queries(n, queries, k, k_dim, work);
+    score_queries(kind, n, queries, page, k_dim, work);
     for (int i = 0; i < n; i++)
         rescale[i] = weigh(&queries[i], work + i * KERNELS_PAGE, first, end, soft_cap);
     int64_t at = 0;
     for (; at + VALUE_VECS * VEC_LANES <= v_dim; at += VALUE_VECS * VEC_LANES)
-        value_queries(n, VALUE_VECS, queries, rescale, work, v, at, first, end, v_dim);
+        value_queries(kind, n, VALUE_VECS, queries, rescale, work, page, at, first, end, v_dim);
     for (; at + VEC_LANES <= v_dim; at += VEC_LANES)
-        value_queries(n, 1, queries, rescale, work, v, at, first, end, v_dim);
+        value_queries(kind, n, 1, queries, rescale, work, page, at, first, end, v_dim);
     for (; at < v_dim; at++) {
         for (int i = 0; i < n; i++) {
             float sum = queries[i].acc[at] * rescale[i];
             for (int64_t p = first; p < end; p++)
-                sum = scalar_fma(work[i * KERNELS_PAGE + p], v[p * v_dim + at], sum);
+                sum = scalar_fma(work[i * KERNELS_PAGE + p], page_number(kind, page->v, p * v_dim + at), sum);
             queries[i].acc[at] = sum;
         }
     }
 }
 
-static void attend(attn_query *queries, int64_t n, const float *k, const float *v, int64_t first, int64_t end,
-                   int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
+INLINE void attend(page_kind kind, attn_query *queries, int64_t n, const attn_page *page, int64_t first,
+                   int64_t end, int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
     int64_t i = 0;
     for (; i + QUERIES <= n; i += QUERIES)
-        attend_some(QUERIES, queries + i, k, v, first, end, k_dim, v_dim, soft_cap, work);
+        attend_some(kind, QUERIES, queries + i, page, first, end, k_dim, v_dim, soft_cap, work);
     for (; QUERIES > 4 && i + 4 <= n; i += 4)
-        attend_some(4, queries + i, k, v, first, end, k_dim, v_dim, soft_cap, work);
+        attend_some(kind, 4, queries + i, page, first, end, k_dim, v_dim, soft_cap, work);
     for (; i + 2 <= n; i += 2)
-        attend_some(2, queries + i, k, v, first, end, k_dim, v_dim, soft_cap, work);
+        attend_some(kind, 2, queries + i, page, first, end, k_dim, v_dim, soft_cap, work);
     for (; i < n; i++)
-        attend_some(1, queries + i, k, v, first, end, k_dim, v_dim, soft_cap, work);
+        attend_some(kind, 1, queries + i, page, first, end, k_dim, v_dim, soft_cap, work);
 }
+
+#define ATTEND(name, kind)                                                                                   \
+    static void name(attn_query *queries, int64_t n, const attn_page *page, int64_t first, int64_t end,      \
+                     int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {                            \
+        attend(kind, queries, n, page, first, end, k_dim, v_dim, soft_cap, work);                            \
+    }
+ATTEND(f32_attend, PAGE_F32)
+ATTEND(f16_attend, PAGE_F16)
+ATTEND(bf16_attend, PAGE_BF16)
+#undef ATTEND

@@ -91,6 +91,21 @@ typedef struct kernels_result {
 
 enum { KERNELS_TYPES = 43 }; // tensor types that may have a product or pages, by id
 
+// A page of one head: keys [k_dim][KERNELS_PAGE] side by side, values [KERNELS_PAGE][v_dim].
+typedef struct attn_page {
+    const void *k, *v;
+    // The page that is wanted next, as it is stored: fetched ahead, so many bytes of a dimension of keys and
+    // of a token's value. It may be the same page.
+    const uint8_t *next_k, *next_v;
+    int64_t k_step, v_step;
+} attn_page;
+
+// Folds positions [first, end) of one page into each of `n` queries: scores q . k * scale (soft_cap > 0:
+// soft_cap * tanh(score / soft_cap)) plus ALiBi's, then values. `work` has room for n * KERNELS_PAGE floats.
+// Online softmax, one rescale a page: Dao et al. 2022, "FlashAttention".
+typedef void kernels_attend(attn_query *queries, int64_t n, const attn_page *page, int64_t first, int64_t end,
+                            int64_t k_dim, int64_t v_dim, float soft_cap, float *work);
+
 // How pages hold keys and values in a tensor type (pages.inc.h says where); dims are multiples of its block.
 // A token's key takes as many bytes as a row of blocks, and the same numbers as quant/ gives come back.
 typedef struct kernels_page_type {
@@ -103,6 +118,9 @@ typedef struct kernels_page_type {
     // both NULL where pages hold just that.
     void (*load_keys)(const void *keys, int64_t k_dim, float *out);
     void (*load_values)(const void *values, int64_t n, float *out);
+    // Attention over a page whose keys and values are both of this type, as they lie; NULL: they are loaded
+    // for that of F32.
+    kernels_attend *attend;
 } kernels_page_type;
 
 typedef struct kernels {
@@ -140,14 +158,7 @@ typedef struct kernels {
     // x[i] = exp(x[i] - max) / sum
     void (*softmax)(float *x, int64_t n);
 
-    const kernels_page_type *const *page_types; // [KERNELS_TYPES], NULL: no pages of this type
-
-    // Folds positions [first, end) of one page into each of `n` queries: scores q . k * scale (soft_cap > 0:
-    // soft_cap * tanh(score / soft_cap)) plus ALiBi's, then values. `k` is [k_dim][KERNELS_PAGE], keys side
-    // by side, `v` [KERNELS_PAGE][v_dim]; `work` has room for n * KERNELS_PAGE floats. Online softmax, one
-    // rescale a page: Dao et al. 2022, "FlashAttention".
-    void (*attend)(attn_query *queries, int64_t n, const float *k, const float *v, int64_t first, int64_t end,
-                   int64_t k_dim, int64_t v_dim, float soft_cap, float *work);
+    const kernels_page_type *const *page_types; // [KERNELS_TYPES], NULL: no pages of this type; F32 has one
 } kernels;
 
 // The i-th instruction set compiled in, worst first; NULL past the last.

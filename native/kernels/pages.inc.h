@@ -11,10 +11,7 @@
 //
 // No byte belongs to two tokens: threads may store tokens of one page at the same time.
 
-enum {
-    PAGE_VECS = KERNELS_PAGE / VEC_LANES,
-    PIECE = 64, // numbers that are converted before they are spread
-};
+enum { PIECE = 64 }; // numbers that are converted before they are spread
 
 // Puts `n` items into the slot that `to` points to.
 INLINE void spread_8(const uint8_t *items, int64_t n, uint8_t *to) {
@@ -39,7 +36,7 @@ static void f32_store_value(const float *v, int64_t v_dim, void *row) {
     memcpy(row, v, (size_t)v_dim * sizeof *v);
 }
 
-static const kernels_page_type f32_pages = {f32_store_key, f32_store_value, NULL, NULL};
+static const kernels_page_type f32_pages = {f32_store_key, f32_store_value, NULL, NULL, f32_attend};
 
 // ------------------------------------------------------------------------------------------------- F16, BF16
 
@@ -89,7 +86,7 @@ static void bf16_load_values(const void *restrict values, int64_t n, float *rest
         type##_load_values(keys, k_dim *KERNELS_PAGE, out);                                                  \
     }                                                                                                        \
     static const kernels_page_type type##_pages = {type##_store_key, type##_store_value, type##_load_keys,   \
-                                                   type##_load_values};
+                                                   type##_load_values, type##_attend};
 PAGES_16(f16)
 PAGES_16(bf16)
 #undef PAGES_16
@@ -188,7 +185,7 @@ INLINE void load_values_32(int bits, const uint8_t *values, int64_t n, float *ou
         load_values_32(bits, values, n, out);                                                                \
     }                                                                                                        \
     static const kernels_page_type type##_pages = {type##_store_key, type##_store_value, type##_load_keys,   \
-                                                   type##_load_values};
+                                                   type##_load_values, NULL};
 PAGES_32(q8_0, 8)
 PAGES_32(q4_0, 4)
 #undef PAGES_32

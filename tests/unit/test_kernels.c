@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "kernels/kernels.h"
+#include "quant/scalar.h"
 #include "quant/quant.h"
 
 static uint32_t state = 12345;
@@ -212,18 +213,37 @@ static void test_pages(const kernels *k) {
 
 enum { MAX_DIM = 72, MAX_QUERIES = 9 };
 
+// Rounds numbers to a type and stores them so.
+static void round_to(int32_t type, float *x, int64_t n, void *out) {
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t *half = (uint16_t *)out + i;
+        if (type == QUANT_F32)
+            memcpy((float *)out + i, x + i, sizeof *x);
+        else
+            x[i] = type == QUANT_F16 ? half_decode(*half = half_encode(x[i]))
+                                     : bfloat_decode(*half = bfloat_encode(x[i]));
+    }
+}
+
 // `n` queries over positions [first, end) of one page, then over those of another one, against float64; and
 // each query alone, bit for bit.
-static void check_attend(const kernels *k, bool plain, int64_t n, int64_t first, int64_t end, int64_t k_dim,
-                         int64_t v_dim) {
+static void check_attend(const kernels *k, int32_t type, bool plain, int64_t n, int64_t first, int64_t end,
+                         int64_t k_dim, int64_t v_dim) {
     static float q[MAX_QUERIES * MAX_DIM], keys[2][KERNELS_PAGE * MAX_DIM], values[2][KERNELS_PAGE * MAX_DIM];
     static float acc[MAX_QUERIES * MAX_DIM], alone[MAX_DIM], work[MAX_QUERIES * KERNELS_PAGE];
+    static float stored[2][2][KERNELS_PAGE * MAX_DIM];
+    kernels_attend *attend = k->page_types[type]->attend;
     const float cap = plain ? 0.0f : 0.5f;
     attn_query queries[MAX_QUERIES];
+    attn_page pages[2];
     fill(q, n * k_dim);
     for (int page = 0; page < 2; page++) {
         fill(keys[page], KERNELS_PAGE * k_dim);
         fill(values[page], KERNELS_PAGE * v_dim);
+        round_to(type, keys[page], KERNELS_PAGE * k_dim, stored[page][0]);
+        round_to(type, values[page], KERNELS_PAGE * v_dim, stored[page][1]);
+        const uint8_t *anything = (const uint8_t *)stored[1 - page];
+        pages[page] = (attn_page){stored[page][0], stored[page][1], anything, anything, 32, 2 * v_dim};
     }
     memset(acc, 0, sizeof acc);
     for (int64_t i = 0; i < n; i++)
@@ -233,7 +253,7 @@ static void check_attend(const kernels *k, bool plain, int64_t n, int64_t first,
     for (int page = 0; page < 2; page++) {
         for (int64_t i = 0; i < n; i++)
             queries[i].position = (float)(40 - KERNELS_PAGE * page);
-        k->attend(queries, n, keys[page], values[page], first, end, k_dim, v_dim, cap, work);
+        attend(queries, n, &pages[page], first, end, k_dim, v_dim, cap, work);
     }
     for (int64_t i = 0; i < n; i++) {
         double weight[2][KERNELS_PAGE], total = 0.0;
@@ -241,7 +261,7 @@ static void check_attend(const kernels *k, bool plain, int64_t n, int64_t first,
         memset(alone, 0, sizeof alone);
         for (int page = 0; page < 2; page++) {
             one.position = (float)(40 - KERNELS_PAGE * page);
-            k->attend(&one, 1, keys[page], values[page], first, end, k_dim, v_dim, cap, work);
+            attend(&one, 1, &pages[page], first, end, k_dim, v_dim, cap, work);
             for (int64_t p = first; p < end; p++) {
                 double score = 0.0;
                 for (int64_t d = 0; d < k_dim; d++)
@@ -266,10 +286,13 @@ static void check_attend(const kernels *k, bool plain, int64_t n, int64_t first,
 }
 
 static void test_attend(const kernels *k) {
-    for (int64_t dim = 1; dim <= MAX_DIM; dim += dim < 20 ? 1 : 17) {
-        for (int64_t n = 1; n <= MAX_QUERIES; n++) {
-            check_attend(k, n % 2, n, 0, KERNELS_PAGE, dim, dim);
-            check_attend(k, n % 2, n, 5, 6 + dim % 26, dim, MAX_DIM + 1 - dim);
+    const int32_t types[] = {QUANT_F32, QUANT_F16, QUANT_BF16};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        for (int64_t dim = 1; dim <= MAX_DIM; dim += dim < 20 ? 1 : 17) {
+            for (int64_t n = 1; n <= MAX_QUERIES; n++) {
+                check_attend(k, types[t], n % 2, n, 0, KERNELS_PAGE, dim, dim);
+                check_attend(k, types[t], n % 2, n, 5, 6 + dim % 26, dim, MAX_DIM + 1 - dim);
+            }
         }
     }
 }

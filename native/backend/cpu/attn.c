@@ -232,30 +232,44 @@ static void unit_begin(const attend_job *job, unit *u, int worker) {
     memset(u->total, 0, (size_t)(u->n_tokens * u->n_heads * layout->v_dim) * sizeof(float));
 }
 
-// The keys and values of a page as floats, of the positions below `end`.
-static void load_page(const attend_job *job, const unit *u, int64_t page, int64_t end, const float **k,
-                      const float **v) {
-    const backend_kv *kv = job->kv;
-    int32_t at = job->batch->pages[job->batch->seqs[u->first_token]][page];
-    const void *keys = page_head(kv, at, job->args->layer, u->kv_head, false);
-    const void *values = page_head(kv, at, job->args->layer, u->kv_head, true);
-    *k = keys;
-    *v = values;
-    if (kv->k->load_keys) {
-        kv->k->load_keys(keys, kv->layout.k_dim, u->k);
-        *k = u->k;
-    }
-    if (kv->v->load_values) {
-        kv->v->load_values(values, end * kv->layout.v_dim, u->v);
-        *v = u->v;
-    }
+// Attention over pages as they lie, or over what is loaded from them.
+static kernels_attend *direct_attend(const backend_kv *kv) {
+    return kv->k == kv->v ? kv->k->attend : NULL;
 }
 
-// Folds a page into the queries: all at once where their tokens see all of `all`, else token by token.
-static void attend_page(const attend_job *job, unit *u, int64_t page) {
+// What is read of a page, of the positions below `end`; page `next` is wanted after it.
+static attn_page load_page(const attend_job *job, const unit *u, int64_t page, int64_t next, int64_t end) {
+    const backend_kv *kv = job->kv;
+    const int32_t *pages = job->batch->pages[job->batch->seqs[u->first_token]], layer = job->args->layer;
+    attn_page p = {
+        .k = page_head(kv, pages[page], layer, u->kv_head, false),
+        .v = page_head(kv, pages[page], layer, u->kv_head, true),
+        .next_k = page_head(kv, pages[next], layer, u->kv_head, false),
+        .next_v = page_head(kv, pages[next], layer, u->kv_head, true),
+        .k_step = (int64_t)kv->k_bytes * KERNELS_PAGE / kv->layout.k_dim,
+        .v_step = (int64_t)kv->v_bytes,
+    };
+    if (direct_attend(kv))
+        return p;
+    if (kv->k->load_keys) {
+        kv->k->load_keys(p.k, kv->layout.k_dim, u->k);
+        p.k = u->k;
+    }
+    if (kv->v->load_values) {
+        kv->v->load_values(p.v, end * kv->layout.v_dim, u->v);
+        p.v = u->v;
+    }
+    return p;
+}
+
+// Folds page number `at` into the queries: all at once where their tokens see all of `all`, else token by
+// token.
+static void attend_page(const attend_job *job, unit *u, int64_t at, int64_t next) {
     const kv_layout *layout = &job->kv->layout;
-    const int64_t base = page * KERNELS_PAGE;
-    const float *k, *v;
+    const int64_t base = at * KERNELS_PAGE;
+    kernels_attend *attend = direct_attend(job->kv);
+    if (!attend)
+        attend = job->cpu->k->page_types[QUANT_F32]->attend;
     span all = {KERNELS_PAGE, 0};
     bool same = true;
     for (int64_t t = 0; t < u->n_tokens; t++) {
@@ -268,14 +282,14 @@ static void attend_page(const attend_job *job, unit *u, int64_t page) {
     }
     if (all.begin >= all.end)
         return;
-    load_page(job, u, page, all.end, &k, &v);
+    const attn_page page = load_page(job, u, at, next, all.end);
     for (int64_t t = 0; t < u->n_tokens; t++)
         for (int64_t g = 0; g < u->n_heads; g++)
             u->queries[t * u->n_heads + g].position =
                 (float)(job->batch->positions[u->first_token + t] - base);
     if (same) {
-        job->cpu->k->attend(u->queries, u->n_tokens * u->n_heads, k, v, all.begin, all.end, layout->k_dim,
-                            layout->v_dim, job->args->soft_cap, u->work);
+        attend(u->queries, u->n_tokens * u->n_heads, &page, all.begin, all.end, layout->k_dim, layout->v_dim,
+               job->args->soft_cap, u->work);
         return;
     }
     for (int64_t t = 0; t < u->n_tokens; t++) {
@@ -283,8 +297,8 @@ static void attend_page(const attend_job *job, unit *u, int64_t page) {
         begin = begin > 0 ? begin : 0;
         end = end < KERNELS_PAGE ? end : KERNELS_PAGE;
         if (begin < end)
-            job->cpu->k->attend(u->queries + t * u->n_heads, u->n_heads, k, v, begin, end, layout->k_dim,
-                                layout->v_dim, job->args->soft_cap, u->work);
+            attend(u->queries + t * u->n_heads, u->n_heads, &page, begin, end, layout->k_dim, layout->v_dim,
+                   job->args->soft_cap, u->work);
     }
 }
 
@@ -313,7 +327,7 @@ static void attend_chunk(const attend_job *job, unit *u, int64_t chunk, span pag
     first = first > pages.begin ? first : pages.begin;
     end = end < pages.end ? end : pages.end;
     for (int64_t page = first; page < end; page++)
-        attend_page(job, u, page);
+        attend_page(job, u, page, page + 1 < pages.end ? page + 1 : page);
 }
 
 // The pages that any token of the unit sees.

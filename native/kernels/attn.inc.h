@@ -132,15 +132,16 @@ INLINE void attend_some(page_kind kind, int n, attn_query *queries, const attn_p
 
 INLINE void attend(page_kind kind, attn_query *queries, int64_t n, const attn_page *page, int64_t first,
                    int64_t end, int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
+    attn_page p = *page;
     int64_t i = 0;
-    for (; i + QUERIES <= n; i += QUERIES)
-        attend_some(kind, QUERIES, queries + i, page, first, end, k_dim, v_dim, soft_cap, work);
-    for (; QUERIES > 4 && i + 4 <= n; i += 4)
-        attend_some(kind, 4, queries + i, page, first, end, k_dim, v_dim, soft_cap, work);
-    for (; i + 2 <= n; i += 2)
-        attend_some(kind, 2, queries + i, page, first, end, k_dim, v_dim, soft_cap, work);
-    for (; i < n; i++)
-        attend_some(kind, 1, queries + i, page, first, end, k_dim, v_dim, soft_cap, work);
+    for (; i + QUERIES <= n; i += QUERIES, p.k_step = p.v_step = 0) // what is fetched is fetched once
+        attend_some(kind, QUERIES, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
+    for (; QUERIES > 4 && i + 4 <= n; i += 4, p.k_step = p.v_step = 0)
+        attend_some(kind, 4, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
+    for (; i + 2 <= n; i += 2, p.k_step = p.v_step = 0)
+        attend_some(kind, 2, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
+    for (; i < n; i++, p.k_step = p.v_step = 0)
+        attend_some(kind, 1, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
 }
 
 #define ATTEND(name, kind)                                                                                   \

@@ -94,8 +94,8 @@ enum { KERNELS_TYPES = 43 }; // tensor types that may have a product or pages, b
 // A page of one head: keys [k_dim][KERNELS_PAGE] side by side, values [KERNELS_PAGE][v_dim].
 typedef struct attn_page {
     const void *k, *v;
-    // The page that is wanted next, as it is stored: fetched ahead, so many bytes of a dimension of keys and
-    // of a token's value. It may be the same page.
+    // The page that is wanted next, or the same one, as it is stored: fetched ahead. `k_step` are its bytes
+    // of a dimension of keys, `v_step` those of a token's value; 0: nothing is fetched.
     const uint8_t *next_k, *next_v;
     int64_t k_step, v_step;
 } attn_page;

@@ -175,12 +175,12 @@ enum { FETCH_FAR = 1024, FETCH_NEAR = 256, LINE = 64 };
 // long.
 INLINE void fetch_lines(kernels_rows rows, int64_t row_bytes, int64_t from, int64_t bytes, int64_t first,
                         int64_t end) {
-    const bool here = from < row_bytes;
-    const uint8_t *p = here ? rows.data : rows.next - row_bytes;
-    const int64_t step = here ? rows.step : rows.next_step;
-    for (int64_t at = (from + LINE - 1) / LINE * LINE; at < from + bytes; at += LINE)
+    for (int64_t at = (from + LINE - 1) / LINE * LINE; at < from + bytes; at += LINE) {
+        const bool here = at < row_bytes;
+        const uint8_t *p = here ? rows.data + at : rows.next + (at - row_bytes);
         for (int64_t lane = first; lane < end; lane++)
-            vec_prefetch(p + lane * step + at);
+            vec_prefetch(p + lane * (here ? rows.step : rows.next_step));
+    }
 }
 
 // For the `bytes` that are read at `at`.

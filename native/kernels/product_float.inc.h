@@ -62,6 +62,7 @@ INLINE float float_total(const vec sums[FLOAT_VECS]) {
     return vec_sum(total[0]);
 }
 
+// `width` is 1, 2 or 4.
 INLINE int float_group(int width) {
     const int rows = FLOAT_REGISTERS / (width * FLOAT_VECS);
     return rows < 1 ? 1 : rows < FLOAT_ROWS ? rows : FLOAT_ROWS;
@@ -112,7 +113,7 @@ static int64_t many_float_bytes(int64_t k) {
     INLINE void type##_rows(int n, int width, kernels_rows rows, int64_t k, const float *x, float *out,      \
                             int64_t out_stride) {                                                            \
         enum { OF_LINE = LINE / (size) };                                                                    \
-        vec sums[VEC_LANES * KERNELS_FEW * FLOAT_VECS], w[FLOAT_VECS];                                       \
+        vec sums[16], w[FLOAT_VECS];                                                                         \
         const int of_row = width * FLOAT_VECS;                                                               \
         int64_t i = 0;                                                                                       \
         for (int s = 0; s < n * of_row; s++)                                                                 \

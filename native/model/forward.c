@@ -54,7 +54,7 @@ static ingot_status make_buffers(forward *f, int64_t n, ingot_error *err) {
         TRY(f->device->ops->routing_new(f->device, p->n_expert, p->n_expert_used, n, &f->routing, err));
     int32_t widest = p->n_vocab > p->n_embd ? p->n_vocab : p->n_embd;
     widest = widest > p->n_label ? widest : p->n_label;
-    f->host = mem_alloc(f->mem, (size_t)widest * FORWARD_TILE, sizeof(float));
+    f->host = mem_resize(f->mem, NULL, (size_t)widest * FORWARD_TILE, sizeof(float)); // touched when used
     return f->host ? INGOT_OK : fail_memory(err, (uint64_t)widest * FORWARD_TILE * sizeof(float), "results");
 }
 

@@ -216,17 +216,18 @@ enum { MAX_DIM = 72, MAX_QUERIES = 9 };
 // Rounds numbers to a type and stores them so.
 static void round_to(int32_t type, float *x, int64_t n, void *out) {
     for (int64_t i = 0; i < n; i++) {
-        uint16_t *half = (uint16_t *)out + i;
-        if (type == QUANT_F32)
-            memcpy((float *)out + i, x + i, sizeof *x);
-        else
-            x[i] = type == QUANT_F16 ? half_decode(*half = half_encode(x[i]))
-                                     : bfloat_decode(*half = bfloat_encode(x[i]));
+        const uint16_t bits = type == QUANT_F16 ? half_encode(x[i]) : bfloat_encode(x[i]);
+        if (type == QUANT_F32) {
+            memcpy((char *)out + 4 * i, x + i, 4);
+            continue;
+        }
+        memcpy((char *)out + 2 * i, &bits, 2);
+        x[i] = type == QUANT_F16 ? half_decode(bits) : bfloat_decode(bits);
     }
 }
 
 // `n` queries over positions [first, end) of one page, then over those of another one, against float64; and
-// each query alone, bit for bit.
+// each query alone, of the same numbers as floats, bit for bit.
 static void check_attend(const kernels *k, int32_t type, bool plain, int64_t n, int64_t first, int64_t end,
                          int64_t k_dim, int64_t v_dim) {
     static float q[MAX_QUERIES * MAX_DIM], keys[2][KERNELS_PAGE * MAX_DIM], values[2][KERNELS_PAGE * MAX_DIM];
@@ -261,7 +262,8 @@ static void check_attend(const kernels *k, int32_t type, bool plain, int64_t n, 
         memset(alone, 0, sizeof alone);
         for (int page = 0; page < 2; page++) {
             one.position = (float)(40 - KERNELS_PAGE * page);
-            attend(&one, 1, &pages[page], first, end, k_dim, v_dim, cap, work);
+            const attn_page floats = {.k = keys[page], .v = values[page]};
+            k->page_types[QUANT_F32]->attend(&one, 1, &floats, first, end, k_dim, v_dim, cap, work);
             for (int64_t p = first; p < end; p++) {
                 double score = 0.0;
                 for (int64_t d = 0; d < k_dim; d++)

@@ -282,7 +282,7 @@ static void attend_page(const attend_job *job, unit *u, int64_t at, int64_t next
     }
     if (all.begin >= all.end)
         return;
-    const attn_page page = load_page(job, u, at, next, all.end);
+    attn_page page = load_page(job, u, at, next, all.end);
     for (int64_t t = 0; t < u->n_tokens; t++)
         for (int64_t g = 0; g < u->n_heads; g++)
             u->queries[t * u->n_heads + g].position =
@@ -296,9 +296,11 @@ static void attend_page(const attend_job *job, unit *u, int64_t at, int64_t next
         int64_t begin = u->seen[t].begin - base, end = u->seen[t].end - base;
         begin = begin > 0 ? begin : 0;
         end = end < KERNELS_PAGE ? end : KERNELS_PAGE;
-        if (begin < end)
-            attend(u->queries + t * u->n_heads, u->n_heads, &page, begin, end, layout->k_dim, layout->v_dim,
-                   job->args->soft_cap, u->work);
+        if (begin >= end)
+            continue;
+        attend(u->queries + t * u->n_heads, u->n_heads, &page, begin, end, layout->k_dim, layout->v_dim,
+               job->args->soft_cap, u->work);
+        page.k_step = page.v_step = 0;
     }
 }
 

@@ -69,8 +69,8 @@ static inline cpu_backend *cpu_of(backend *b) {
 }
 
 // Rows of a weight that are handed out as one piece of work: several pieces for each thread, so that a busy
-// core takes less. A lane reads an odd number of them, one after the other: an even multiple of a row's bytes
-// would more often put all lanes into the same sets of the cache.
+// core takes less. A lane of sixteen reads an odd number of them, one after the other: an even multiple of a
+// row's bytes would more often put all lanes into the same sets of the cache.
 static inline int64_t cpu_piece_rows(const cpu_backend *cpu, const backend_weight *w) {
     const int64_t of_lane = w->rows / (16 * KERNELS_MAX_ROWS * pool_threads(cpu->threads));
     return KERNELS_MAX_ROWS * (of_lane > 7 ? 7 : of_lane < 1 ? 1 : (of_lane - 1) | 1);
@@ -83,7 +83,7 @@ static inline int64_t cpu_pieces(const cpu_backend *cpu, const backend_weight *w
 
 // Rows [first, first + n_rows) of matrix number `mat` of a product's weight.
 typedef struct cpu_piece {
-    const backend_product *product;
+    const backend_product *product; // NULL: there is no piece
     int64_t mat, first, n_rows;
 } cpu_piece;
 
@@ -119,9 +119,11 @@ static inline cpu_panel cpu_panel_at(const cpu_backend *cpu, cpu_piece piece, in
     return p;
 }
 
-// The panel after the i-th of `piece`, which is followed by `next`.
+// The panel after the i-th of `piece`, which is followed by `next`; after the last one, itself.
 static inline cpu_panel cpu_panel_after(const cpu_backend *cpu, cpu_piece piece, int64_t i, cpu_piece next) {
-    return i + 1 < cpu_panels(cpu, piece) ? cpu_panel_at(cpu, piece, i + 1) : cpu_panel_at(cpu, next, 0);
+    if (i + 1 < cpu_panels(cpu, piece))
+        return cpu_panel_at(cpu, piece, i + 1);
+    return next.product ? cpu_panel_at(cpu, next, 0) : cpu_panel_at(cpu, piece, i);
 }
 
 // A tile of quantised columns.

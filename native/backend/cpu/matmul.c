@@ -118,7 +118,8 @@ static void multiply_pieces(void *arg, int64_t begin, int64_t end, int worker) {
     const multiply_job *job = arg;
     for (int64_t i = begin; i < end; i++) {
         const cpu_piece piece = cpu_piece_at(job->cpu, job->products, i);
-        const cpu_piece next = cpu_piece_at(job->cpu, job->products, i + 1 < job->pieces ? i + 1 : i);
+        const cpu_piece next =
+            i + 1 < job->pieces ? cpu_piece_at(job->cpu, job->products, i + 1) : (cpu_piece){0};
         for (int64_t j = 0; j < cpu_panels(job->cpu, piece); j++)
             multiply_panel(job, piece.product, cpu_panel_at(job->cpu, piece, j),
                            cpu_panel_after(job->cpu, piece, j, next), job->cpu->scratch[worker]);

@@ -178,13 +178,13 @@ static cpu_piece expert_piece_at(const experts_job *job, int64_t i) {
     return piece;
 }
 
-// The piece after the i-th that has to be computed; the i-th if none has.
+// The piece after the i-th that has to be computed.
 static cpu_piece expert_piece_after(const experts_job *job, int64_t i) {
     for (int64_t next = i + 1; next / job->pieces < job->routing->n_expert;
          next = (next / job->pieces + 1) * job->pieces)
         if (is_chosen(job, next / job->pieces))
             return expert_piece_at(job, next);
-    return expert_piece_at(job, i);
+    return (cpu_piece){0};
 }
 
 static void expert_pieces(void *arg, int64_t begin, int64_t end, int worker) {

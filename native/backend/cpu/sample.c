@@ -40,7 +40,8 @@ static void run_rounds(const kernels *k, const kernels_product *p, const ingot_p
     p->pack(rows, s->width, panel);
     for (int64_t round = 0; round < rounds; round++) {
         for (int64_t r = 0; r < s->n_rows; r += k->rows) {
-            rows.data = rows.next = data + r * row_bytes;
+            rows.data = data + r * row_bytes;
+            rows.next = data + (r + k->rows < s->n_rows ? r + k->rows : 0) * row_bytes;
             if (s->columns == 0)
                 p->pack(rows, s->width, panel);
             else if (s->columns <= KERNELS_FEW)

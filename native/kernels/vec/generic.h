@@ -63,14 +63,14 @@ INLINE float scalar_fma(float a, float b, float c) {
 INLINE vec vec_load_f16(const uint16_t *p) {
     vec r;
     for (int i = 0; i < VEC_LANES; i++)
-        r.lane[i] = half_decode(p[i]);
+        r.lane[i] = half_decode(load_u16((const uint8_t *)(p + i)));
     return r;
 }
 
 INLINE vec vec_load_bf16(const uint16_t *p) {
     vec r;
     for (int i = 0; i < VEC_LANES; i++)
-        r.lane[i] = bfloat_decode(p[i]);
+        r.lane[i] = bfloat_decode(load_u16((const uint8_t *)(p + i)));
     return r;
 }
 

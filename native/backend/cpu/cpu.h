@@ -69,10 +69,11 @@ static inline cpu_backend *cpu_of(backend *b) {
 }
 
 // Rows of a weight that are handed out as one piece of work: several pieces for each thread, so that a busy
-// core takes less. A lane of sixteen reads an odd number of them, one after the other: an even multiple of a
-// row's bytes would more often put all lanes into the same sets of the cache.
+// core takes less; of experts, several are multiplied in one go. A lane of sixteen reads an odd number of
+// them, one after the other: an even multiple of a row's bytes would more often put all lanes into the same
+// sets of the cache.
 static inline int64_t cpu_piece_rows(const cpu_backend *cpu, const backend_weight *w) {
-    const int64_t of_lane = w->rows / (16 * KERNELS_MAX_ROWS * pool_threads(cpu->threads));
+    const int64_t of_lane = w->rows * w->mats / (16 * KERNELS_MAX_ROWS * pool_threads(cpu->threads));
     return KERNELS_MAX_ROWS * (of_lane > 7 ? 7 : of_lane < 1 ? 1 : (of_lane - 1) | 1);
 }
 

@@ -7,28 +7,13 @@ enum {
     VALUE_VECS = 4,
 };
 
-// The numbers of a page that is read as it lies.
-typedef enum page_kind { PAGE_F32, PAGE_F16, PAGE_BF16 } page_kind;
-
-INLINE vec page_vec(page_kind kind, const void *numbers, int64_t i) {
-    return kind == PAGE_F32   ? vec_load((const float *)numbers + i)
-           : kind == PAGE_F16 ? vec_load_f16((const uint16_t *)numbers + i)
-                              : vec_load_bf16((const uint16_t *)numbers + i);
-}
-
-INLINE float page_number(page_kind kind, const void *numbers, int64_t i) {
-    return kind == PAGE_F32   ? ((const float *)numbers)[i]
-           : kind == PAGE_F16 ? half_decode(((const uint16_t *)numbers)[i])
-                              : bfloat_decode(((const uint16_t *)numbers)[i]);
-}
-
 INLINE void fetch_bytes(const uint8_t *p, int64_t n) {
     for (int64_t at = 0; at < n; at += LINE)
         vec_prefetch(p + at);
 }
 
 // scores[i][p] = q_i . k_p
-INLINE void score_queries(page_kind kind, int n, const attn_query *queries, const attn_page *page,
+INLINE void score_queries(float_kind kind, int n, const attn_query *queries, const attn_page *page,
                           int64_t k_dim, float *scores) {
     vec sum[QUERIES][PAGE_VECS];
     for (int i = 0; i < n; i++)
@@ -38,7 +23,7 @@ INLINE void score_queries(page_kind kind, int n, const attn_query *queries, cons
         vec keys[PAGE_VECS];
         fetch_bytes(page->next_k + d * page->k_step, page->k_step);
         for (int p = 0; p < PAGE_VECS; p++)
-            keys[p] = page_vec(kind, page->k, d * KERNELS_PAGE + p * VEC_LANES);
+            keys[p] = load_floats(kind, page->k, d * KERNELS_PAGE + p * VEC_LANES);
         for (int i = 0; i < n; i++) {
             vec q = vec_set1(queries[i].q[d]);
             for (int p = 0; p < PAGE_VECS; p++)
@@ -85,7 +70,7 @@ INLINE float weigh(attn_query *query, float *scores, int64_t first, int64_t end,
 }
 
 // acc_i[at..] = acc_i * rescale_i + sum over p of weight[i][p] * v_p, for `vecs` vectors of each.
-INLINE void value_queries(page_kind kind, int n, int vecs, attn_query *queries, const float *rescale,
+INLINE void value_queries(float_kind kind, int n, int vecs, attn_query *queries, const float *rescale,
                           const float *weight, const attn_page *page, int64_t at, int64_t first, int64_t end,
                           int64_t v_dim) {
     vec sum[QUERIES][VALUE_VECS];
@@ -97,7 +82,7 @@ INLINE void value_queries(page_kind kind, int n, int vecs, attn_query *queries, 
         if (at == 0)
             fetch_bytes(page->next_v + p * page->v_step, page->v_step);
         for (int j = 0; j < vecs; j++)
-            values[j] = page_vec(kind, page->v, p * v_dim + at + j * VEC_LANES);
+            values[j] = load_floats(kind, page->v, p * v_dim + at + j * VEC_LANES);
         for (int i = 0; i < n; i++) {
             vec w = vec_set1(weight[i * KERNELS_PAGE + p]);
             for (int j = 0; j < vecs; j++)
@@ -109,7 +94,7 @@ INLINE void value_queries(page_kind kind, int n, int vecs, attn_query *queries, 
             vec_store(queries[i].acc + at + j * VEC_LANES, sum[i][j]);
 }
 
-INLINE void attend_some(page_kind kind, int n, attn_query *queries, const attn_page *page, int64_t first,
+INLINE void attend_some(float_kind kind, int n, attn_query *queries, const attn_page *page, int64_t first,
                         int64_t end, int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
     float rescale[QUERIES];
     score_queries(kind, n, queries, page, k_dim, work);
@@ -124,13 +109,13 @@ INLINE void attend_some(page_kind kind, int n, attn_query *queries, const attn_p
         for (int i = 0; i < n; i++) {
             float sum = queries[i].acc[at] * rescale[i];
             for (int64_t p = first; p < end; p++)
-                sum = scalar_fma(work[i * KERNELS_PAGE + p], page_number(kind, page->v, p * v_dim + at), sum);
+                sum = scalar_fma(work[i * KERNELS_PAGE + p], load_float(kind, page->v, p * v_dim + at), sum);
             queries[i].acc[at] = sum;
         }
     }
 }
 
-INLINE void attend(page_kind kind, attn_query *queries, int64_t n, const attn_page *page, int64_t first,
+INLINE void attend(float_kind kind, attn_query *queries, int64_t n, const attn_page *page, int64_t first,
                    int64_t end, int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
     attn_page p = *page;
     int64_t i = 0;
@@ -149,7 +134,7 @@ INLINE void attend(page_kind kind, attn_query *queries, int64_t n, const attn_pa
                      int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {                            \
         attend(kind, queries, n, page, first, end, k_dim, v_dim, soft_cap, work);                            \
     }
-ATTEND(f32_attend, PAGE_F32)
-ATTEND(f16_attend, PAGE_F16)
-ATTEND(bf16_attend, PAGE_BF16)
+ATTEND(f32_attend, FLOATS_F32)
+ATTEND(f16_attend, FLOATS_F16)
+ATTEND(bf16_attend, FLOATS_BF16)
 #undef ATTEND

@@ -119,11 +119,11 @@ static void quantize_256(const float *x, int64_t k, int column, int width, void 
 }
 
 static void put_floats(const float *x, int64_t k, int column, int width, float *tile) {
-    for (int64_t i = 0; i < k; i += 16) {
-        float *to = tile + i * width + 16 * column;
-        const int64_t n = k - i < 16 ? k - i : 16;
+    for (int64_t i = 0; i < k; i += KERNELS_FLOATS) {
+        float *to = tile + i * width + KERNELS_FLOATS * column;
+        const int64_t n = k - i < KERNELS_FLOATS ? k - i : KERNELS_FLOATS;
         memcpy(to, x + i, (size_t)n * sizeof *x);
-        memset(to + n, 0, (size_t)(16 - n) * sizeof *x);
+        memset(to + n, 0, (size_t)(KERNELS_FLOATS - n) * sizeof *x);
     }
 }
 

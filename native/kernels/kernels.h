@@ -36,9 +36,9 @@ typedef struct attn_query {
 //
 // Float weights have float products: terms are added in a fixed order too (kernels/product_float.inc.h).
 //
-// Columns are kept in tiles of up to KERNELS_TILE columns, words of four activations (or sixteen floats) of
-// each column side by side; rows are computed VEC_LANES at a time.
-enum { KERNELS_TILE = 12, KERNELS_FEW = 4, KERNELS_MAX_ROWS = 16 };
+// Columns are kept in tiles of up to KERNELS_TILE columns, words of four activations (or KERNELS_FLOATS
+// floats) of each column side by side; rows are computed VEC_LANES at a time.
+enum { KERNELS_TILE = 12, KERNELS_FEW = 4, KERNELS_MAX_ROWS = 16, KERNELS_FLOATS = 16 };
 
 typedef enum columns_kind {
     COLUMNS_FLOAT = 0,
@@ -59,7 +59,7 @@ static inline int64_t kernels_tile_bytes(columns_kind kind, int64_t k, int width
     // Words of codes; per block: the scale and, of 32, the sum twice and those of its halves; of 256, sums of
     // groups and pairs of them.
     if (kind == COLUMNS_FLOAT)
-        return (k + 15) / 16 * 16 * width * 4;
+        return (k + KERNELS_FLOATS - 1) / KERNELS_FLOATS * KERNELS_FLOATS * width * 4;
     int64_t words = k / 4 + (kind == COLUMNS_32 ? k / 32 * 5 : k / 256 * (1 + 16 + 8 + 8 + 4));
     return words * width * 4;
 }

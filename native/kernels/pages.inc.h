@@ -49,31 +49,26 @@ static void f16_store_value(const float *v, int64_t v_dim, void *row) {
         to[i] = half_encode(v[i]);
 }
 
-static void f16_load_values(const void *values, int64_t n, float *out) {
-    const uint16_t *from = values;
-    int64_t i = 0;
-    for (; i + KERNELS_PAGE <= n; i += KERNELS_PAGE)
-        for (int j = 0; j < KERNELS_PAGE; j += VEC_LANES)
-            vec_store(out + i + j, vec_load_f16(from + i + j));
-    for (; i < n; i++)
-        out[i] = half_decode(from[i]);
-}
-
-// Loops of integers that compilers put into vectors by themselves.
+// A loop of integers that compilers put into vectors by themselves.
 static void bf16_store_value(const float *restrict v, int64_t v_dim, void *restrict row) {
     uint16_t *to = row;
     for (int64_t i = 0; i < v_dim; i++)
         to[i] = bfloat_encode(v[i]);
 }
 
-static void bf16_load_values(const void *restrict values, int64_t n, float *restrict out) {
-    const uint16_t *from = values;
-    for (int64_t i = 0; i < n; i++)
-        out[i] = bfloat_decode(from[i]);
+INLINE void load_numbers(float_kind kind, const void *from, int64_t n, float *out) {
+    int64_t i = 0;
+    for (; i + VEC_LANES <= n; i += VEC_LANES)
+        vec_store(out + i, load_floats(kind, from, i));
+    for (; i < n; i++)
+        out[i] = load_float(kind, from, i);
 }
 
 // Keys of both are [dim][slot], which loads as values do.
-#define PAGES_16(type)                                                                                       \
+#define PAGES_16(type, kind)                                                                                 \
+    static void type##_load_values(const void *values, int64_t n, float *out) {                              \
+        load_numbers(kind, values, n, out);                                                                  \
+    }                                                                                                        \
     static void type##_store_key(const float *k, int64_t k_dim, int64_t slot, void *keys) {                  \
         uint16_t piece[PIECE];                                                                               \
         for (int64_t d = 0; d < k_dim; d += PIECE) {                                                         \
@@ -87,12 +82,11 @@ static void bf16_load_values(const void *restrict values, int64_t n, float *rest
     }                                                                                                        \
     static const kernels_page_type type##_pages = {type##_store_key, type##_store_value, type##_load_keys,   \
                                                    type##_load_values, type##_attend};
-PAGES_16(f16)
-PAGES_16(bf16)
+PAGES_16(f16, FLOATS_F16)
+PAGES_16(bf16, FLOATS_BF16)
 #undef PAGES_16
 
-// ------------------------------------------------------------------------------------------------- Q8_0,
-// Q4_0
+// --------------------------------------------------------------------------------------------- Q8_0, Q4_0
 
 // Both have blocks of a half scale and 32 codes of `bits` bits.
 

@@ -5,7 +5,7 @@
 // by side, so that rows are read as they lie; many keep those of a row in each lane, one sum after the other.
 
 enum {
-    FLOAT_SUMS = 16,
+    FLOAT_SUMS = KERNELS_FLOATS,
     FLOAT_VECS = FLOAT_SUMS / VEC_LANES,
     FLOAT_BLOCK = 16 * FLOAT_SUMS, // terms of a panel that lie together, ordered by their sums
     // Vectors of sums that fit into registers beside what is added to them; and rows that are read at a time:
@@ -14,42 +14,24 @@ enum {
     FLOAT_ROWS = VEC_LANES < 8 ? VEC_LANES : 8,
 };
 
-// Sixteen weights.
-INLINE void f32_weights(const uint8_t *p, vec w[FLOAT_VECS]) {
-    for (int v = 0; v < FLOAT_VECS; v++)
-        w[v] = veci_as_float(veci_load(p + v * VEC_LANES * 4));
-}
-
-INLINE void f16_weights(const uint8_t *p, vec w[FLOAT_VECS]) {
-    for (int v = 0; v < FLOAT_VECS; v++)
-        w[v] = vec_load_f16((const uint16_t *)(const void *)p + v * VEC_LANES);
-}
-
-INLINE void bf16_weights(const uint8_t *p, vec w[FLOAT_VECS]) {
-    for (int v = 0; v < FLOAT_VECS; v++)
-        w[v] = vec_load_bf16((const uint16_t *)(const void *)p + v * VEC_LANES);
-}
-
 // Number `i` of sixteen weights of each row, of which there are `words`.
-INLINE vec f32_lane(const ivec *words, int i) {
-    return veci_as_float(words[i]);
+INLINE vec float_lane(float_kind kind, const ivec *words, int i) {
+    if (kind == FLOATS_F32)
+        return veci_as_float(words[i]);
+    const ivec word = words[i / 2];
+    if (kind == FLOATS_F16)
+        return veci_half(i % 2 ? veci_shr(word, 16) : word);
+    return veci_as_float(i % 2 ? veci_and(word, veci_set1((int32_t)0xffff0000)) : veci_shl(word, 16));
 }
 
-INLINE vec f16_lane(const ivec *words, int i) {
-    return veci_half(i % 2 ? veci_shr(words[i / 2], 16) : words[i / 2]);
-}
-
-INLINE vec bf16_lane(const ivec *words, int i) {
-    return veci_as_float(i % 2 ? veci_and(words[i / 2], veci_set1((int32_t)0xffff0000))
-                               : veci_shl(words[i / 2], 16));
-}
-
-// Adds sixteen terms of each column to its sums.
-INLINE void float_add(int width, const vec w[FLOAT_VECS], const float *x, vec *sums) {
-    for (int c = 0; c < width; c++)
-        for (int v = 0; v < FLOAT_VECS; v++)
+// Adds the terms of sixteen weights to the sums of each column.
+INLINE void float_add(float_kind kind, int width, const uint8_t *weights, const float *x, vec *sums) {
+    for (int v = 0; v < FLOAT_VECS; v++) {
+        const vec w = load_floats(kind, weights, v * VEC_LANES);
+        for (int c = 0; c < width; c++)
             sums[c * FLOAT_VECS + v] =
-                vec_fma(w[v], vec_load(x + c * FLOAT_SUMS + v * VEC_LANES), sums[c * FLOAT_VECS + v]);
+                vec_fma(w, vec_load(x + c * FLOAT_SUMS + v * VEC_LANES), sums[c * FLOAT_VECS + v]);
+    }
 }
 
 INLINE float float_total(const vec sums[FLOAT_VECS]) {
@@ -107,89 +89,100 @@ static int64_t many_float_bytes(int64_t k) {
     return (k + FLOAT_SUMS - 1) / FLOAT_SUMS * FLOAT_SUMS * VEC_LANES * 4;
 }
 
-// A type of `size` bytes a weight. Each row's lines are read whole: rows may stand at a distance where all of
-// them share the same sets of the first cache. What is missing in the last sixteen weights counts as zeros.
-#define PRODUCT_FLOAT(type, size)                                                                            \
-    INLINE void type##_rows(int n, int width, kernels_rows rows, int64_t k, const float *x, float *out,      \
-                            int64_t out_stride) {                                                            \
-        enum { OF_LINE = LINE / (size) };                                                                    \
-        vec sums[16], w[FLOAT_VECS];                                                                         \
-        const int of_row = width * FLOAT_VECS;                                                               \
-        int64_t i = 0;                                                                                       \
-        for (int s = 0; s < n * of_row; s++)                                                                 \
-            sums[s] = vec_set1(0.0f);                                                                        \
-        for (; i + OF_LINE <= k; i += OF_LINE) {                                                             \
-            fetch_ahead(rows, k *(size), i *(size), LINE, 0, n);                                             \
-            UNROLL(16)                                                                                       \
-            for (int r = 0; r < n; r++) {                                                                    \
-                UNROLL(2)                                                                                    \
-                for (int part = 0; part < OF_LINE; part += FLOAT_SUMS) {                                     \
-                    type##_weights(rows.data + r * rows.step + (i + part) * (size), w);                      \
-                    float_add(width, w, x + (i + part) * width, sums + r * of_row);                          \
-                }                                                                                            \
-            }                                                                                                \
-        }                                                                                                    \
-        for (; i < k; i += FLOAT_SUMS) {                                                                     \
-            for (int r = 0; r < n; r++) {                                                                    \
-                uint8_t last[FLOAT_SUMS * (size)] = {0};                                                     \
-                memcpy(last, rows.data + r * rows.step + i * (size),                                         \
-                       (size_t)(k - i < FLOAT_SUMS ? k - i : FLOAT_SUMS) * (size));                          \
-                type##_weights(last, w);                                                                     \
-                float_add(width, w, x + i * width, sums + r * of_row);                                       \
-            }                                                                                                \
-        }                                                                                                    \
-        for (int r = 0; r < n; r++)                                                                          \
-            for (int c = 0; c < width; c++)                                                                  \
-                out[c * out_stride + r] = float_total(sums + r * of_row + c * FLOAT_VECS);                   \
-    }                                                                                                        \
+// Some rows of few columns. Each row's lines are read whole: rows may stand at a distance where all of them
+// share the same sets of the first cache. What is missing in the last sixteen weights counts as zeros.
+INLINE void float_rows(float_kind kind, int n, int width, kernels_rows rows, int64_t k, const float *x,
+                       float *out, int64_t out_stride) {
+    const int size = float_size(kind), of_line = LINE / size, of_row = width * FLOAT_VECS;
+    vec sums[16];
+    int64_t i = 0;
+    for (int s = 0; s < n * of_row; s++)
+        sums[s] = vec_set1(0.0f);
+    for (; i + of_line <= k; i += of_line) {
+        fetch_ahead(rows, k * size, i * size, LINE, 0, n);
+        UNROLL(16)
+        for (int r = 0; r < n; r++) {
+            UNROLL(2)
+            for (int part = 0; part < of_line; part += FLOAT_SUMS)
+                float_add(kind, width, rows.data + r * rows.step + (i + part) * size, x + (i + part) * width,
+                          sums + r * of_row);
+        }
+    }
+    for (; i < k; i += FLOAT_SUMS) {
+        const int64_t left = k - i < FLOAT_SUMS ? k - i : FLOAT_SUMS;
+        for (int r = 0; r < n; r++) {
+            uint8_t last[FLOAT_SUMS * 4] = {0};
+            memcpy(last, rows.data + r * rows.step + i * size, (size_t)(left * size));
+            float_add(kind, width, last, x + i * width, sums + r * of_row);
+        }
+    }
+    for (int r = 0; r < n; r++)
+        for (int c = 0; c < width; c++)
+            out[c * out_stride + r] = float_total(sums + r * of_row + c * FLOAT_VECS);
+}
+
+INLINE void few_float(float_kind kind, int width, kernels_rows rows, int64_t k, const void *tile, float *out,
+                      int64_t out_stride) {
+    const int n = float_group(width);
+    for (int r = 0; r < VEC_LANES; r += n) {
+        kernels_rows group = rows;
+        group.data += r * rows.step;
+        if (r + n < VEC_LANES) {
+            group.next = group.data + n * rows.step;
+            group.next_step = rows.step;
+        }
+        float_rows(kind, n, width, group, k, tile, out + r, out_stride);
+    }
+}
+
+// Sixteen weights of each row, to vectors that stand `apart` floats from each other.
+INLINE void pack_sixteen(float_kind kind, const uint8_t *data, int64_t stride, float *out, int64_t apart) {
+    ivec words[FLOAT_SUMS];
+    for (int at = 0; at < float_size(kind) / 2; at++)
+        veci_load8(data + 32 * at, stride, words + 8 * at);
+    UNROLL(16)
+    for (int l = 0; l < FLOAT_SUMS; l++)
+        vec_store(out + l * apart, float_lane(kind, words, l));
+}
+
+// A panel's blocks, each [FLOAT_SUMS][terms of a sum][VEC_LANES].
+INLINE void pack_float(float_kind kind, kernels_rows rows, int64_t k, float *panel) {
+    const int size = float_size(kind);
+    for (int64_t block = 0; block < k; block += FLOAT_BLOCK) {
+        const int64_t end = k - block < FLOAT_BLOCK ? k : block + FLOAT_BLOCK;
+        const int64_t apart = (end - block + FLOAT_SUMS - 1) / FLOAT_SUMS * VEC_LANES;
+        float *p = panel;
+        int64_t i = block;
+        for (; i + FLOAT_SUMS <= end; i += FLOAT_SUMS, p += VEC_LANES) {
+            if (i * size % LINE == 0)
+                fetch_ahead(rows, k * size, i * size, LINE, 0, VEC_LANES);
+            pack_sixteen(kind, rows.data + i * size, rows.step, p, apart);
+        }
+        if (i < end) {
+            uint8_t last[VEC_LANES][FLOAT_SUMS * 4] = {{0}};
+            for (int r = 0; r < VEC_LANES; r++)
+                memcpy(last[r], rows.data + r * rows.step + i * size, (size_t)((end - i) * size));
+            pack_sixteen(kind, last[0], sizeof last[0], p, apart);
+        }
+        panel += FLOAT_SUMS * apart;
+    }
+}
+
+#define PRODUCT_FLOAT(type, kind)                                                                            \
     INLINE void type##_few_width(int width, kernels_rows rows, int64_t k, const void *tile, float *out,      \
                                  int64_t out_stride) {                                                       \
-        const int n = float_group(width);                                                                    \
-        for (int r = 0; r < VEC_LANES; r += n) {                                                             \
-            kernels_rows group = rows;                                                                       \
-            group.data += r * rows.step;                                                                     \
-            if (r + n < VEC_LANES) {                                                                         \
-                group.next = group.data + n * rows.step;                                                     \
-                group.next_step = rows.step;                                                                 \
-            }                                                                                                \
-            type##_rows(n, width, group, k, tile, out + r, out_stride);                                      \
-        }                                                                                                    \
+        few_float(kind, width, rows, k, tile, out, out_stride);                                              \
     }                                                                                                        \
     static void type##_few(kernels_rows rows, int64_t k, const void *tile, int width, float *out,            \
                            int64_t out_stride) {                                                             \
         FOR_WIDTHS_FEW(type##_few_width, rows, k, tile, out, out_stride)                                     \
     }                                                                                                        \
     static void type##_pack(kernels_rows rows, int64_t k, void *panel) {                                     \
-        float *p = panel;                                                                                    \
-        for (int64_t block = 0; block < k; block += FLOAT_BLOCK) {                                           \
-            const int64_t end = k - block < FLOAT_BLOCK ? k : block + FLOAT_BLOCK;                           \
-            const int64_t n = (end - block + FLOAT_SUMS - 1) / FLOAT_SUMS;                                   \
-            for (int64_t i = block; i < end; i += FLOAT_SUMS, p += VEC_LANES) {                              \
-                const uint8_t *data = rows.data + i * (size);                                                \
-                int64_t stride = rows.step;                                                                  \
-                uint8_t last[VEC_LANES][FLOAT_SUMS * (size)];                                                \
-                ivec words[FLOAT_SUMS * (size) / 4];                                                         \
-                if (k - i < FLOAT_SUMS) {                                                                    \
-                    memset(last, 0, sizeof last);                                                            \
-                    for (int r = 0; r < VEC_LANES; r++)                                                      \
-                        memcpy(last[r], data + r * stride, (size_t)(k - i) * (size));                        \
-                    data = last[0];                                                                          \
-                    stride = sizeof last[0];                                                                 \
-                }                                                                                            \
-                if (i * (size) % LINE == 0)                                                                  \
-                    fetch_ahead(rows, k *(size), i *(size), LINE, 0, VEC_LANES);                             \
-                for (int at = 0; at < (size) / 2; at++)                                                      \
-                    veci_load8(data + 32 * at, stride, words + 8 * at);                                      \
-                UNROLL(16)                                                                                   \
-                for (int l = 0; l < FLOAT_SUMS; l++)                                                         \
-                    vec_store(p + l * n * VEC_LANES, type##_lane(words, l));                                 \
-            }                                                                                                \
-            p += (FLOAT_SUMS - 1) * n * VEC_LANES;                                                           \
-        }                                                                                                    \
+        pack_float(kind, rows, k, panel);                                                                    \
     }                                                                                                        \
     static const kernels_product type##_product = {COLUMNS_FLOAT, type##_few, many_float_bytes, type##_pack, \
                                                    many_float};
 
-PRODUCT_FLOAT(f32, 4)
-PRODUCT_FLOAT(f16, 2)
-PRODUCT_FLOAT(bf16, 2)
+PRODUCT_FLOAT(f32, FLOATS_F32)
+PRODUCT_FLOAT(f16, FLOATS_F16)
+PRODUCT_FLOAT(bf16, FLOATS_BF16)

@@ -216,12 +216,13 @@ static ingot_status take_candidates(sampler *s, const float *logits, ingot_error
                : fail(err, INGOT_ERR_INVALID, "every token of the vocabulary is banned");
 }
 
-// The first of the likeliest tokens, without a list of candidates; false if every one is banned.
+// What best() chooses of take_candidates(), without the list; false if every token is banned.
 static bool likeliest(const float *logits, int32_t n_vocab, int32_t *token) {
     float max = -INFINITY;
     for (int32_t i = 0; i < n_vocab; i++) {
-        if (logits[i] > max) { // false for NaN
-            max = logits[i];
+        const float logit = fminf(logits[i], FLT_MAX);
+        if (logit > max && !isnan(logits[i])) {
+            max = logit;
             *token = i;
         }
     }

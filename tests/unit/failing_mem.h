@@ -7,12 +7,8 @@
 //         ingot_status status = thing_new(&m.allocator, &thing, &err);
 //         if (status == INGOT_OK)
 //             thing_free(thing);
-//         CHECK(failing_mem_live(&m) == 0);
-//         if (!failing_mem_failed(&m)) { // all n allocations succeeded: nothing is left to fail
-//             CHECK(status == INGOT_OK);
+//         if (!failing_mem_end(&m, status)) // all n allocations succeeded: nothing is left to fail
 //             break;
-//         }
-//         CHECK(status == INGOT_ERR_MEMORY);
 //     }
 #ifndef INGOT_TESTS_FAILING_MEM_H
 #define INGOT_TESTS_FAILING_MEM_H
@@ -20,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "ingot.h"
 
 typedef struct failing_mem {
@@ -59,6 +56,15 @@ static inline long failing_mem_live(failing_mem *m) {
 // Whether the chosen allocation was reached.
 static inline bool failing_mem_failed(failing_mem *m) {
     return m->fail_at >= 0 && atomic_load(&m->calls) > m->fail_at;
+}
+
+// Checks that what ended with `status` freed everything, and failed just where an allocation did; returns
+// whether one did.
+static inline bool failing_mem_end(failing_mem *m, ingot_status status) {
+    const bool failed = failing_mem_failed(m);
+    CHECK(failing_mem_live(m) == 0);
+    CHECK(status == (failed ? INGOT_ERR_MEMORY : INGOT_OK));
+    return failed;
 }
 
 #endif

@@ -339,9 +339,7 @@ static void test_memory(void) {
             if (status == INGOT_OK)
                 status = vocab_detokenize(t.v, tokens, count, true, out, sizeof out, &count, NULL);
             test_vocab_free(&t);
-            CHECK(failing_mem_live(&m) == 0);
-            failed = failing_mem_failed(&m);
-            CHECK(status == (failed ? INGOT_ERR_MEMORY : INGOT_OK));
+            failed = failing_mem_end(&m, status);
         }
         CHECK(n > 10);
     }

@@ -25,11 +25,16 @@ INLINE ivec dot_start(code_kind kind, int shift, int32_t minus_sum) {
 
 // ------------------------------------------------------------------------- blocks of 256 weights
 
+// Indices of entries of a codebook, two in each lane. They are read one by one, which costs much more as long
+// as what was stored as a whole isn't in the first cache: so those of a whole block are stored beforehand.
+typedef uint16_t entry_indices[2 * VEC_LANES];
+
 typedef struct head_256 {
     vec d, e;
-    ivec scale[16];  // of groups of 16 (or of 32: the first eight)
-    ivec minimum[8]; // pairs of 16 bits
-    ivec extra[24];  // what a type wants to keep for its codes
+    ivec scale[16];    // of groups of 16 (or of 32: the first eight)
+    ivec minimum[8];   // pairs of 16 bits
+    ivec extra[24];    // what a type wants to keep for its codes
+    entry_indices *at; // [32], to be filled by types that have a codebook
 } head_256;
 
 // Adds to `sums` the groups of a chunk of 64 weights whose first group of 16 is number `first` of its block.
@@ -271,7 +276,9 @@ INLINE void fetch_ahead(kernels_rows rows, int64_t row_bytes, int64_t at, int64_
             result[c] = vec_set1(0.0f);                                                                      \
         for (int64_t b = 0; b < k / 256; b++) {                                                              \
             const uint8_t *data = rows.data + b * (int64_t)sizeof(block_##type);                             \
+            entry_indices at[32];                                                                            \
             head_256 h;                                                                                      \
+            h.at = at;                                                                                       \
             ivec sums[KERNELS_FEW], codes[16];                                                               \
             for (int c = 0; c < width; c++)                                                                  \
                 sums[c] = veci_zero();                                                                       \
@@ -302,7 +309,9 @@ INLINE void fetch_ahead(kernels_rows rows, int64_t row_bytes, int64_t at, int64_
         int32_t *p = panel;                                                                                  \
         for (int64_t b = 0; b < k / 256; b++) {                                                              \
             const uint8_t *data = rows.data + b * (int64_t)sizeof(block_##type);                             \
+            entry_indices at[32];                                                                            \
             head_256 h;                                                                                      \
+            h.at = at;                                                                                       \
             ivec codes[16];                                                                                  \
             type##_head(data, rows.step, &h);                                                                \
             UNROLL(4)                                                                                        \

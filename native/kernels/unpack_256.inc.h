@@ -205,16 +205,6 @@ INLINE void tq2_0_codes(const uint8_t *p, int64_t stride, int chunk, const head_
     two_bits(h->extra, chunk, codes);
 }
 
-// Bytes are fractions: takes the next digit of each of them out.
-INLINE ivec next_digit(ivec *bytes) {
-    const ivec low = veci_set1(0x00ff00ff), high = veci_set1((int32_t)0xff00ff00);
-    ivec even = veci_and(*bytes, low), odd = veci_and(veci_shr(*bytes, 8), low);
-    even = veci_add(even, veci_add(even, even));
-    odd = veci_add(odd, veci_add(odd, odd));
-    *bytes = veci_or(veci_and(even, low), veci_and(veci_shl(odd, 8), high));
-    return veci_or(veci_and(veci_shr(even, 8), low), veci_and(odd, high));
-}
-
 INLINE void tq1_0_head(const uint8_t *p, int64_t stride, head_256 *h) {
     no_scales(h);
     ivec end[4];
@@ -230,7 +220,7 @@ INLINE void tq1_0_codes(const uint8_t *p, int64_t stride, int chunk, head_256 *h
     (void)p, (void)stride;
     for (int i = 0; i < 16; i++) {
         int at = 16 * chunk + i;
-        codes[i] = next_digit(h->extra + (at < 40 ? at % 8 : at < 60 ? 8 + at % 4 : 12));
+        codes[i] = veci_next_digit(h->extra + (at < 40 ? at % 8 : at < 60 ? 8 + at % 4 : 12));
     }
 }
 

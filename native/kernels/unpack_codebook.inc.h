@@ -8,14 +8,15 @@ INLINE ivec bits_at(ivec word, int from, int n, int to) {
 }
 
 // Indices of four entries: their low bytes are those of a word, and `n` bits of another one stand above, for
-// entry i from bit `from` + i * `step` on. pairs[0] has the first and the third, pairs[1] the others.
-INLINE void indices(ivec low, ivec high, int from, int step, int n, ivec pairs[2]) {
+// entry i from bit `from` + i * `step` on. at[0] gets the first and the third, at[1] the others.
+INLINE void put_indices(ivec low, ivec high, int from, int step, int n, entry_indices at[2]) {
     for (int i = 0; i < 2; i++) {
-        pairs[i] = veci_and(veci_shr(low, 8 * i), veci_set1(0x00ff00ff));
-        if (n == 0)
-            continue;
-        pairs[i] = veci_or(pairs[i], bits_at(high, from + i * step, n, 8));
-        pairs[i] = veci_or(pairs[i], bits_at(high, from + (i + 2) * step, n, 24));
+        ivec pair = veci_and(veci_shr(low, 8 * i), veci_set1(0x00ff00ff));
+        if (n > 0) {
+            pair = veci_or(pair, bits_at(high, from + i * step, n, 8));
+            pair = veci_or(pair, bits_at(high, from + (i + 2) * step, n, 24));
+        }
+        veci_store(at[i], pair);
     }
 }
 
@@ -26,17 +27,19 @@ INLINE void eight_codes(ivec entries, int half, ivec values, ivec codes[2]) {
 }
 
 // Those of four entries.
-INLINE void look_up_32(const uint16_t *table, int bits, const ivec pairs[2], ivec values, ivec codes[8]) {
+INLINE void look_up_32(const uint16_t *table, int bits, const entry_indices at[2], ivec values,
+                       ivec codes[8]) {
     for (int i = 0; i < 2; i++) {
-        ivec entries = veci_entries(table, bits, pairs[i]);
+        ivec entries = veci_entries(table, bits, at[i]);
         eight_codes(entries, 0, values, codes + 2 * i);
         eight_codes(entries, 1, values, codes + 2 * i + 4);
     }
 }
 
 // Four entries of four weights of four bits.
-INLINE void look_up_16(const uint16_t *table, int bits, const ivec pairs[2], ivec values, ivec codes[4]) {
-    ivec entries[2] = {veci_entries(table, bits, pairs[0]), veci_entries(table, bits, pairs[1])};
+INLINE void look_up_16(const uint16_t *table, int bits, const entry_indices at[2], ivec values,
+                       ivec codes[4]) {
+    ivec entries[2] = {veci_entries(table, bits, at[0]), veci_entries(table, bits, at[1])};
     for (int i = 0; i < 4; i++) {
         ivec bytes = i < 2 ? veci_bytes(entries[i % 2], 0, 0, 1, 1) : veci_bytes(entries[i % 2], 2, 2, 3, 3);
         codes[i] = veci_lookup(values, veci_or(veci_and(bytes, veci_set1(0x000f000f)),
@@ -44,10 +47,11 @@ INLINE void look_up_16(const uint16_t *table, int bits, const ivec pairs[2], ive
     }
 }
 
-// Gives eight words of magnitudes their signs: bit 4 i + j is that of byte j of word i.
+// Gives eight words of magnitudes their signs: bit 4 i + j is that of byte j of word i. They are veci_signed
+// already, which adds 0 or 128 to bytes: the negative of either is that of the number.
 INLINE void put_signs(ivec signs, ivec codes[8]) {
     for (int i = 0; i < 8; i++)
-        codes[i] = veci_signed(veci_negate_where(veci_bits(signs, i), codes[i]));
+        codes[i] = veci_negate_where(veci_bits(signs, i), codes[i]);
 }
 
 // Of bytes of seven signs, the eighth: the number of negative ones is even.
@@ -82,8 +86,10 @@ INLINE void iq2_xxs_head(const uint8_t *p, int64_t stride, head_256 *h) {
     h->d = vec_mul(veci_half(veci_load1(p, stride)), vec_set1(0.125f));
     for (int i = 0; i < 4; i++)
         veci_load4(p + 2 + 16 * i, stride, h->extra + 4 * i);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8; i++) {
         h->scale[i] = odd_scale(veci_shr(h->extra[2 * i + 1], 28));
+        put_indices(h->extra[2 * i], veci_zero(), 0, 0, 0, h->at + 2 * i);
+    }
 }
 
 static const int8_t iq2_values[16] = OF_TWO_BITS(8, 25, 43, 0);
@@ -91,10 +97,9 @@ static const int8_t iq2_values[16] = OF_TWO_BITS(8, 25, 43, 0);
 INLINE void iq2_xxs_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     (void)p, (void)stride;
     for (int i = 0; i < 2; i++) {
-        ivec index = h->extra[4 * chunk + 2 * i], signs = h->extra[4 * chunk + 2 * i + 1], pairs[2];
-        indices(index, index, 0, 0, 0, pairs);
-        look_up_32(codebook_iq2_xxs_packed, 8, pairs, veci_table(iq2_values), codes + 8 * i);
-        put_signs(packed_signs(signs), codes + 8 * i);
+        look_up_32(codebook_iq2_xxs_packed, 8, h->at + 4 * chunk + 2 * i, veci_signed(veci_table(iq2_values)),
+                   codes + 8 * i);
+        put_signs(packed_signs(h->extra[4 * chunk + 2 * i + 1]), codes + 8 * i);
     }
 }
 
@@ -104,6 +109,10 @@ INLINE void iq2_xs_head(const uint8_t *p, int64_t stride, head_256 *h) {
     veci_load2(p + 66, stride, w);
     odd_scales(w[0], h->scale);
     odd_scales(w[1], h->scale + 8);
+    for (int i = 0; i < 4; i++)
+        veci_load4(p + 2 + 16 * i, stride, h->extra + 4 * i);
+    for (int i = 0; i < 16; i++)
+        veci_store(h->at[i], veci_and(h->extra[i], veci_set1(0x01ff01ff)));
 }
 
 // Two words of two times seven signs, as bytes.
@@ -116,13 +125,12 @@ INLINE ivec high_signs(ivec low, ivec high) {
 }
 
 INLINE void iq2_xs_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
-    ivec w[4];
-    (void)h;
-    veci_load4(p + 2 + 16 * chunk, stride, w);
+    const ivec *w = h->extra + 4 * chunk;
+    (void)p, (void)stride;
     for (int i = 0; i < 4; i++) {
-        ivec entries = veci_entries(codebook_iq2_xs_packed, 9, veci_and(w[i], veci_set1(0x01ff01ff)));
-        eight_codes(entries, 0, veci_table(iq2_values), codes + 4 * i);
-        eight_codes(entries, 1, veci_table(iq2_values), codes + 4 * i + 2);
+        ivec entries = veci_entries(codebook_iq2_xs_packed, 9, h->at[4 * chunk + i]);
+        eight_codes(entries, 0, veci_signed(veci_table(iq2_values)), codes + 4 * i);
+        eight_codes(entries, 1, veci_signed(veci_table(iq2_values)), codes + 4 * i + 2);
     }
     put_signs(high_signs(w[0], w[1]), codes);
     put_signs(high_signs(w[2], w[3]), codes + 8);
@@ -133,18 +141,19 @@ INLINE void iq2_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
     veci_load4(p + 66, stride, h->extra); // high bits of indices, scales
     odd_scales(h->extra[2], h->scale);
     odd_scales(h->extra[3], h->scale + 8);
-    veci_load4(p + 2, stride, h->extra + 8);
-    veci_load4(p + 18, stride, h->extra + 12);
-    veci_load8(p + 34, stride, h->extra + 16);
+    ivec low[8];
+    veci_load8(p + 2, stride, low);
+    veci_load8(p + 34, stride, h->extra + 8); // signs
+    for (int i = 0; i < 8; i++)
+        put_indices(low[i], h->extra[i / 4], 8 * (i % 4), 2, 2, h->at + 2 * i);
 }
 
 INLINE void iq2_s_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     (void)p, (void)stride;
     for (int i = 0; i < 2; i++) {
-        ivec pairs[2];
-        indices(h->extra[8 + 2 * chunk + i], h->extra[chunk / 2], 16 * (chunk % 2) + 8 * i, 2, 2, pairs);
-        look_up_32(codebook_iq2_s_packed, 10, pairs, veci_table(iq2_values), codes + 8 * i);
-        put_signs(h->extra[16 + 2 * chunk + i], codes + 8 * i);
+        look_up_32(codebook_iq2_s_packed, 10, h->at + 4 * chunk + 2 * i, veci_signed(veci_table(iq2_values)),
+                   codes + 8 * i);
+        put_signs(h->extra[8 + 2 * chunk + i], codes + 8 * i);
     }
 }
 
@@ -155,16 +164,20 @@ INLINE void iq3_xxs_head(const uint8_t *p, int64_t stride, head_256 *h) {
     veci_load8(p + 66, stride, h->extra);
     for (int i = 0; i < 8; i++)
         h->scale[i] = odd_scale(veci_shr(h->extra[i], 28));
+    for (int i = 0; i < 2; i++) {
+        ivec w[8];
+        veci_load8(p + 2 + 32 * i, stride, w);
+        for (int j = 0; j < 8; j++)
+            put_indices(w[j], veci_zero(), 0, 0, 0, h->at + 16 * i + 2 * j);
+    }
 }
 
 INLINE void iq3_xxs_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     static const int8_t values[16] = {4, 12, 20, 28, 36, 44, 52, 62};
-    ivec w[4], pairs[2];
-    veci_load4(p + 2 + 16 * chunk, stride, w);
-    for (int i = 0; i < 4; i++) {
-        indices(w[i], w[i], 0, 0, 0, pairs);
-        look_up_16(codebook_iq3_xxs_packed, 8, pairs, veci_table(values), codes + 4 * i);
-    }
+    (void)p, (void)stride;
+    for (int i = 0; i < 4; i++)
+        look_up_16(codebook_iq3_xxs_packed, 8, h->at + 8 * chunk + 2 * i, veci_signed(veci_table(values)),
+                   codes + 4 * i);
     put_signs(packed_signs(h->extra[2 * chunk]), codes);
     put_signs(packed_signs(h->extra[2 * chunk + 1]), codes + 8);
 }
@@ -177,16 +190,20 @@ INLINE void iq3_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
     h->extra[8] = end[1];
     h->extra[9] = end[2];
     odd_scales(end[3], h->scale);
+    for (int i = 0; i < 2; i++) {
+        ivec w[8];
+        veci_load8(p + 2 + 32 * i, stride, w);
+        for (int j = 0; j < 8; j++)
+            put_indices(w[j], h->extra[i], 4 * j, 1, 1, h->at + 16 * i + 2 * j);
+    }
 }
 
 INLINE void iq3_s_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     static const int8_t values[16] = {1, 3, 5, 7, 9, 11, 13, 15};
-    ivec w[4], pairs[2];
-    veci_load4(p + 2 + 16 * chunk, stride, w);
-    for (int i = 0; i < 4; i++) {
-        indices(w[i], h->extra[chunk / 2], 16 * (chunk % 2) + 4 * i, 1, 1, pairs);
-        look_up_16(codebook_iq3_s_packed, 9, pairs, veci_table(values), codes + 4 * i);
-    }
+    (void)p, (void)stride;
+    for (int i = 0; i < 4; i++)
+        look_up_16(codebook_iq3_s_packed, 9, h->at + 8 * chunk + 2 * i, veci_signed(veci_table(values)),
+                   codes + 4 * i);
     put_signs(h->extra[2 + 2 * chunk], codes);
     put_signs(h->extra[3 + 2 * chunk], codes + 8);
 }
@@ -203,47 +220,47 @@ INLINE ivec shift_down(ivec word, int bit) {
 
 INLINE void iq1_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
     h->d = vec_mul(veci_half(veci_load1(p, stride)), vec_set1(0.125f));
-    veci_load8(p + 2, stride, h->extra);
-    veci_load4(p + 34, stride, h->extra + 8);
-    for (int i = 0; i < 8; i++)
-        h->scale[i] = odd_scale(veci_and(veci_shr(h->extra[8 + i / 2], 16 * (i % 2) + 12), veci_set1(7)));
+    ivec low[8];
+    veci_load8(p + 2, stride, low);
+    veci_load4(p + 34, stride, h->extra);
+    for (int i = 0; i < 8; i++) {
+        h->scale[i] = odd_scale(veci_and(veci_shr(h->extra[i / 2], 16 * (i % 2) + 12), veci_set1(7)));
+        put_indices(low[i], h->extra[i / 2], 16 * (i % 2), 3, 3, h->at + 2 * i);
+    }
 }
 
 INLINE void iq1_s_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     (void)p, (void)stride;
-    const ivec word = h->extra[8 + chunk];
     for (int i = 0; i < 2; i++) {
-        ivec shift = shift_down(word, 16 * i + 15), pairs[2];
-        indices(h->extra[2 * chunk + i], word, 16 * i, 3, 3, pairs);
-        look_up_32(codebook_iq1_packed, 11, pairs, veci_table(iq1_values), codes + 8 * i);
+        ivec shift = shift_down(h->extra[chunk], 16 * i + 15);
+        look_up_32(codebook_iq1_packed, 11, h->at + 4 * chunk + 2 * i, veci_table(iq1_values), codes + 8 * i);
         for (int j = 8 * i; j < 8 * i + 8; j++)
             codes[j] = veci_sub(codes[j], shift);
     }
 }
 
 INLINE void iq1_m_head(const uint8_t *p, int64_t stride, head_256 *h) {
-    ivec end[4], *w = end + 2;
-    veci_load8(p, stride, h->extra);
-    veci_load4(p + 32, stride, h->extra + 8);
+    ivec low[8], end[4], *w = end + 2;
+    veci_load8(p, stride, low);
+    veci_load4(p + 32, stride, h->extra);
     veci_load4(p + 40, stride, end); // the last two words of those before, the scales
     for (int i = 0; i < 16; i++)
         h->scale[i] = odd_scale(veci_and(veci_shr(w[i / 8], 16 * (i / 4 % 2) + 3 * (i % 4)), veci_set1(7)));
-    ivec low = veci_or(veci_and(veci_shr(w[0], 12), veci_set1(0x000f)),
-                       veci_and(veci_shr(w[0], 24), veci_set1(0x00f0)));
-    ivec high = veci_or(veci_and(veci_shr(w[1], 4), veci_set1(0x0f00)),
-                        veci_and(veci_shr(w[1], 16), veci_set1(0xf000)));
-    h->d = vec_mul(veci_half(veci_or(low, high)), vec_set1(0.125f));
+    for (int i = 0; i < 8; i++)
+        put_indices(low[i], h->extra[i / 2], 16 * (i % 2), 4, 3, h->at + 2 * i);
+    ivec d_low = veci_or(veci_and(veci_shr(w[0], 12), veci_set1(0x000f)),
+                         veci_and(veci_shr(w[0], 24), veci_set1(0x00f0)));
+    ivec d_high = veci_or(veci_and(veci_shr(w[1], 4), veci_set1(0x0f00)),
+                          veci_and(veci_shr(w[1], 16), veci_set1(0xf000)));
+    h->d = vec_mul(veci_half(veci_or(d_low, d_high)), vec_set1(0.125f));
 }
 
 INLINE void iq1_m_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     (void)p, (void)stride;
-    const ivec word = h->extra[8 + chunk];
     for (int i = 0; i < 2; i++) {
-        ivec pairs[2];
-        indices(h->extra[2 * chunk + i], word, 16 * i, 4, 3, pairs);
-        look_up_32(codebook_iq1_packed, 11, pairs, veci_table(iq1_values), codes + 8 * i);
+        look_up_32(codebook_iq1_packed, 11, h->at + 4 * chunk + 2 * i, veci_table(iq1_values), codes + 8 * i);
         for (int j = 8 * i; j < 8 * i + 8; j++)
-            codes[j] = veci_sub(codes[j], shift_down(word, 4 * (j / 2) + 3));
+            codes[j] = veci_sub(codes[j], shift_down(h->extra[chunk], 4 * (j / 2) + 3));
     }
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernels/vec/inline.h"
+#include "kernels/vec/x86.h"
 #include "quant/quant.h"
 
 #define VEC_NAME  avx512
@@ -219,36 +220,33 @@ INLINE ivec veci_negate_where(bytemask where, ivec a) {
     return _mm512_mask_sub_epi8(a, where, _mm512_setzero_si512(), a);
 }
 
-INLINE __m128i eight_entries(const uint16_t *table, const uint16_t *at) {
-    __m128i r = _mm_cvtsi32_si128(table[at[0]]);
-    r = _mm_insert_epi16(r, table[at[1]], 1);
-    r = _mm_insert_epi16(r, table[at[2]], 2);
-    r = _mm_insert_epi16(r, table[at[3]], 3);
-    r = _mm_insert_epi16(r, table[at[4]], 4);
-    r = _mm_insert_epi16(r, table[at[5]], 5);
-    r = _mm_insert_epi16(r, table[at[6]], 6);
-    return _mm_insert_epi16(r, table[at[7]], 7);
+// Bytes are fractions of 256: takes the next digit of base three of each of them out.
+INLINE ivec veci_next_digit(ivec *bytes) {
+    const __m512i q = *bytes, one = _mm512_set1_epi8(1);
+    const __m512i some = _mm512_maskz_mov_epi8(_mm512_cmpge_epu8_mask(q, _mm512_set1_epi8(86)), one);
+    *bytes = _mm512_add_epi8(q, _mm512_add_epi8(q, q));
+    return _mm512_mask_add_epi8(some, _mm512_cmpge_epu8_mask(q, _mm512_set1_epi8((char)171)), some, one);
 }
 
-// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the two halves of each lane name.
-// Up to nine bits, sixty-four entries are permuted at a time, and the right ones taken; then, one by one.
-INLINE ivec veci_entries(const uint16_t *table, int bits, ivec at) {
-    __m512i part[8];
-    int n = 1 << (bits - 6);
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the 2 * VEC_LANES numbers at `at`
+// name. Up to nine bits, those of sixty-four entries are replaced at a time; then, one by one.
+INLINE ivec veci_entries(const uint16_t *table, int bits, const uint16_t *at) {
     if (bits > 9) {
-        uint16_t each[32];
-        veci_store(each, at);
-        __m512i r = _mm512_castsi128_si512(eight_entries(table, each));
-        r = _mm512_inserti32x4(r, eight_entries(table, each + 8), 1);
-        r = _mm512_inserti32x4(r, eight_entries(table, each + 16), 2);
-        return _mm512_inserti32x4(r, eight_entries(table, each + 24), 3);
+        __asm__("" : "+r"(at)); // the stored numbers are read, not taken out of registers
+        __m512i r = _mm512_castsi128_si512(eight_entries(table, at));
+        r = _mm512_inserti32x4(r, eight_entries(table, at + 8), 1);
+        r = _mm512_inserti32x4(r, eight_entries(table, at + 16), 2);
+        return _mm512_inserti32x4(r, eight_entries(table, at + 24), 3);
     }
     // The table is to be read where it is used: compilers would keep it in registers, and nothing else.
     __asm__ volatile("" : "+r"(table));
+    const __m512i each = veci_load(at);
+    __m512i part[8];
+    int n = 1 << (bits - 6);
     for (int i = 0; i < n; i++)
-        part[i] = _mm512_permutex2var_epi16(veci_load(table + 64 * i), at, veci_load(table + 64 * i + 32));
+        part[i] = _mm512_permutex2var_epi16(veci_load(table + 64 * i), each, veci_load(table + 64 * i + 32));
     for (int bit = 6; n > 1; bit++, n /= 2) {
-        const __mmask32 upper = _mm512_test_epi16_mask(at, _mm512_set1_epi16((int16_t)(1 << bit)));
+        const __mmask32 upper = _mm512_test_epi16_mask(each, _mm512_set1_epi16((int16_t)(1 << bit)));
         for (int i = 0; i < n / 2; i++)
             part[i] = _mm512_mask_blend_epi16(upper, part[2 * i], part[2 * i + 1]);
     }

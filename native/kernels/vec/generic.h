@@ -316,13 +316,26 @@ INLINE ivec veci_negate_where(bytemask where, ivec a) {
     return a;
 }
 
-// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the two halves of each lane name.
-INLINE ivec veci_entries(const uint16_t *table, int bits, ivec at) {
-    uint16_t entry[2 * VEC_LANES];
+// Bytes are fractions of 256: takes the next digit of base three of each of them out.
+INLINE ivec veci_next_digit(ivec *bytes) {
+    ivec digits;
+    for (int i = 0; i < VEC_LANES; i++) {
+        // Bytes two by two, so that each has place for its digit above it.
+        uint32_t word = (uint32_t)bytes->lane[i], even = 3 * (word & 0x00ff00ff),
+                 odd = 3 * (word >> 8 & 0x00ff00ff);
+        bytes->lane[i] = (int32_t)((even & 0x00ff00ff) | (odd & 0x00ff00ff) << 8);
+        digits.lane[i] = (int32_t)((even >> 8 & 0x00ff00ff) | (odd & 0xff00ff00));
+    }
+    return digits;
+}
+
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the 2 * VEC_LANES numbers at `at`
+// name.
+INLINE ivec veci_entries(const uint16_t *table, int bits, const uint16_t *at) {
     (void)bits;
-    veci_store(entry, at);
+    uint16_t entry[2 * VEC_LANES];
     for (int i = 0; i < 2 * VEC_LANES; i++)
-        entry[i] = table[entry[i]];
+        entry[i] = table[at[i]];
     return veci_load(entry);
 }
 

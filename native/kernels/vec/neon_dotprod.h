@@ -253,14 +253,27 @@ INLINE ivec veci_negate_where(bytemask where, ivec a) {
     return vreinterpretq_s32_s8(vsubq_s8(veorq_s8(vreinterpretq_s8_s32(a), mask), mask));
 }
 
-// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the two halves of each lane name.
-INLINE ivec veci_entries(const uint16_t *table, int bits, ivec at) {
-    uint16_t entry[2 * VEC_LANES];
+// Bytes are fractions of 256: takes the next digit of base three of each of them out.
+INLINE ivec veci_next_digit(ivec *bytes) {
+    const uint8x16_t q = vreinterpretq_u8_s32(*bytes);
+    const uint8x16_t minus = vaddq_u8(vcgeq_u8(q, vdupq_n_u8(86)), vcgeq_u8(q, vdupq_n_u8(171)));
+    *bytes = vreinterpretq_s32_u8(vaddq_u8(q, vaddq_u8(q, q)));
+    return vreinterpretq_s32_u8(vsubq_u8(vdupq_n_u8(0), minus));
+}
+
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the 2 * VEC_LANES numbers at `at`
+// name.
+INLINE ivec veci_entries(const uint16_t *table, int bits, const uint16_t *at) {
     (void)bits;
-    veci_store(entry, at);
-    for (int i = 0; i < 2 * VEC_LANES; i++)
-        entry[i] = table[entry[i]];
-    return veci_load(entry);
+    uint16x8_t r = vld1q_dup_u16(table + at[0]);
+    r = vld1q_lane_u16(table + at[1], r, 1);
+    r = vld1q_lane_u16(table + at[2], r, 2);
+    r = vld1q_lane_u16(table + at[3], r, 3);
+    r = vld1q_lane_u16(table + at[4], r, 4);
+    r = vld1q_lane_u16(table + at[5], r, 5);
+    r = vld1q_lane_u16(table + at[6], r, 6);
+    r = vld1q_lane_u16(table + at[7], r, 7);
+    return vreinterpretq_s32_u16(r);
 }
 
 // Four words of each row: lane r of out[i] is the i-th at p + r * stride.

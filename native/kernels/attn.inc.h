@@ -2,9 +2,8 @@
 // on the others: scores are sums along the head's dimensions in order, values sums along positions in order.
 
 enum {
-    PAGE_VECS = KERNELS_PAGE / VEC_LANES,
-    QUERIES = VEC_LANES == 16 ? 6 : 2, // whose sums are kept in registers
-    VALUE_VECS = 4,
+    QUERIES = VEC_LANES == 16 ? 6 : 2,   // whose sums are kept in registers
+    VALUE_VECS = VEC_LANES == 4 ? 8 : 4, // a block of 32, or more
 };
 
 INLINE void fetch_bytes(const uint8_t *p, int64_t n) {
@@ -13,21 +12,26 @@ INLINE void fetch_bytes(const uint8_t *p, int64_t n) {
 }
 
 // scores[i][p] = q_i . k_p
-INLINE void score_queries(float_kind kind, int n, const attn_query *queries, const attn_page *page,
-                          int64_t k_dim, float *scores) {
+INLINE void score_queries(int type, int n, const attn_query *queries, const attn_page *page, int64_t k_dim,
+                          float *scores) {
     vec sum[QUERIES][PAGE_VECS];
     for (int i = 0; i < n; i++)
         for (int p = 0; p < PAGE_VECS; p++)
             sum[i][p] = vec_set1(0.0f);
-    for (int64_t d = 0; d < k_dim; d++) {
-        vec keys[PAGE_VECS];
-        fetch_bytes(page->next_k + d * page->k_step, page->k_step);
-        for (int p = 0; p < PAGE_VECS; p++)
-            keys[p] = load_floats(kind, page->k, d * KERNELS_PAGE + p * VEC_LANES);
-        for (int i = 0; i < n; i++) {
-            vec q = vec_set1(queries[i].q[d]);
+    const uint8_t *block = page->k;
+    for (int64_t d = 0; d < k_dim; block += page_block_bytes(type) * KERNELS_PAGE) {
+        vec scale[PAGE_VECS];
+        key_scales(type, block, scale);
+        for (int j = 0; j < page_block(type); j++, d++) {
+            vec keys[PAGE_VECS];
+            fetch_bytes(page->next_k + d * page->k_step, page->k_step);
             for (int p = 0; p < PAGE_VECS; p++)
-                sum[i][p] = vec_fma(q, keys[p], sum[i][p]);
+                keys[p] = page_keys(type, block, j, p, scale[p]);
+            for (int i = 0; i < n; i++) {
+                vec q = vec_set1(queries[i].q[d]);
+                for (int p = 0; p < PAGE_VECS; p++)
+                    sum[i][p] = vec_fma(q, keys[p], sum[i][p]);
+            }
         }
     }
     for (int i = 0; i < n; i++)
@@ -69,8 +73,9 @@ INLINE float weigh(attn_query *query, float *scores, int64_t first, int64_t end,
     return rescale;
 }
 
-// acc_i[at..] = acc_i * rescale_i + sum over p of weight[i][p] * v_p, for `vecs` vectors of each.
-INLINE void value_queries(float_kind kind, int n, int vecs, attn_query *queries, const float *rescale,
+// acc_i[at..] = acc_i * rescale_i + sum over p of weight[i][p] * v_p, for `vecs` vectors of each; `at` begins
+// a block.
+INLINE void value_queries(int type, int n, int vecs, attn_query *queries, const float *rescale,
                           const float *weight, const attn_page *page, int64_t at, int64_t first, int64_t end,
                           int64_t v_dim) {
     vec sum[QUERIES][VALUE_VECS];
@@ -78,11 +83,13 @@ INLINE void value_queries(float_kind kind, int n, int vecs, attn_query *queries,
         for (int j = 0; j < vecs; j++)
             sum[i][j] = vec_mul(vec_load(queries[i].acc + at + j * VEC_LANES), vec_set1(rescale[i]));
     for (int64_t p = first; p < end; p++) {
+        const uint8_t *row =
+            (const uint8_t *)page->v + (p * v_dim + at) / page_block(type) * page_block_bytes(type);
         vec values[VALUE_VECS];
         if (at == 0)
             fetch_bytes(page->next_v + p * page->v_step, page->v_step);
         for (int j = 0; j < vecs; j++)
-            values[j] = load_floats(kind, page->v, p * v_dim + at + j * VEC_LANES);
+            values[j] = page_values(type, row, j * VEC_LANES);
         for (int i = 0; i < n; i++) {
             vec w = vec_set1(weight[i * KERNELS_PAGE + p]);
             for (int j = 0; j < vecs; j++)
@@ -94,47 +101,62 @@ INLINE void value_queries(float_kind kind, int n, int vecs, attn_query *queries,
             vec_store(queries[i].acc + at + j * VEC_LANES, sum[i][j]);
 }
 
-INLINE void attend_some(float_kind kind, int n, attn_query *queries, const attn_page *page, int64_t first,
+INLINE void attend_some(int type, int n, attn_query *queries, const attn_page *page, int64_t first,
                         int64_t end, int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
     float rescale[QUERIES];
-    score_queries(kind, n, queries, page, k_dim, work);
+    score_queries(type, n, queries, page, k_dim, work);
     for (int i = 0; i < n; i++)
         rescale[i] = weigh(&queries[i], work + i * KERNELS_PAGE, first, end, soft_cap);
     int64_t at = 0;
     for (; at + VALUE_VECS * VEC_LANES <= v_dim; at += VALUE_VECS * VEC_LANES)
-        value_queries(kind, n, VALUE_VECS, queries, rescale, work, page, at, first, end, v_dim);
-    for (; at + VEC_LANES <= v_dim; at += VEC_LANES)
-        value_queries(kind, n, 1, queries, rescale, work, page, at, first, end, v_dim);
+        value_queries(type, n, VALUE_VECS, queries, rescale, work, page, at, first, end, v_dim);
+    const int vecs = page_block(type) > VEC_LANES ? page_block(type) / VEC_LANES : 1;
+    for (; at + vecs * VEC_LANES <= v_dim; at += vecs * VEC_LANES)
+        value_queries(type, n, vecs, queries, rescale, work, page, at, first, end, v_dim);
     for (; at < v_dim; at++) {
         for (int i = 0; i < n; i++) {
             float sum = queries[i].acc[at] * rescale[i];
             for (int64_t p = first; p < end; p++)
-                sum = scalar_fma(work[i * KERNELS_PAGE + p], load_float(kind, page->v, p * v_dim + at), sum);
+                sum = scalar_fma(work[i * KERNELS_PAGE + p], load_float(type, page->v, p * v_dim + at), sum);
             queries[i].acc[at] = sum;
         }
     }
 }
 
-INLINE void attend(float_kind kind, attn_query *queries, int64_t n, const attn_page *page, int64_t first,
+INLINE void attend(int type, attn_query *queries, int64_t n, const attn_page *page, int64_t first,
                    int64_t end, int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
     attn_page p = *page;
     int64_t i = 0;
     for (; i + QUERIES <= n; i += QUERIES, p.k_step = p.v_step = 0) // what is fetched is fetched once
-        attend_some(kind, QUERIES, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
+        attend_some(type, QUERIES, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
     for (; QUERIES > 4 && i + 4 <= n; i += 4, p.k_step = p.v_step = 0)
-        attend_some(kind, 4, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
+        attend_some(type, 4, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
     for (; i + 2 <= n; i += 2, p.k_step = p.v_step = 0)
-        attend_some(kind, 2, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
+        attend_some(type, 2, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
     for (; i < n; i++, p.k_step = p.v_step = 0)
-        attend_some(kind, 1, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
+        attend_some(type, 1, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
 }
 
-#define ATTEND(name, kind)                                                                                   \
+#define ATTEND(name, type)                                                                                   \
     static void name(attn_query *queries, int64_t n, const attn_page *page, int64_t first, int64_t end,      \
                      int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {                            \
-        attend(kind, queries, n, page, first, end, k_dim, v_dim, soft_cap, work);                            \
+        attend(type, queries, n, page, first, end, k_dim, v_dim, soft_cap, work);                            \
     }
-ATTEND(f32_attend, FLOATS_F32)
-ATTEND(f16_attend, FLOATS_F16)
-ATTEND(bf16_attend, FLOATS_BF16)
+ATTEND(f32_attend, QUANT_F32)
+ATTEND(f16_attend, QUANT_F16)
+ATTEND(bf16_attend, QUANT_BF16)
+ATTEND(q8_0_attend, QUANT_Q8_0)
+ATTEND(q4_0_attend, QUANT_Q4_0)
 #undef ATTEND
+
+// Blocks with scales are taken apart for each QUERIES; for more of them that is done once, beforehand.
+static const kernels_page_type f32_pages = {f32_store_key, f32_store_value, NULL,
+                                            NULL,          f32_attend,      INT64_MAX};
+static const kernels_page_type f16_pages = {f16_store_key,   f16_store_value, f16_load_keys,
+                                            f16_load_values, f16_attend,      INT64_MAX};
+static const kernels_page_type bf16_pages = {bf16_store_key,   bf16_store_value, bf16_load_keys,
+                                             bf16_load_values, bf16_attend,      INT64_MAX};
+static const kernels_page_type q8_0_pages = {q8_0_store_key,   q8_0_store_value, q8_0_load_keys,
+                                             q8_0_load_values, q8_0_attend,      QUERIES};
+static const kernels_page_type q4_0_pages = {q4_0_store_key,   q4_0_store_value, q4_0_load_keys,
+                                             q4_0_load_values, q4_0_attend,      QUERIES};

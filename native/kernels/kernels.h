@@ -118,9 +118,10 @@ typedef struct kernels_page_type {
     // both NULL where pages hold just that.
     void (*load_keys)(const void *keys, int64_t k_dim, float *out);
     void (*load_values)(const void *values, int64_t n, float *out);
-    // Attention over a page whose keys and values are both of this type, as they lie; NULL: they are loaded
-    // for that of F32.
+    // Attention over a page whose keys and values are both of this type, as they lie. The same comes out of
+    // that of F32 over what is loaded, which is faster for more than `direct_queries`.
     kernels_attend *attend;
+    int64_t direct_queries;
 } kernels_page_type;
 
 typedef struct kernels {

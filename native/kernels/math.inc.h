@@ -1,22 +1,20 @@
-// Numbers as they are stored, and elementary functions on vectors.
+// Numbers of F32, F16 and BF16 as they are stored, and elementary functions on vectors.
 
-typedef enum float_kind { FLOATS_F32, FLOATS_F16, FLOATS_BF16 } float_kind;
-
-INLINE int float_size(float_kind kind) {
-    return kind == FLOATS_F32 ? 4 : 2;
+INLINE int float_size(int type) {
+    return type == QUANT_F32 ? 4 : 2;
 }
 
 // Those from number `i` on.
-INLINE vec load_floats(float_kind kind, const void *numbers, int64_t i) {
-    return kind == FLOATS_F32   ? vec_load((const float *)numbers + i)
-           : kind == FLOATS_F16 ? vec_load_f16((const uint16_t *)numbers + i)
-                                : vec_load_bf16((const uint16_t *)numbers + i);
+INLINE vec load_floats(int type, const void *numbers, int64_t i) {
+    return type == QUANT_F32   ? vec_load((const float *)numbers + i)
+           : type == QUANT_F16 ? vec_load_f16((const uint16_t *)numbers + i)
+                               : vec_load_bf16((const uint16_t *)numbers + i);
 }
 
-INLINE float load_float(float_kind kind, const void *numbers, int64_t i) {
-    return kind == FLOATS_F32   ? ((const float *)numbers)[i]
-           : kind == FLOATS_F16 ? half_decode(((const uint16_t *)numbers)[i])
-                                : bfloat_decode(((const uint16_t *)numbers)[i]);
+INLINE float load_float(int type, const void *numbers, int64_t i) {
+    return type == QUANT_F32   ? ((const float *)numbers)[i]
+           : type == QUANT_F16 ? half_decode(((const uint16_t *)numbers)[i])
+                               : bfloat_decode(((const uint16_t *)numbers)[i]);
 }
 
 // The lanes are added pairwise, always in the same order.

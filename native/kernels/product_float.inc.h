@@ -15,19 +15,19 @@ enum {
 };
 
 // Number `i` of sixteen weights of each row, of which there are `words`.
-INLINE vec float_lane(float_kind kind, const ivec *words, int i) {
-    if (kind == FLOATS_F32)
+INLINE vec float_lane(int type, const ivec *words, int i) {
+    if (type == QUANT_F32)
         return veci_as_float(words[i]);
     const ivec word = words[i / 2];
-    if (kind == FLOATS_F16)
+    if (type == QUANT_F16)
         return veci_half(i % 2 ? veci_shr(word, 16) : word);
     return veci_as_float(i % 2 ? veci_and(word, veci_set1((int32_t)0xffff0000)) : veci_shl(word, 16));
 }
 
 // Adds the terms of sixteen weights to the sums of each column.
-INLINE void float_add(float_kind kind, int width, const uint8_t *weights, const float *x, vec *sums) {
+INLINE void float_add(int type, int width, const uint8_t *weights, const float *x, vec *sums) {
     for (int v = 0; v < FLOAT_VECS; v++) {
-        const vec w = load_floats(kind, weights, v * VEC_LANES);
+        const vec w = load_floats(type, weights, v * VEC_LANES);
         for (int c = 0; c < width; c++)
             sums[c * FLOAT_VECS + v] =
                 vec_fma(w, vec_load(x + c * FLOAT_SUMS + v * VEC_LANES), sums[c * FLOAT_VECS + v]);
@@ -91,9 +91,9 @@ static int64_t many_float_bytes(int64_t k) {
 
 // Some rows of few columns. Each row's lines are read whole: rows may stand at a distance where all of them
 // share the same sets of the first cache. What is missing in the last sixteen weights counts as zeros.
-INLINE void float_rows(float_kind kind, int n, int width, kernels_rows rows, int64_t k, const float *x,
-                       float *out, int64_t out_stride) {
-    const int size = float_size(kind), of_line = LINE / size, of_row = width * FLOAT_VECS;
+INLINE void float_rows(int type, int n, int width, kernels_rows rows, int64_t k, const float *x, float *out,
+                       int64_t out_stride) {
+    const int size = float_size(type), of_line = LINE / size, of_row = width * FLOAT_VECS;
     vec sums[16];
     int64_t i = 0;
     for (int s = 0; s < n * of_row; s++)
@@ -104,7 +104,7 @@ INLINE void float_rows(float_kind kind, int n, int width, kernels_rows rows, int
         for (int r = 0; r < n; r++) {
             UNROLL(2)
             for (int part = 0; part < of_line; part += FLOAT_SUMS)
-                float_add(kind, width, rows.data + r * rows.step + (i + part) * size, x + (i + part) * width,
+                float_add(type, width, rows.data + r * rows.step + (i + part) * size, x + (i + part) * width,
                           sums + r * of_row);
         }
     }
@@ -113,7 +113,7 @@ INLINE void float_rows(float_kind kind, int n, int width, kernels_rows rows, int
         for (int r = 0; r < n; r++) {
             uint8_t last[FLOAT_SUMS * 4] = {0};
             memcpy(last, rows.data + r * rows.step + i * size, (size_t)(left * size));
-            float_add(kind, width, last, x + i * width, sums + r * of_row);
+            float_add(type, width, last, x + i * width, sums + r * of_row);
         }
     }
     for (int r = 0; r < n; r++)
@@ -121,7 +121,7 @@ INLINE void float_rows(float_kind kind, int n, int width, kernels_rows rows, int
             out[c * out_stride + r] = float_total(sums + r * of_row + c * FLOAT_VECS);
 }
 
-INLINE void few_float(float_kind kind, int width, kernels_rows rows, int64_t k, const void *tile, float *out,
+INLINE void few_float(int type, int width, kernels_rows rows, int64_t k, const void *tile, float *out,
                       int64_t out_stride) {
     const int n = float_group(width);
     for (int r = 0; r < VEC_LANES; r += n) {
@@ -131,23 +131,23 @@ INLINE void few_float(float_kind kind, int width, kernels_rows rows, int64_t k, 
             group.next = group.data + n * rows.step;
             group.next_step = rows.step;
         }
-        float_rows(kind, n, width, group, k, tile, out + r, out_stride);
+        float_rows(type, n, width, group, k, tile, out + r, out_stride);
     }
 }
 
 // Sixteen weights of each row, to vectors that stand `apart` floats from each other.
-INLINE void pack_sixteen(float_kind kind, const uint8_t *data, int64_t stride, float *out, int64_t apart) {
+INLINE void pack_sixteen(int type, const uint8_t *data, int64_t stride, float *out, int64_t apart) {
     ivec words[FLOAT_SUMS];
-    for (int at = 0; at < float_size(kind) / 2; at++)
+    for (int at = 0; at < float_size(type) / 2; at++)
         veci_load8(data + 32 * at, stride, words + 8 * at);
     UNROLL(16)
     for (int l = 0; l < FLOAT_SUMS; l++)
-        vec_store(out + l * apart, float_lane(kind, words, l));
+        vec_store(out + l * apart, float_lane(type, words, l));
 }
 
 // A panel's blocks, each [FLOAT_SUMS][terms of a sum][VEC_LANES].
-INLINE void pack_float(float_kind kind, kernels_rows rows, int64_t k, float *panel) {
-    const int size = float_size(kind);
+INLINE void pack_float(int type, kernels_rows rows, int64_t k, float *panel) {
+    const int size = float_size(type);
     for (int64_t block = 0; block < k; block += FLOAT_BLOCK) {
         const int64_t end = k - block < FLOAT_BLOCK ? k : block + FLOAT_BLOCK;
         const int64_t apart = (end - block + FLOAT_SUMS - 1) / FLOAT_SUMS * VEC_LANES;
@@ -156,33 +156,33 @@ INLINE void pack_float(float_kind kind, kernels_rows rows, int64_t k, float *pan
         for (; i + FLOAT_SUMS <= end; i += FLOAT_SUMS, p += VEC_LANES) {
             if (i * size % LINE == 0)
                 fetch_ahead(rows, k * size, i * size, LINE, 0, VEC_LANES);
-            pack_sixteen(kind, rows.data + i * size, rows.step, p, apart);
+            pack_sixteen(type, rows.data + i * size, rows.step, p, apart);
         }
         if (i < end) {
             uint8_t last[VEC_LANES][FLOAT_SUMS * 4] = {{0}};
             for (int r = 0; r < VEC_LANES; r++)
                 memcpy(last[r], rows.data + r * rows.step + i * size, (size_t)((end - i) * size));
-            pack_sixteen(kind, last[0], sizeof last[0], p, apart);
+            pack_sixteen(type, last[0], sizeof last[0], p, apart);
         }
         panel += FLOAT_SUMS * apart;
     }
 }
 
-#define PRODUCT_FLOAT(type, kind)                                                                            \
-    INLINE void type##_few_width(int width, kernels_rows rows, int64_t k, const void *tile, float *out,      \
+#define PRODUCT_FLOAT(name, type)                                                                            \
+    INLINE void name##_few_width(int width, kernels_rows rows, int64_t k, const void *tile, float *out,      \
                                  int64_t out_stride) {                                                       \
-        few_float(kind, width, rows, k, tile, out, out_stride);                                              \
+        few_float(type, width, rows, k, tile, out, out_stride);                                              \
     }                                                                                                        \
-    static void type##_few(kernels_rows rows, int64_t k, const void *tile, int width, float *out,            \
+    static void name##_few(kernels_rows rows, int64_t k, const void *tile, int width, float *out,            \
                            int64_t out_stride) {                                                             \
-        FOR_WIDTHS_FEW(type##_few_width, rows, k, tile, out, out_stride)                                     \
+        FOR_WIDTHS_FEW(name##_few_width, rows, k, tile, out, out_stride)                                     \
     }                                                                                                        \
-    static void type##_pack(kernels_rows rows, int64_t k, void *panel) {                                     \
-        pack_float(kind, rows, k, panel);                                                                    \
+    static void name##_pack(kernels_rows rows, int64_t k, void *panel) {                                     \
+        pack_float(type, rows, k, panel);                                                                    \
     }                                                                                                        \
-    static const kernels_product type##_product = {COLUMNS_FLOAT, type##_few, many_float_bytes, type##_pack, \
+    static const kernels_product name##_product = {COLUMNS_FLOAT, name##_few, many_float_bytes, name##_pack, \
                                                    many_float};
 
-PRODUCT_FLOAT(f32, FLOATS_F32)
-PRODUCT_FLOAT(f16, FLOATS_F16)
-PRODUCT_FLOAT(bf16, FLOATS_BF16)
+PRODUCT_FLOAT(f32, QUANT_F32)
+PRODUCT_FLOAT(f16, QUANT_F16)
+PRODUCT_FLOAT(bf16, QUANT_BF16)

@@ -11,8 +11,8 @@
 #include "kernels/unpack_codebook.inc.h"
 #include "kernels/product_float.inc.h"
 #include "kernels/ops.inc.h"
-#include "kernels/attn.inc.h"
 #include "kernels/pages.inc.h"
+#include "kernels/attn.inc.h"
 #include "kernels/peak.inc.h"
 
 #define TABLE_CONCAT(a, b)  a##b

@@ -211,18 +211,26 @@ static void test_pages(const kernels *k) {
     }
 }
 
-enum { MAX_DIM = 72, MAX_QUERIES = 9 };
+enum { MAX_DIM = 96, MAX_QUERIES = 9 };
 
-// Rounds numbers to a type and stores them so.
-static void round_to(int32_t type, float *x, int64_t n, void *out) {
-    for (int64_t i = 0; i < n; i++) {
-        const uint16_t bits = type == QUANT_F16 ? half_encode(x[i]) : bfloat_encode(x[i]);
-        if (type == QUANT_F32) {
-            memcpy((char *)out + 4 * i, x + i, 4);
-            continue;
-        }
-        memcpy((char *)out + 2 * i, &bits, 2);
-        x[i] = type == QUANT_F16 ? half_decode(bits) : bfloat_decode(bits);
+// Stores random keys and values of a page in a type, and what they are then as floats.
+static void fill_page(const kernels *k, int32_t type, int64_t k_dim, int64_t v_dim, float *const stored[2],
+                      float *keys, float *values) {
+    const kernels_page_type *pages = k->page_types[type];
+    const size_t row = (size_t)quant_bytes(quant_type_get(type), (uint64_t)v_dim);
+    float x[MAX_DIM];
+    for (int64_t slot = 0; slot < KERNELS_PAGE; slot++) {
+        fill(x, k_dim);
+        pages->store_key(x, k_dim, slot, stored[0]);
+        fill(x, v_dim);
+        pages->store_value(x, v_dim, (uint8_t *)stored[1] + (size_t)slot * row);
+    }
+    if (pages->load_keys) {
+        pages->load_keys(stored[0], k_dim, keys);
+        pages->load_values(stored[1], KERNELS_PAGE * v_dim, values);
+    } else {
+        memcpy(keys, stored[0], (size_t)(KERNELS_PAGE * k_dim) * sizeof *keys);
+        memcpy(values, stored[1], (size_t)(KERNELS_PAGE * v_dim) * sizeof *values);
     }
 }
 
@@ -239,10 +247,8 @@ static void check_attend(const kernels *k, int32_t type, bool plain, int64_t n, 
     attn_page pages[2];
     fill(q, n * k_dim);
     for (int page = 0; page < 2; page++) {
-        fill(keys[page], KERNELS_PAGE * k_dim);
-        fill(values[page], KERNELS_PAGE * v_dim);
-        round_to(type, keys[page], KERNELS_PAGE * k_dim, stored[page][0]);
-        round_to(type, values[page], KERNELS_PAGE * v_dim, stored[page][1]);
+        fill_page(k, type, k_dim, v_dim, (float *const[]){stored[page][0], stored[page][1]}, keys[page],
+                  values[page]);
         const uint8_t *anything = (const uint8_t *)stored[1 - page];
         pages[page] = (attn_page){stored[page][0], stored[page][1], anything, anything, 32, 2 * v_dim};
     }
@@ -288,12 +294,13 @@ static void check_attend(const kernels *k, int32_t type, bool plain, int64_t n, 
 }
 
 static void test_attend(const kernels *k) {
-    const int32_t types[] = {QUANT_F32, QUANT_F16, QUANT_BF16};
+    const int32_t types[] = {QUANT_F32, QUANT_F16, QUANT_BF16, QUANT_Q8_0, QUANT_Q4_0};
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
-        for (int64_t dim = 1; dim <= MAX_DIM; dim += dim < 20 ? 1 : 17) {
+        const int64_t block = quant_type_get(types[t])->block_size;
+        for (int64_t dim = block; dim <= MAX_DIM; dim += block > 1 ? block : dim < 20 ? 1 : 17) {
             for (int64_t n = 1; n <= MAX_QUERIES; n++) {
                 check_attend(k, types[t], n % 2, n, 0, KERNELS_PAGE, dim, dim);
-                check_attend(k, types[t], n % 2, n, 5, 6 + dim % 26, dim, MAX_DIM + 1 - dim);
+                check_attend(k, types[t], n % 2, n, 5, 6 + dim % 26, dim, MAX_DIM + block - dim);
             }
         }
     }

@@ -232,9 +232,9 @@ static void unit_begin(const attend_job *job, unit *u, int worker) {
     memset(u->total, 0, (size_t)(u->n_tokens * u->n_heads * layout->v_dim) * sizeof(float));
 }
 
-// Attention over pages as they lie, or over what is loaded from them.
-static kernels_attend *direct_attend(const backend_kv *kv) {
-    return kv->k == kv->v ? kv->k->attend : NULL;
+// Whether attention reads pages as they lie, and not what is loaded from them.
+static bool direct(const backend_kv *kv, const unit *u) {
+    return kv->k == kv->v && u->n_tokens * u->n_heads <= kv->k->direct_queries;
 }
 
 // What is read of a page, of the positions below `end`; page `next` is wanted after it.
@@ -249,7 +249,7 @@ static attn_page load_page(const attend_job *job, const unit *u, int64_t page, i
         .k_step = (int64_t)kv->k_bytes * KERNELS_PAGE / kv->layout.k_dim,
         .v_step = (int64_t)kv->v_bytes,
     };
-    if (direct_attend(kv))
+    if (direct(kv, u))
         return p;
     if (kv->k->load_keys) {
         kv->k->load_keys(p.k, kv->layout.k_dim, u->k);
@@ -267,9 +267,8 @@ static attn_page load_page(const attend_job *job, const unit *u, int64_t page, i
 static void attend_page(const attend_job *job, unit *u, int64_t at, int64_t next) {
     const kv_layout *layout = &job->kv->layout;
     const int64_t base = at * KERNELS_PAGE;
-    kernels_attend *attend = direct_attend(job->kv);
-    if (!attend)
-        attend = job->cpu->k->page_types[QUANT_F32]->attend;
+    kernels_attend *attend =
+        direct(job->kv, u) ? job->kv->k->attend : job->cpu->k->page_types[QUANT_F32]->attend;
     span all = {KERNELS_PAGE, 0};
     bool same = true;
     for (int64_t t = 0; t < u->n_tokens; t++) {

@@ -14,6 +14,47 @@ INLINE ivec dot_word(code_kind kind, ivec acc, ivec codes, int32_t x) {
                                 : veci_dot_unsigned(acc, codes, veci_set1(x));
 }
 
+// Columns of a tile that are multiplied at a time, where registers hold the sums of fewer than all of them.
+INLINE int columns_at_once(int width) {
+#ifdef VEC_COLUMNS
+    (void)width;
+    return VEC_COLUMNS;
+#else
+    return width;
+#endif
+}
+
+#ifdef VEC_DOT_PAIRS
+// How many words have sums of two products each that add up in 16 bits: codes are below 16, 32 or 64.
+INLINE int pair_words(code_kind kind, int shift) {
+    return kind == CODES_SIGNED ? 1 : kind == CODES_MINIMUM || shift == 4 ? 4 : shift == 5 ? 2 : 8;
+}
+#endif
+
+// dot[c] + the products of `n` words with those of `n_columns` columns of a tile of `width`.
+INLINE void dot_words(code_kind kind, int shift, int n, int n_columns, int width, const ivec *codes,
+                      const int32_t *x, ivec *dot) {
+    (void)shift;
+#ifdef VEC_DOT_PAIRS
+    const int run = pair_words(kind, shift);
+    for (int i = 0; run > 1 && i < n; i += run) {
+        ivec pairs[KERNELS_TILE];
+        for (int c = 0; c < n_columns; c++)
+            pairs[c] = veci_pairs(codes[i], veci_set1(x[i * width + c]));
+        for (int j = i + 1; j < i + run && j < n; j++)
+            for (int c = 0; c < n_columns; c++)
+                pairs[c] = veci_add16(pairs[c], veci_pairs(codes[j], veci_set1(x[j * width + c])));
+        for (int c = 0; c < n_columns; c++)
+            dot[c] = veci_add_pairs(dot[c], pairs[c]);
+    }
+    if (run > 1)
+        return;
+#endif
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < n_columns; c++)
+            dot[c] = dot_word(kind, dot[c], codes[i], x[i * width + c]);
+}
+
 // Where a group's sum begins: minus the offset times the sum of its activations.
 INLINE ivec dot_start(code_kind kind, int shift, int32_t minus_sum) {
     if (kind == CODES_OFFSET)
@@ -44,17 +85,15 @@ INLINE void group_256(code_kind kind, int shift, int group, int width, const ive
     ivec dot[KERNELS_TILE];
     for (int c = 0; c < width; c++)
         dot[c] = dot_start(kind, shift, minus_sum[at * width + c]);
-    for (int i = 0; i < group / 4; i++)
-        for (int c = 0; c < width; c++)
-            dot[c] = dot_word(kind, dot[c], codes[i], x[(4 * first + i) * width + c]);
+    dot_words(kind, shift, group / 4, width, width, codes, x + 4 * first * width, dot);
     for (int c = 0; c < width; c++)
         sums[c] = veci_add(sums[c], veci_mul(dot[c], scale[at]));
 }
 
 // Adds a block's integers to the columns' results.
-INLINE void finish_256(code_kind kind, int group, int width, vec d, vec e, const ivec *minimum,
+INLINE void finish_256(code_kind kind, int group, int n_columns, int width, vec d, vec e, const ivec *minimum,
                        const float *scale, const int32_t *pairs, const ivec *sums, vec *out) {
-    for (int c = 0; c < width; c++) {
+    for (int c = 0; c < n_columns; c++) {
         out[c] = vec_fma(veci_to_float(sums[c]), vec_mul(d, vec_set1(scale[c])), out[c]);
         if (kind != CODES_MINIMUM)
             continue;
@@ -70,46 +109,52 @@ INLINE void finish_256(code_kind kind, int group, int width, vec d, vec e, const
 #define PANEL_WORDS_256(kind, group)                                                                         \
     ((64 + 256 / (group) + ((kind) == CODES_MINIMUM ? 128 / (group) + 1 : 0) + 1) * VEC_LANES)
 
+// Block `b` of a panel, at `p`, for columns from `first` on.
+INLINE void block_256(code_kind kind, int shift, int group, int n_columns, int width, const int32_t *p,
+                      const tile_256 *t, int64_t b, int first, vec *result) {
+    const int32_t *minus_sum =
+        (group == 16 ? t->minus_sum16 : t->minus_sum32) + 256 / group * b * width + first;
+    const int32_t *pairs = (group == 16 ? t->pairs16 : t->pairs32) + 128 / group * b * width + first;
+    const int32_t *x = t->codes + 64 * b * width + first;
+    const int32_t *scale = p + 64 * VEC_LANES, *minimum = scale + 256 / group * VEC_LANES;
+    const int32_t *d = minimum + (kind == CODES_MINIMUM ? 128 / group * VEC_LANES : 0);
+    ivec sums[KERNELS_TILE], mins[8];
+    for (int c = 0; c < n_columns; c++)
+        sums[c] = veci_zero();
+    for (int g = 0; g < 256 / group; g++) {
+        const int32_t *words = p + g * group / 4 * VEC_LANES;
+        ivec dot[KERNELS_TILE];
+        for (int c = 0; c < n_columns; c++)
+            dot[c] = dot_start(kind, shift, minus_sum[g * width + c]);
+#ifdef VEC_DOT_RUN // more than a word and a column at a time
+        veci_dot_run(group / 4, n_columns, words, x + g * group / 4 * width, dot);
+#else
+        ivec codes[8];
+        for (int i = 0; i < group / 4; i++)
+            codes[i] = veci_load(words + i * VEC_LANES);
+        dot_words(kind, shift, group / 4, n_columns, width, codes, x + g * group / 4 * width, dot);
+#endif
+        ivec s = veci_load(scale + g * VEC_LANES);
+        for (int c = 0; c < n_columns; c++)
+            sums[c] = veci_add(sums[c], veci_mul(dot[c], s));
+    }
+    for (int i = 0; kind == CODES_MINIMUM && i < 128 / group; i++)
+        mins[i] = veci_load(minimum + i * VEC_LANES);
+    finish_256(kind, group, n_columns, width, vec_load((const float *)d),
+               vec_load((const float *)d + (kind == CODES_MINIMUM ? VEC_LANES : 0)), mins,
+               t->scale + b * width + first, pairs, sums, result + first);
+}
+
 INLINE void many_256(code_kind kind, int shift, int group, int width, const void *panel, int64_t k,
                      const void *tile, float *out, int64_t out_stride) {
     const tile_256 t = tile_256_of(tile, k, width);
-    const int32_t *p = panel, *minus_sum = group == 16 ? t.minus_sum16 : t.minus_sum32;
-    const int32_t *pairs = group == 16 ? t.pairs16 : t.pairs32;
+    const int32_t *p = panel;
     vec result[KERNELS_TILE];
     for (int c = 0; c < width; c++)
         result[c] = vec_set1(0.0f);
-    for (int64_t b = 0; b < k / 256; b++) {
-        const int32_t *scale = p + 64 * VEC_LANES, *minimum = scale + 256 / group * VEC_LANES;
-        const int32_t *d = minimum + (kind == CODES_MINIMUM ? 128 / group * VEC_LANES : 0);
-        ivec sums[KERNELS_TILE], mins[8];
-        for (int c = 0; c < width; c++)
-            sums[c] = veci_zero();
-        for (int g = 0; g < 256 / group; g++) {
-            ivec dot[KERNELS_TILE];
-            for (int c = 0; c < width; c++)
-                dot[c] = dot_start(kind, shift, minus_sum[(256 / group * b + g) * width + c]);
-#ifdef VEC_DOT_RUN // more than a word and a column at a time
-            veci_dot_run(group / 4, width, p + g * group / 4 * VEC_LANES,
-                         t.codes + (64 * b + g * group / 4) * width, dot);
-#else
-#pragma GCC unroll 2
-            for (int i = g * group / 4; i < (g + 1) * group / 4; i++) {
-                ivec codes = veci_load(p + i * VEC_LANES);
-                for (int c = 0; c < width; c++)
-                    dot[c] = dot_word(kind, dot[c], codes, t.codes[(64 * b + i) * width + c]);
-            }
-#endif
-            ivec s = veci_load(scale + g * VEC_LANES);
-            for (int c = 0; c < width; c++)
-                sums[c] = veci_add(sums[c], veci_mul(dot[c], s));
-        }
-        for (int i = 0; kind == CODES_MINIMUM && i < 128 / group; i++)
-            mins[i] = veci_load(minimum + i * VEC_LANES);
-        finish_256(kind, group, width, vec_load((const float *)d),
-                   vec_load((const float *)d + (kind == CODES_MINIMUM ? VEC_LANES : 0)), mins,
-                   t.scale + b * width, pairs + 128 / group * b * width, sums, result);
-        p += PANEL_WORDS_256(kind, group);
-    }
+    for (int64_t b = 0; b < k / 256; b++, p += PANEL_WORDS_256(kind, group))
+        for (int first = 0; first < width; first += columns_at_once(width))
+            block_256(kind, shift, group, columns_at_once(width), width, p, &t, b, first, result);
     for (int c = 0; c < width; c++)
         vec_store(out + c * out_stride, result[c]);
 }
@@ -125,24 +170,24 @@ typedef struct head_32 {
 // A panel's part of 32: codes [8], d [32 / group], with minimums e.
 #define PANEL_WORDS_32(kind, group) ((8 + 32 / (group) + ((kind) == CODES_MINIMUM)) * VEC_LANES)
 
-INLINE void part_32(code_kind kind, int shift, int group, int width, const ivec codes[8], const vec *d, vec e,
-                    const tile_32 *t, int64_t part, vec *out) {
-    const int32_t *x = t->codes + 8 * part * width;
+INLINE void part_32(code_kind kind, int shift, int group, int n_columns, int width, const ivec codes[8],
+                    const vec *d, vec e, const tile_32 *t, int64_t part, int first, vec *out) {
+    const int32_t *x = t->codes + 8 * part * width + first;
     const int32_t *minus_sum =
-        (group == 16 ? t->minus_sum16 + 2 * part * width : t->minus_sum + part * width);
-    const float *scale = t->scale + part * width, *scaled_sum = t->scaled_sum + part * width;
+        (group == 16 ? t->minus_sum16 + 2 * part * width : t->minus_sum + part * width) + first;
+    const float *scale = t->scale + part * width + first, *scaled_sum = t->scaled_sum + part * width + first;
     for (int g = 0; g < 32 / group; g++) {
         ivec dot[KERNELS_TILE];
-        for (int c = 0; c < width; c++)
+        for (int c = 0; c < n_columns; c++)
             dot[c] = dot_start(kind, shift, minus_sum[g * width + c]);
-        for (int i = g * group / 4; i < (g + 1) * group / 4; i++)
-            for (int c = 0; c < width; c++)
-                dot[c] = dot_word(kind, dot[c], codes[i], x[i * width + c]);
-        for (int c = 0; c < width; c++)
-            out[c] = vec_fma(veci_to_float(dot[c]), vec_mul(d[g], vec_set1(scale[c])), out[c]);
+        dot_words(kind, shift, group / 4, n_columns, width, codes + g * group / 4, x + g * group / 4 * width,
+                  dot);
+        for (int c = 0; c < n_columns; c++)
+            out[first + c] =
+                vec_fma(veci_to_float(dot[c]), vec_mul(d[g], vec_set1(scale[c])), out[first + c]);
     }
-    for (int c = 0; kind == CODES_MINIMUM && c < width; c++)
-        out[c] = vec_fma(e, vec_set1(scaled_sum[c]), out[c]);
+    for (int c = 0; kind == CODES_MINIMUM && c < n_columns; c++)
+        out[first + c] = vec_fma(e, vec_set1(scaled_sum[c]), out[first + c]);
 }
 
 INLINE void many_32(code_kind kind, int shift, int group, int width, const void *panel, int64_t k,
@@ -152,7 +197,7 @@ INLINE void many_32(code_kind kind, int shift, int group, int width, const void 
     vec result[KERNELS_TILE];
     for (int c = 0; c < width; c++)
         result[c] = vec_set1(0.0f);
-    for (int64_t part = 0; part < k / 32; part++) {
+    for (int64_t part = 0; part < k / 32; part++, p += PANEL_WORDS_32(kind, group)) {
         const float *scales = (const float *)p + 8 * VEC_LANES;
         ivec codes[8];
         vec d[2], e = vec_set1(0.0f);
@@ -162,8 +207,8 @@ INLINE void many_32(code_kind kind, int shift, int group, int width, const void 
             d[g] = vec_load(scales + g * VEC_LANES);
         if (kind == CODES_MINIMUM)
             e = vec_load(scales + 32 / group * VEC_LANES);
-        part_32(kind, shift, group, width, codes, d, e, &t, part, result);
-        p += PANEL_WORDS_32(kind, group);
+        for (int first = 0; first < width; first += columns_at_once(width))
+            part_32(kind, shift, group, columns_at_once(width), width, codes, d, e, &t, part, first, result);
     }
     for (int c = 0; c < width; c++)
         vec_store(out + c * out_stride, result[c]);
@@ -172,8 +217,8 @@ INLINE void many_32(code_kind kind, int shift, int group, int width, const void 
 // ------------------------------------------------------------------------- one set of functions per type
 
 // Each lane reads its rows in order, but stops and goes on, which hardware prefetchers follow badly. So what
-// lies ahead of each lane is fetched, from its next row where this one ends; and again nearer, because a core
-// drops requests while too many are under way.
+// lies ahead of each lane is fetched, from its next row where this one ends; and again nearer where there are
+// many lanes, because a core drops requests while too many are under way.
 enum { FETCH_FAR = 1024, FETCH_NEAR = 256, LINE = 64 };
 
 // The lines of lanes [first, end) that begin in `bytes` of the rows from `from` on; the rows are `row_bytes`
@@ -191,7 +236,8 @@ INLINE void fetch_lines(kernels_rows rows, int64_t row_bytes, int64_t from, int6
 // For the `bytes` that are read at `at`.
 INLINE void fetch_ahead(kernels_rows rows, int64_t row_bytes, int64_t at, int64_t bytes, int64_t first,
                         int64_t end) {
-    fetch_lines(rows, row_bytes, at + FETCH_NEAR, bytes, first, end);
+    if (VEC_LANES == 16)
+        fetch_lines(rows, row_bytes, at + FETCH_NEAR, bytes, first, end);
     fetch_lines(rows, row_bytes, at + FETCH_FAR, bytes, first, end);
 }
 
@@ -294,7 +340,7 @@ INLINE void fetch_ahead(kernels_rows rows, int64_t row_bytes, int64_t at, int64_
                     group_256(kind, shift, group, width, codes + 4 * q, h.scale, GROUP(chunk, q),            \
                               t.codes + 64 * b * width, minus_sum + 256 / (group)*b * width, sums);          \
             }                                                                                                \
-            finish_256(kind, group, width, h.d, h.e, h.minimum, t.scale + b * width,                         \
+            finish_256(kind, group, width, width, h.d, h.e, h.minimum, t.scale + b * width,                  \
                        pairs + 128 / (group)*b * width, sums, result);                                       \
         }                                                                                                    \
         for (int c = 0; c < width; c++)                                                                      \
@@ -360,8 +406,8 @@ INLINE void fetch_ahead(kernels_rows rows, int64_t row_bytes, int64_t at, int64_
                             (int64_t)sizeof(block_##type), VEC_LANES *i / (parts),                           \
                             VEC_LANES * (i + 1) / (parts));                                                  \
                 type##_part(data, rows.step, i, &h, codes);                                                  \
-                part_32(kind, shift, group, width, codes, h.d + i * (32 / (group)), h.e, &t, (parts)*b + i,  \
-                        result);                                                                             \
+                part_32(kind, shift, group, width, width, codes, h.d + i * (32 / (group)), h.e, &t,          \
+                        (parts)*b + i, 0, result);                                                           \
             }                                                                                                \
         }                                                                                                    \
         for (int c = 0; c < width; c++)                                                                      \

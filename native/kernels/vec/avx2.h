@@ -14,7 +14,8 @@
 #ifndef VEC_NAME
 #define VEC_NAME avx2
 #endif
-#define VEC_LANES 8
+#define VEC_LANES   8
+#define VEC_COLUMNS 4
 
 typedef __m256 vec;
 
@@ -270,6 +271,22 @@ INLINE ivec veci_dot16(ivec acc, ivec a, ivec b) {
 
 #else
 
+// Products are first summed in 16 bits, and by themselves as long as they fit.
+#define VEC_DOT_PAIRS
+
+// Sums of two products of bytes: unsigned codes below 128 with signed activations can't saturate.
+INLINE ivec veci_pairs(ivec codes, ivec x) {
+    return _mm256_maddubs_epi16(codes, x);
+}
+
+INLINE ivec veci_add16(ivec a, ivec b) {
+    return _mm256_add_epi16(a, b);
+}
+
+INLINE ivec veci_add_pairs(ivec acc, ivec pairs) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
 // Signed bytes stay as they are: the product takes their sign to the other side.
 #define VEC_SIGNED_BIAS_BITS 0
 
@@ -278,16 +295,13 @@ INLINE ivec veci_signed(ivec a) {
     return a;
 }
 
-// acc + the sums of four products of bytes: unsigned codes below 128 with signed activations. Pairs of
-// products are sums of 16 bits: below 128 they can't saturate.
+// acc + the sums of four products of bytes: unsigned codes below 128 with signed activations.
 INLINE ivec veci_dot_unsigned(ivec acc, ivec codes, ivec x) {
-    __m256i pairs = _mm256_maddubs_epi16(codes, x);
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    return veci_add_pairs(acc, veci_pairs(codes, x));
 }
 
 INLINE ivec veci_dot_signed(ivec acc, ivec codes, ivec x) {
-    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    return veci_add_pairs(acc, veci_pairs(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes)));
 }
 
 // acc + the sums of two products of signed 16-bit numbers.

@@ -11,8 +11,9 @@
 #include "kernels/vec/x86.h"
 #include "quant/quant.h"
 
-#define VEC_NAME  avx512
-#define VEC_LANES 16
+#define VEC_NAME    avx512
+#define VEC_LANES   16
+#define VEC_COLUMNS 4
 
 typedef __m512 vec;
 

@@ -100,13 +100,15 @@ INLINE void mxfp4_part(const uint8_t *p, int64_t stride, int part, const head_32
 
 // ------------------------------------------------------------------------- blocks of several times 32
 
-// Half the value of an unsigned float of 4 exponent and 3 mantissa bits; 127 counts as 0.
+// Half the value of a byte's unsigned float of 4 exponent and 3 mantissa bits; 127 counts as 0, but 255,
+// whose top bit is ignored, does not.
 INLINE vec small_float(ivec bits) {
     ivec magnitude = veci_and(bits, veci_set1(127));
-    vec number = veci_to_float(magnitude);
+    vec number = veci_to_float(magnitude), byte = veci_to_float(veci_and(bits, veci_set1(255)));
     vec normal = veci_as_float(veci_add(veci_shl(magnitude, 20), veci_set1(119 << 23)));
     vec some = vec_where_less(number, vec_set1(8.0f), vec_mul(number, vec_set1(0x1p-10f)), normal);
-    return vec_where_less(number, vec_set1(127.0f), some, vec_set1(0.0f));
+    vec below = vec_where_less(number, vec_set1(127.0f), some, vec_set1(0.0f));
+    return vec_where_less(byte, vec_set1(128.0f), below, some);
 }
 
 INLINE void nvfp4_head(const uint8_t *p, int64_t stride, head_32 *h) {

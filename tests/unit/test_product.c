@@ -25,28 +25,38 @@ enum { MAX_K = 1536, MAX_COLUMNS = 25 };
 static uint8_t *rows; // no byte more than there are, so that a sanitizer sees who reads on
 static float decoded[KERNELS_MAX_ROWS * MAX_K];
 
-// Random blocks whose weights are all finite and of ordinary size: halves inside them are what decides.
+// Whether a block's weights are all finite and of ordinary size: halves inside it are what decides.
+static bool good_block(const quant_type *type, const uint8_t *block, float *y) {
+    float most = 0.0f;
+    bool finite = true;
+    type->decode(block, y, (uint64_t)type->block_size);
+    for (int i = 0; i < type->block_size; i++) {
+        finite = finite && isfinite(y[i]);
+        most = fabsf(y[i]) > most ? fabsf(y[i]) : most;
+    }
+    return finite && most < 4000.0f && most > 1e-3f;
+}
+
+// Random blocks; in the first row, of codes as large as can be.
 static void make_rows(const quant_type *type, int n_rows, int64_t k) {
     int64_t row_bytes = k / type->block_size * type->block_bytes;
     for (int r = 0; r < n_rows; r++) {
         for (int64_t b = 0; b < k / type->block_size; b++) {
             uint8_t *block = rows + r * row_bytes + b * type->block_bytes;
             float *y = decoded + r * k + b * type->block_size;
-            bool good;
             do {
                 for (int i = 0; i < type->block_bytes; i++)
                     block[i] = (uint8_t)random_bits();
                 if (type->id == QUANT_MXFP4)
                     block[0] = (uint8_t)(118 + random_bits() % 12);
-                type->decode(block, y, (uint64_t)type->block_size);
-                float most = 0.0f;
-                good = true;
-                for (int i = 0; i < type->block_size; i++) {
-                    good = good && isfinite(y[i]);
-                    most = fabsf(y[i]) > most ? fabsf(y[i]) : most;
-                }
-                good = good && most < 1000.0f && most > 1e-3f;
-            } while (!good);
+            } while (!good_block(type, block, y));
+            for (int i = 0; r == 0 && i < type->block_bytes; i++) {
+                const uint8_t byte = block[i];
+                block[i] = 0xff;
+                if (!good_block(type, block, y))
+                    block[i] = byte;
+            }
+            type->decode(block, y, (uint64_t)type->block_size);
         }
     }
 }
@@ -75,7 +85,11 @@ static void make_columns(const kernels *k, columns *c, columns_kind kind, int64_
     c->kind = kind;
     for (int i = 0; i < n; i++)
         for (int64_t j = 0; j < n_k; j++)
-            c->x[i][j] = random_float() * (i == 3 && j / 256 == 0 ? 0.0f : i == 4 ? 1e-6f : 5.0f);
+            c->x[i][j] = i == 1   ? 5.0f // as large as can be, and as small
+                         : i == 2 ? -5.0f
+                                  : random_float() * (i == 3 && j / 256 == 0 ? 0.0f
+                                                      : i == 4               ? 1e-6f
+                                                                             : 5.0f);
     for (int first = 0, t = 0; first < n; first += KERNELS_TILE, t++) {
         const int some = n - first < KERNELS_TILE ? n - first : KERNELS_TILE;
         c->width[t] = kernels_tile_width(some, n);

@@ -149,7 +149,7 @@ ATTEND(q8_0_attend, QUANT_Q8_0)
 ATTEND(q4_0_attend, QUANT_Q4_0)
 #undef ATTEND
 
-// Blocks with scales are taken apart for each QUERIES; for more of them that is done once, beforehand.
+// Blocks with scales are taken apart anew for every QUERIES queries: for more, that is done once, beforehand.
 static const kernels_page_type f32_pages = {f32_store_key, f32_store_value, NULL,
                                             NULL,          f32_attend,      INT64_MAX};
 static const kernels_page_type f16_pages = {f16_store_key,   f16_store_value, f16_load_keys,

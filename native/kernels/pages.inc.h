@@ -22,7 +22,9 @@ INLINE int page_block(int type) {
 }
 
 INLINE int64_t page_block_bytes(int type) {
-    return type == QUANT_Q8_0 ? 34 : type == QUANT_Q4_0 ? 18 : float_size(type);
+    return type == QUANT_Q8_0   ? (int64_t)sizeof(block_q8_0)
+           : type == QUANT_Q4_0 ? (int64_t)sizeof(block_q4_0)
+                                : float_size(type);
 }
 
 // Numbers of blocks that are a scale and 32 codes: those of code `j`, the next code `apart` bytes after it.
@@ -34,7 +36,7 @@ INLINE vec block_numbers(int type, const uint8_t *codes, int j, int apart, vec s
     return vec_mul(scale, veci_to_float(veci_sub(nibbles, veci_set1(8))));
 }
 
-// What a block of keys is multiplied by, if it is.
+// The tokens' scales of a block of keys; not used where a block is one number.
 INLINE void key_scales(int type, const uint8_t *block, vec scale[PAGE_VECS]) {
     const uint8_t *scales = block + (page_block_bytes(type) - 2) * KERNELS_PAGE;
     for (int i = 0; i < PAGE_VECS; i++)
@@ -136,7 +138,7 @@ INLINE void block_encode(int type, const float *x, uint8_t *block) {
 
 INLINE void store_key_32(int type, const float *k, int64_t k_dim, int64_t slot, uint8_t *keys) {
     const int64_t codes = page_block_bytes(type) - 2;
-    uint8_t block[34];
+    uint8_t block[sizeof(block_q8_0)];
     for (int64_t d = 0; d < k_dim; d += 32, keys += page_block_bytes(type) * KERNELS_PAGE) {
         block_encode(type, k + d, block);
         spread_8(block + 2, codes, keys + slot);

@@ -3,9 +3,8 @@
 
 // What the codes of a type are, beyond their scales.
 typedef enum code_kind {
-    CODES_PLAIN,   // weight = d * scale * code
-    CODES_MINIMUM, // weight = d * scale * code - e * minimum (blocks of 32: + e)
-    CODES_OFFSET,  // weight = d * scale * (code - 2^shift)
+    CODES_MINIMUM, // weight = d * scale * code - e * minimum (blocks of 32: + e); codes are below 32
+    CODES_OFFSET,  // weight = d * scale * (code - 2^shift); codes are below 16, or below 2^(shift + 1)
     CODES_SIGNED,  // weight = d * scale * code, of signed bytes
 } code_kind;
 
@@ -14,7 +13,7 @@ INLINE ivec dot_word(code_kind kind, ivec acc, ivec codes, int32_t x) {
                                 : veci_dot_unsigned(acc, codes, veci_set1(x));
 }
 
-// Columns of a tile that are multiplied at a time, where registers hold the sums of fewer than all of them.
+// Columns of a tile that are multiplied at a time, where some of them are faster than all.
 INLINE int columns_at_once(int width) {
 #ifdef VEC_COLUMNS
     (void)width;
@@ -24,8 +23,12 @@ INLINE int columns_at_once(int width) {
 #endif
 }
 
+#if defined(VEC_DOT_RUN) && defined(VEC_COLUMNS)
+#error "veci_dot_run takes all columns of a tile"
+#endif
+
 #ifdef VEC_DOT_PAIRS
-// How many words have sums of two products each that add up in 16 bits: codes are below 16, 32 or 64.
+// How many words' sums of two products can be added in 16 bits: n words come to 2 n * 127 * code at most.
 INLINE int pair_words(code_kind kind, int shift) {
     return kind == CODES_SIGNED ? 1 : kind == CODES_MINIMUM || shift == 4 ? 4 : shift == 5 ? 2 : 8;
 }
@@ -66,8 +69,9 @@ INLINE ivec dot_start(code_kind kind, int shift, int32_t minus_sum) {
 
 // ------------------------------------------------------------------------- blocks of 256 weights
 
-// Indices of entries of a codebook, two in each lane. They are read one by one, which costs much more as long
-// as what was stored as a whole isn't in the first cache: so those of a whole block are stored beforehand.
+// Indices of entries of a codebook, two in each lane. Most are read one by one, which costs much more as
+// long as what was stored as a whole isn't in the first cache: so those of a whole block are stored
+// beforehand.
 typedef uint16_t entry_indices[2 * VEC_LANES];
 
 typedef struct head_256 {

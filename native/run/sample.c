@@ -220,8 +220,8 @@ static ingot_status take_candidates(sampler *s, const float *logits, ingot_error
 static bool likeliest(const float *logits, int32_t n_vocab, int32_t *token) {
     float max = -INFINITY;
     for (int32_t i = 0; i < n_vocab; i++) {
-        const float logit = fminf(logits[i], FLT_MAX);
-        if (logit > max && !isnan(logits[i])) {
+        const float logit = logits[i] > FLT_MAX ? FLT_MAX : logits[i];
+        if (logit > max) { // false for NaN
             max = logit;
             *token = i;
         }

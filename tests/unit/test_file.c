@@ -120,7 +120,7 @@ static void test_out_of_memory(const temp_dir *dir) {
         ingot_error err;
         ingot_status status = file_out_open(path.text, &m.allocator, &f, &err);
         file_out_abort(f);
-        CHECK((status == INGOT_OK) == (f != NULL) && !file_exists(part_of(path).text));
+        CHECK((status == INGOT_OK || !f) && !file_exists(part_of(path).text));
         if (!failing_mem_end(&m, status))
             break;
     }

@@ -231,7 +231,7 @@ static void test_errors(void) {
         ingot_status status = pool_new(3, NULL, &m.allocator, &p, &err);
         if (status == INGOT_OK)
             pool_free(p);
-        CHECK((status == INGOT_OK) == (p != NULL));
+        CHECK(status == INGOT_OK || !p);
         if (!failing_mem_end(&m, status))
             break;
     }

@@ -229,7 +229,7 @@ INLINE ivec veci_negate_where(bytemask where, ivec a) {
 
 // Bytes are fractions of 256: takes the next digit of base three of each of them out.
 INLINE ivec veci_next_digit(ivec *bytes) {
-    // A half and a quarter more, less one: from 86 on 64, from 171 on 128.
+    // Three quarters of the byte, about: from 86 on at least 64, from 171 on at least 128.
     const __m256i q = *bytes, less = _mm256_subs_epu8(q, _mm256_set1_epi8(1));
     const __m256i more = _mm256_avg_epu8(less, _mm256_avg_epu8(less, _mm256_setzero_si256()));
     *bytes = _mm256_add_epi8(q, _mm256_add_epi8(q, q));

@@ -230,7 +230,8 @@ INLINE ivec veci_next_digit(ivec *bytes) {
 }
 
 // Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the 2 * VEC_LANES numbers at `at`
-// name. Up to nine bits, those of sixty-four entries are replaced at a time; then, one by one.
+// name. Up to nine bits, all are looked up in sixty-four entries at a time, and the right ones kept; above,
+// they are read one by one.
 INLINE ivec veci_entries(const uint16_t *table, int bits, const uint16_t *at) {
     if (bits > 9) {
         __asm__("" : "+r"(at)); // the stored numbers are read, not taken out of registers

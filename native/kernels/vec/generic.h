@@ -22,8 +22,7 @@ typedef struct vec {
 
 INLINE vec vec_load(const float *p) {
     vec r;
-    for (int i = 0; i < VEC_LANES; i++)
-        r.lane[i] = p[i];
+    memcpy(&r, p, sizeof r);
     return r;
 }
 

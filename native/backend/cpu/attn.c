@@ -262,6 +262,13 @@ static attn_page load_page(const attend_job *job, const unit *u, int64_t page, i
     return p;
 }
 
+// The slots of page number `at` that token number `t` sees.
+static span seen_of_page(const unit *u, int64_t t, int64_t at) {
+    const int64_t base = at * KERNELS_PAGE;
+    const int64_t begin = u->seen[t].begin - base, end = u->seen[t].end - base;
+    return (span){begin > 0 ? begin : 0, end < KERNELS_PAGE ? end : KERNELS_PAGE};
+}
+
 // Folds page number `at` into the queries: all at once where their tokens see all of `all`, else token by
 // token.
 static void attend_page(const attend_job *job, unit *u, int64_t at, int64_t next) {
@@ -272,12 +279,10 @@ static void attend_page(const attend_job *job, unit *u, int64_t at, int64_t next
     span all = {KERNELS_PAGE, 0};
     bool same = true;
     for (int64_t t = 0; t < u->n_tokens; t++) {
-        int64_t begin = u->seen[t].begin - base, end = u->seen[t].end - base;
-        begin = begin > 0 ? begin : 0;
-        end = end < KERNELS_PAGE ? end : KERNELS_PAGE;
-        same = same && (t == 0 || (begin == all.begin && end == all.end));
-        all.begin = begin < all.begin ? begin : all.begin;
-        all.end = end > all.end ? end : all.end;
+        const span seen = seen_of_page(u, t, at);
+        same = same && (t == 0 || (seen.begin == all.begin && seen.end == all.end));
+        all.begin = seen.begin < all.begin ? seen.begin : all.begin;
+        all.end = seen.end > all.end ? seen.end : all.end;
     }
     if (all.begin >= all.end)
         return;
@@ -292,13 +297,11 @@ static void attend_page(const attend_job *job, unit *u, int64_t at, int64_t next
         return;
     }
     for (int64_t t = 0; t < u->n_tokens; t++) {
-        int64_t begin = u->seen[t].begin - base, end = u->seen[t].end - base;
-        begin = begin > 0 ? begin : 0;
-        end = end < KERNELS_PAGE ? end : KERNELS_PAGE;
-        if (begin >= end)
+        const span seen = seen_of_page(u, t, at);
+        if (seen.begin >= seen.end)
             continue;
-        attend(u->queries + t * u->n_heads, u->n_heads, &page, begin, end, layout->k_dim, layout->v_dim,
-               job->args->soft_cap, u->work);
+        attend(u->queries + t * u->n_heads, u->n_heads, &page, seen.begin, seen.end, layout->k_dim,
+               layout->v_dim, job->args->soft_cap, u->work);
         page.k_step = page.v_step = 0;
     }
 }

@@ -8,11 +8,6 @@ typedef enum code_kind {
     CODES_SIGNED,  // weight = d * scale * code, of signed bytes
 } code_kind;
 
-INLINE ivec dot_word(code_kind kind, ivec acc, ivec codes, int32_t x) {
-    return kind == CODES_SIGNED ? veci_dot_signed(acc, codes, veci_set1(x))
-                                : veci_dot_unsigned(acc, codes, veci_set1(x));
-}
-
 // Columns of a tile that are multiplied at a time, where some of them are faster than all.
 INLINE int columns_at_once(int width) {
 #ifdef VEC_COLUMNS
@@ -27,36 +22,48 @@ INLINE int columns_at_once(int width) {
 #error "veci_dot_run takes all columns of a tile"
 #endif
 
+// dot[c] + the products of `n` words with those of `n_columns` columns of a tile of `width`.
 #ifdef VEC_DOT_PAIRS
+
 // How many words' sums of two products can be added in 16 bits: n words come to 2 n * 127 * code at most.
 INLINE int pair_words(code_kind kind, int shift) {
     return kind == CODES_SIGNED ? 1 : kind == CODES_MINIMUM || shift == 4 ? 4 : shift == 5 ? 2 : 8;
 }
-#endif
 
-// dot[c] + the products of `n` words with those of `n_columns` columns of a tile of `width`.
+INLINE ivec pairs_word(code_kind kind, ivec codes, int32_t x) {
+    return kind == CODES_SIGNED ? veci_pairs_signed(codes, veci_set1(x)) : veci_pairs(codes, veci_set1(x));
+}
+
 INLINE void dot_words(code_kind kind, int shift, int n, int n_columns, int width, const ivec *codes,
                       const int32_t *x, ivec *dot) {
-    (void)shift;
-#ifdef VEC_DOT_PAIRS
     const int run = pair_words(kind, shift);
-    for (int i = 0; run > 1 && i < n; i += run) {
+    for (int i = 0; i < n; i += run) {
         ivec pairs[KERNELS_TILE];
         for (int c = 0; c < n_columns; c++)
-            pairs[c] = veci_pairs(codes[i], veci_set1(x[i * width + c]));
+            pairs[c] = pairs_word(kind, codes[i], x[i * width + c]);
         for (int j = i + 1; j < i + run && j < n; j++)
             for (int c = 0; c < n_columns; c++)
-                pairs[c] = veci_add16(pairs[c], veci_pairs(codes[j], veci_set1(x[j * width + c])));
+                pairs[c] = veci_add16(pairs[c], pairs_word(kind, codes[j], x[j * width + c]));
         for (int c = 0; c < n_columns; c++)
             dot[c] = veci_add_pairs(dot[c], pairs[c]);
     }
-    if (run > 1)
-        return;
-#endif
-    for (int i = 0; i < n; i++)
-        for (int c = 0; c < n_columns; c++)
-            dot[c] = dot_word(kind, dot[c], codes[i], x[i * width + c]);
 }
+
+#else
+
+INLINE void dot_words(code_kind kind, int shift, int n, int n_columns, int width, const ivec *codes,
+                      const int32_t *x, ivec *dot) {
+    (void)shift;
+    for (int i = 0; i < n; i++) {
+        for (int c = 0; c < n_columns; c++) {
+            const ivec word = veci_set1(x[i * width + c]);
+            dot[c] = kind == CODES_SIGNED ? veci_dot_signed(dot[c], codes[i], word)
+                                          : veci_dot_unsigned(dot[c], codes[i], word);
+        }
+    }
+}
+
+#endif
 
 // Where a group's sum begins: minus the offset times the sum of its activations.
 INLINE ivec dot_start(code_kind kind, int shift, int32_t minus_sum) {

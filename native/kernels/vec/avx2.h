@@ -279,6 +279,10 @@ INLINE ivec veci_pairs(ivec codes, ivec x) {
     return _mm256_maddubs_epi16(codes, x);
 }
 
+INLINE ivec veci_pairs_signed(ivec codes, ivec x) {
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes));
+}
+
 INLINE ivec veci_add16(ivec a, ivec b) {
     return _mm256_add_epi16(a, b);
 }
@@ -293,15 +297,6 @@ INLINE ivec veci_add_pairs(ivec acc, ivec pairs) {
 // Signed bytes as veci_dot_signed takes them.
 INLINE ivec veci_signed(ivec a) {
     return a;
-}
-
-// acc + the sums of four products of bytes: unsigned codes below 128 with signed activations.
-INLINE ivec veci_dot_unsigned(ivec acc, ivec codes, ivec x) {
-    return veci_add_pairs(acc, veci_pairs(codes, x));
-}
-
-INLINE ivec veci_dot_signed(ivec acc, ivec codes, ivec x) {
-    return veci_add_pairs(acc, veci_pairs(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes)));
 }
 
 // acc + the sums of two products of signed 16-bit numbers.
@@ -347,10 +342,6 @@ INLINE ivec veci_load1(const uint8_t *p, int64_t stride) {
 INLINE void veci_load2(const uint8_t *p, int64_t stride, ivec out[2]) {
     out[0] = veci_load1(p, stride);
     out[1] = veci_load1(p + 4, stride);
-}
-
-INLINE void vec_prefetch(const void *p) {
-    _mm_prefetch((const char *)p, _MM_HINT_T1);
 }
 
 #endif

@@ -359,8 +359,4 @@ INLINE void veci_load2(const uint8_t *p, int64_t stride, ivec out[2]) {
     out[1] = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xdd));
 }
 
-INLINE void vec_prefetch(const void *p) {
-    _mm_prefetch((const char *)p, _MM_HINT_T1);
-}
-
 #endif

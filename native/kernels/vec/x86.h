@@ -7,6 +7,10 @@
 
 #include "kernels/vec/inline.h"
 
+INLINE void vec_prefetch(const void *p) {
+    _mm_prefetch((const char *)p, _MM_HINT_T1);
+}
+
 // Those of a table that the eight numbers at `at` name.
 INLINE __m128i eight_entries(const uint16_t *table, const uint16_t *at) {
     __m128i r = _mm_cvtsi32_si128(table[at[0]]);

@@ -27,7 +27,10 @@ INLINE int columns_at_once(int width) {
 
 // How many words' sums of two products can be added in 16 bits: n words come to 2 n * 127 * code at most.
 INLINE int pair_words(code_kind kind, int shift) {
-    return kind == CODES_SIGNED ? 1 : kind == CODES_MINIMUM || shift == 4 ? 4 : shift == 5 ? 2 : 8;
+    return kind == CODES_SIGNED || shift == 6    ? 1
+           : kind == CODES_MINIMUM || shift == 4 ? 4
+           : shift == 5                          ? 2
+                                                 : 8;
 }
 
 INLINE ivec pairs_word(code_kind kind, ivec codes, int32_t x) {

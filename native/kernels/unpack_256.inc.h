@@ -181,9 +181,10 @@ INLINE void iq4_xs_head(const uint8_t *p, int64_t stride, head_256 *h) {
 }
 
 INLINE void iq4_xs_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
+    const ivec table = veci_signed(veci_table(codebook_iq4));
     (void)h;
-    codebook_32(p + 8 + 32 * chunk, stride, codebook_iq4, codes);
-    codebook_32(p + 24 + 32 * chunk, stride, codebook_iq4, codes + 8);
+    look_up_nibbles(p + 8 + 32 * chunk, stride, table, codes);
+    look_up_nibbles(p + 24 + 32 * chunk, stride, table, codes + 8);
 }
 
 // ------------------------------------------------------------------------- TQ2_0 and TQ1_0

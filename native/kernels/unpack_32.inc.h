@@ -73,9 +73,8 @@ INLINE void q8_0_part(const uint8_t *p, int64_t stride, int part, const head_32 
         codes[i] = veci_signed(codes[i]);
 }
 
-// Nibbles that are indices into a codebook of signed bytes.
-INLINE void codebook_32(const uint8_t *p, int64_t stride, const int8_t codebook[16], ivec codes[8]) {
-    const ivec table = veci_signed(veci_table(codebook));
+// Nibbles that are indices into a table.
+INLINE void look_up_nibbles(const uint8_t *p, int64_t stride, ivec table, ivec codes[8]) {
     nibbles_32(p, stride, codes);
     for (int i = 0; i < 8; i++)
         codes[i] = veci_lookup(table, codes[i]);
@@ -83,7 +82,13 @@ INLINE void codebook_32(const uint8_t *p, int64_t stride, const int8_t codebook[
 
 INLINE void iq4_nl_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
     (void)part, (void)h;
-    codebook_32(p + 2, stride, codebook_iq4, codes);
+    look_up_nibbles(p + 2, stride, veci_signed(veci_table(codebook_iq4)), codes);
+}
+
+// codebook_e2m1 with 16 added.
+INLINE ivec e2m1_table(void) {
+    static const int8_t codes[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
+    return veci_table(codes);
 }
 
 // The scale is 2^(e - 128) (the codebook holds twice the values); those below 2^-126 count as none.
@@ -95,7 +100,7 @@ INLINE void mxfp4_head(const uint8_t *p, int64_t stride, head_32 *h) {
 
 INLINE void mxfp4_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
     (void)part, (void)h;
-    codebook_32(p + 1, stride, codebook_e2m1, codes);
+    look_up_nibbles(p + 1, stride, e2m1_table(), codes);
 }
 
 // ------------------------------------------------------------------------- blocks of several times 32
@@ -118,7 +123,7 @@ INLINE void nvfp4_head(const uint8_t *p, int64_t stride, head_32 *h) {
 }
 
 INLINE void nvfp4_part(const uint8_t *p, int64_t stride, int part, const head_32 *h, ivec codes[8]) {
-    const ivec table = veci_signed(veci_table(codebook_e2m1)), mask = veci_set1(LOW_NIBBLES);
+    const ivec table = e2m1_table(), mask = veci_set1(LOW_NIBBLES);
     ivec bytes[4];
     (void)h;
     veci_load4(p + 4 + 16 * part, stride, bytes);
@@ -177,9 +182,9 @@ INLINE void q2_0_part(const uint8_t *p, int64_t stride, int part, const head_32 
 MANY_32(many_offset0_32, CODES_OFFSET, 0, 32)
 MANY_32(many_offset3_32, CODES_OFFSET, 3, 32)
 MANY_32(many_offset4_32, CODES_OFFSET, 4, 32)
+MANY_32(many_offset4_32_16, CODES_OFFSET, 4, 16)
 MANY_32(many_minimum_32, CODES_MINIMUM, 0, 32)
 MANY_32(many_signed_32, CODES_SIGNED, 0, 32)
-MANY_32(many_signed_32_16, CODES_SIGNED, 0, 16)
 
 PRODUCT_32(q4_0, 1, CODES_OFFSET, 3, 32, many_offset3_32)
 PRODUCT_32(q4_1, 1, CODES_MINIMUM, 0, 32, many_minimum_32)
@@ -187,7 +192,7 @@ PRODUCT_32(q5_0, 1, CODES_OFFSET, 4, 32, many_offset4_32)
 PRODUCT_32(q5_1, 1, CODES_MINIMUM, 0, 32, many_minimum_32)
 PRODUCT_32(q8_0, 1, CODES_SIGNED, 0, 32, many_signed_32)
 PRODUCT_32(iq4_nl, 1, CODES_SIGNED, 0, 32, many_signed_32)
-PRODUCT_32(mxfp4, 1, CODES_SIGNED, 0, 32, many_signed_32)
-PRODUCT_32(nvfp4, 2, CODES_SIGNED, 0, 16, many_signed_32_16)
+PRODUCT_32(mxfp4, 1, CODES_OFFSET, 4, 32, many_offset4_32)
+PRODUCT_32(nvfp4, 2, CODES_OFFSET, 4, 16, many_offset4_32_16)
 PRODUCT_32(q1_0, Q1_0_PARTS, CODES_OFFSET, 0, 32, many_offset0_32)
 PRODUCT_32(q2_0, Q2_0_PARTS, CODES_OFFSET, 0, 32, many_offset0_32)

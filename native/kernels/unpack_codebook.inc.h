@@ -20,20 +20,10 @@ INLINE void put_indices(ivec low, ivec high, int from, int step, int n, entry_in
     }
 }
 
-// The eight weights of an entry in the lower (0) or upper (1) half of a word; `values` are OF_TWO_BITS.
-INLINE void eight_codes(ivec entries, int half, ivec values, ivec codes[2]) {
-    codes[0] = veci_lookup(values, two_bit_codes(entries, 2 * half));
-    codes[1] = veci_lookup(values, two_bit_codes(entries, 2 * half + 1));
-}
-
-// Those of four entries.
-INLINE void look_up_32(const uint16_t *table, int bits, const entry_indices at[2], ivec values,
-                       ivec codes[8]) {
-    for (int i = 0; i < 2; i++) {
-        ivec entries = veci_entries(table, bits, at[i]);
-        eight_codes(entries, 0, values, codes + 2 * i);
-        eight_codes(entries, 1, values, codes + 2 * i + 4);
-    }
+// The weights of four entries of eight.
+INLINE void look_up_32(const uint64_t *table, const entry_indices at[2], ivec codes[8]) {
+    veci_entries8(table, at[0], at[1], codes);
+    veci_entries8(table, at[0] + 1, at[1] + 1, codes + 4);
 }
 
 // Four entries of four weights of four bits.
@@ -47,11 +37,10 @@ INLINE void look_up_16(const uint16_t *table, int bits, const entry_indices at[2
     }
 }
 
-// Gives eight words of magnitudes their signs: bit 4 i + j is that of byte j of word i. They are veci_signed
-// already, which adds 0 or 128 to bytes: the negative of either is that of the number.
+// Gives eight words of magnitudes, with 64 added, their signs: bit 4 i + j is that of byte j of word i.
 INLINE void put_signs(ivec signs, ivec codes[8]) {
     for (int i = 0; i < 8; i++)
-        codes[i] = veci_negate_where(veci_bits(signs, i), codes[i]);
+        codes[i] = veci_mirror_where(veci_bits(signs, i), codes[i]);
 }
 
 // Of bytes of seven signs, the eighth: the number of negative ones is even.
@@ -92,13 +81,10 @@ INLINE void iq2_xxs_head(const uint8_t *p, int64_t stride, head_256 *h) {
     }
 }
 
-static const int8_t iq2_values[16] = OF_TWO_BITS(8, 25, 43, 0);
-
 INLINE void iq2_xxs_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     (void)p, (void)stride;
     for (int i = 0; i < 2; i++) {
-        look_up_32(codebook_iq2_xxs_packed, 8, h->at + 4 * chunk + 2 * i, veci_signed(veci_table(iq2_values)),
-                   codes + 8 * i);
+        look_up_32(codebook_iq2_xxs, h->at + 4 * chunk + 2 * i, codes + 8 * i);
         put_signs(packed_signs(h->extra[4 * chunk + 2 * i + 1]), codes + 8 * i);
     }
 }
@@ -127,11 +113,8 @@ INLINE ivec high_signs(ivec low, ivec high) {
 INLINE void iq2_xs_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     const ivec *w = h->extra + 4 * chunk;
     (void)p, (void)stride;
-    for (int i = 0; i < 4; i++) {
-        ivec entries = veci_entries(codebook_iq2_xs_packed, 9, h->at[4 * chunk + i]);
-        eight_codes(entries, 0, veci_signed(veci_table(iq2_values)), codes + 4 * i);
-        eight_codes(entries, 1, veci_signed(veci_table(iq2_values)), codes + 4 * i + 2);
-    }
+    for (int i = 0; i < 4; i++)
+        veci_entries8(codebook_iq2_xs, h->at[4 * chunk + i], h->at[4 * chunk + i] + 1, codes + 4 * i);
     put_signs(high_signs(w[0], w[1]), codes);
     put_signs(high_signs(w[2], w[3]), codes + 8);
 }
@@ -151,8 +134,7 @@ INLINE void iq2_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
 INLINE void iq2_s_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     (void)p, (void)stride;
     for (int i = 0; i < 2; i++) {
-        look_up_32(codebook_iq2_s_packed, 10, h->at + 4 * chunk + 2 * i, veci_signed(veci_table(iq2_values)),
-                   codes + 8 * i);
+        look_up_32(codebook_iq2_s, h->at + 4 * chunk + 2 * i, codes + 8 * i);
         put_signs(h->extra[8 + 2 * chunk + i], codes + 8 * i);
     }
 }
@@ -173,11 +155,10 @@ INLINE void iq3_xxs_head(const uint8_t *p, int64_t stride, head_256 *h) {
 }
 
 INLINE void iq3_xxs_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
-    static const int8_t values[16] = {4, 12, 20, 28, 36, 44, 52, 62};
+    static const int8_t values[16] = {68, 76, 84, 92, 100, 108, 116, 126};
     (void)p, (void)stride;
     for (int i = 0; i < 4; i++)
-        look_up_16(codebook_iq3_xxs_packed, 8, h->at + 8 * chunk + 2 * i, veci_signed(veci_table(values)),
-                   codes + 4 * i);
+        look_up_16(codebook_iq3_xxs_codes, 8, h->at + 8 * chunk + 2 * i, veci_table(values), codes + 4 * i);
     put_signs(packed_signs(h->extra[2 * chunk]), codes);
     put_signs(packed_signs(h->extra[2 * chunk + 1]), codes + 8);
 }
@@ -199,23 +180,22 @@ INLINE void iq3_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
 }
 
 INLINE void iq3_s_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
-    static const int8_t values[16] = {1, 3, 5, 7, 9, 11, 13, 15};
+    static const int8_t values[16] = {65, 67, 69, 71, 73, 75, 77, 79};
     (void)p, (void)stride;
     for (int i = 0; i < 4; i++)
-        look_up_16(codebook_iq3_s_packed, 9, h->at + 8 * chunk + 2 * i, veci_signed(veci_table(values)),
-                   codes + 4 * i);
+        look_up_16(codebook_iq3_s_codes, 9, h->at + 8 * chunk + 2 * i, veci_table(values), codes + 4 * i);
     put_signs(h->extra[2 + 2 * chunk], codes);
     put_signs(h->extra[3 + 2 * chunk], codes + 8);
 }
 
 // ------------------------------------------------------------------------- IQ1_S, IQ1_M
 
-// Weights of the grid in eighths, with an offset of 16 and a shift of 1.
-static const int8_t iq1_values[16] = OF_TWO_BITS(9, 17, 25, 0);
-
-// What a shift of -1 takes off, where bit `bit` of a word is set.
-INLINE ivec shift_down(ivec word, int bit) {
-    return veci_and(veci_sar(veci_shl(word, 31 - bit), 31), veci_set1(0x02020202));
+// The weights of the codebook are in eighths, with 16 added and shifted by 1: these are to be shifted by -1
+// where bit `bit` of a word is set.
+INLINE void shift_down(ivec word, int bit, int n, ivec *codes) {
+    const lanemask where = veci_bit(word, bit);
+    for (int i = 0; i < n; i++)
+        codes[i] = veci_sub_where(where, codes[i], veci_set1(0x02020202));
 }
 
 INLINE void iq1_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
@@ -232,10 +212,8 @@ INLINE void iq1_s_head(const uint8_t *p, int64_t stride, head_256 *h) {
 INLINE void iq1_s_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     (void)p, (void)stride;
     for (int i = 0; i < 2; i++) {
-        ivec shift = shift_down(h->extra[chunk], 16 * i + 15);
-        look_up_32(codebook_iq1_packed, 11, h->at + 4 * chunk + 2 * i, veci_table(iq1_values), codes + 8 * i);
-        for (int j = 8 * i; j < 8 * i + 8; j++)
-            codes[j] = veci_sub(codes[j], shift);
+        look_up_32(codebook_iq1, h->at + 4 * chunk + 2 * i, codes + 8 * i);
+        shift_down(h->extra[chunk], 16 * i + 15, 8, codes + 8 * i);
     }
 }
 
@@ -258,20 +236,21 @@ INLINE void iq1_m_head(const uint8_t *p, int64_t stride, head_256 *h) {
 INLINE void iq1_m_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
     (void)p, (void)stride;
     for (int i = 0; i < 2; i++) {
-        look_up_32(codebook_iq1_packed, 11, h->at + 4 * chunk + 2 * i, veci_table(iq1_values), codes + 8 * i);
-        for (int j = 8 * i; j < 8 * i + 8; j++)
-            codes[j] = veci_sub(codes[j], shift_down(h->extra[chunk], 4 * (j / 2) + 3));
+        look_up_32(codebook_iq1, h->at + 4 * chunk + 2 * i, codes + 8 * i);
+        for (int j = 4 * i; j < 4 * i + 4; j++)
+            shift_down(h->extra[chunk], 4 * j + 3, 2, codes + 2 * j);
     }
 }
 
-MANY_256(many_signed_256_16, CODES_SIGNED, 0, 16)
 MANY_256(many_offset4_256_16, CODES_OFFSET, 4, 16)
 MANY_256(many_offset4_256_32, CODES_OFFSET, 4, 32)
+MANY_256(many_offset6_256_16, CODES_OFFSET, 6, 16)
+MANY_256(many_offset6_256_32, CODES_OFFSET, 6, 32)
 
-PRODUCT_256(iq2_xxs, CODES_SIGNED, 0, 32, IN_ORDER, many_signed_256_32)
-PRODUCT_256(iq2_xs, CODES_SIGNED, 0, 16, IN_ORDER, many_signed_256_16)
-PRODUCT_256(iq2_s, CODES_SIGNED, 0, 16, IN_ORDER, many_signed_256_16)
-PRODUCT_256(iq3_xxs, CODES_SIGNED, 0, 32, IN_ORDER, many_signed_256_32)
-PRODUCT_256(iq3_s, CODES_SIGNED, 0, 32, IN_ORDER, many_signed_256_32)
+PRODUCT_256(iq2_xxs, CODES_OFFSET, 6, 32, IN_ORDER, many_offset6_256_32)
+PRODUCT_256(iq2_xs, CODES_OFFSET, 6, 16, IN_ORDER, many_offset6_256_16)
+PRODUCT_256(iq2_s, CODES_OFFSET, 6, 16, IN_ORDER, many_offset6_256_16)
+PRODUCT_256(iq3_xxs, CODES_OFFSET, 6, 32, IN_ORDER, many_offset6_256_32)
+PRODUCT_256(iq3_s, CODES_OFFSET, 6, 32, IN_ORDER, many_offset6_256_32)
 PRODUCT_256(iq1_s, CODES_OFFSET, 4, 32, IN_ORDER, many_offset4_256_32)
 PRODUCT_256(iq1_m, CODES_OFFSET, 4, 16, IN_ORDER, many_offset4_256_16)

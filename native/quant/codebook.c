@@ -1,8 +1,8 @@
 // Written by make_codebook.py; the numbers come from the format (see there).
 //
 // An entry stands here as packed codes: eight codes of two bits (iq1, iq2) or four codes of four bits (iq3),
-// the first weight's lowest. Compiled, there are two tables of each grid: of these, and of entries whose
-// weights are bytes, the first lowest.
+// the first weight's lowest. Compiled, an entry's weights are bytes, the first lowest; of iq3 there are also
+// tables of these codes.
 #include "quant/codebook.h"
 
 // clang-format off
@@ -15,12 +15,12 @@
 #define EXPAND4(c, V)                                                                                        \
     (V(CODE4(c, 0)) | V(CODE4(c, 1)) << 8 | V(CODE4(c, 2)) << 16 | V(CODE4(c, 3)) << 24)
 
-#define IQ1_BYTE(k)  ((uint64_t)(((k) + 255) & 255))
-#define IQ2_BYTE(k)  ((uint64_t)(8 + 17 * (k) + ((k) >> 1)))
-#define IQ3X_BYTE(k) ((uint32_t)(4 + 8 * (k) + 2 * ((k) / 7)))
-#define IQ3S_BYTE(k) ((uint32_t)(1 + 2 * (k)))
+#define IQ1_BYTE(k)  ((uint64_t)(9 + 8 * (k)))
+#define IQ2_BYTE(k)  ((uint64_t)(64 + 8 + 17 * (k) + ((k) >> 1)))
+#define IQ3X_BYTE(k) ((uint32_t)(64 + 4 + 8 * (k) + 2 * ((k) / 7)))
+#define IQ3S_BYTE(k) ((uint32_t)(64 + 1 + 2 * (k)))
 
-#define PACKED(c) (c),
+#define CODES(c)  (c),
 #define P1(c)     EXPAND2(c, IQ1_BYTE),
 #define P2(c)     EXPAND2(c, IQ2_BYTE),
 #define P3X(c)    EXPAND4(c, IQ3X_BYTE),
@@ -237,7 +237,6 @@ const int8_t codebook_e2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6
     E(0xaa08) E(0xaa0a) E(0xaa20) E(0xaa22) E(0xaa28) E(0xaa2a) E(0xaa51) E(0xaa54) E(0xaa56) E(0xaa80) \
     E(0xaa82) E(0xaa88) E(0xaa8a) E(0xaa95) E(0xaaa0) E(0xaaa2) E(0xaaa8) E(0xaaaa)
 const uint64_t codebook_iq1[2048] = {GRID(P1)};
-const uint16_t codebook_iq1_packed[2048] = {GRID(PACKED)};
 #undef GRID
 
 // 8 magnitudes, each 8, 25 or 43
@@ -269,7 +268,6 @@ const uint16_t codebook_iq1_packed[2048] = {GRID(PACKED)};
     E(0x9180) E(0x9245) E(0x9400) E(0x9422) E(0x9444) E(0x9551) E(0x9881) E(0x9920) E(0xa002) E(0xa050) \
     E(0xa085) E(0xa109) E(0xa200) E(0xa418) E(0xa850) E(0xa904)
 const uint64_t codebook_iq2_xxs[256] = {GRID(P2)};
-const uint16_t codebook_iq2_xxs_packed[256] = {GRID(PACKED)};
 #undef GRID
 
 // 8 magnitudes, each 8, 25 or 43
@@ -327,7 +325,6 @@ const uint16_t codebook_iq2_xxs_packed[256] = {GRID(PACKED)};
     E(0xa820) E(0xa822) E(0xa828) E(0xa8a0) E(0xa8a8) E(0xa904) E(0xa984) E(0xa986) E(0xaa28) E(0xaa2a) \
     E(0xaa91) E(0xaaaa)
 const uint64_t codebook_iq2_xs[512] = {GRID(P2)};
-const uint16_t codebook_iq2_xs_packed[512] = {GRID(PACKED)};
 #undef GRID
 
 // 8 magnitudes, each 8, 25 or 43
@@ -436,7 +433,6 @@ const uint16_t codebook_iq2_xs_packed[512] = {GRID(PACKED)};
     E(0xa519) E(0xa651) E(0xa80a) E(0xa828) E(0xa8a2) E(0xa954) E(0xa986) E(0xaa08) E(0xaa0a) E(0xaa20) \
     E(0xaa22) E(0xaa28) E(0xaa88) E(0xaaaa)
 const uint64_t codebook_iq2_s[1024] = {GRID(P2)};
-const uint16_t codebook_iq2_s_packed[1024] = {GRID(PACKED)};
 #undef GRID
 
 // 4 magnitudes: 4, 12, 20, ... 52, 62
@@ -468,7 +464,7 @@ const uint16_t codebook_iq2_s_packed[1024] = {GRID(PACKED)};
     E(0x7052) E(0x7126) E(0x7140) E(0x7212) E(0x7245) E(0x7252) E(0x7300) E(0x7315) E(0x7333) E(0x7360) \
     E(0x7421) E(0x7441) E(0x7500) E(0x7502) E(0x7524) E(0x7630)
 const uint32_t codebook_iq3_xxs[256] = {GRID(P3X)};
-const uint16_t codebook_iq3_xxs_packed[256] = {GRID(PACKED)};
+const uint16_t codebook_iq3_xxs_codes[256] = {GRID(CODES)};
 #undef GRID
 
 // 4 magnitudes: 1, 3, 5, ... 15
@@ -526,5 +522,5 @@ const uint16_t codebook_iq3_xxs_packed[256] = {GRID(PACKED)};
     E(0x7335) E(0x7353) E(0x7401) E(0x7405) E(0x7413) E(0x7420) E(0x7450) E(0x7522) E(0x7542) E(0x7602) \
     E(0x7631) E(0x7700)
 const uint32_t codebook_iq3_s[512] = {GRID(P3S)};
-const uint16_t codebook_iq3_s_packed[512] = {GRID(PACKED)};
+const uint16_t codebook_iq3_s_codes[512] = {GRID(CODES)};
 #undef GRID

@@ -21,16 +21,16 @@ static inline void iq1_m_decode(const block_iq1_m *restrict b, float *restrict y
         half |= words[i] >> 12 << 4 * i;
     }
     float d = half_decode((uint16_t)half);
-    int8_t values[256];
+    uint8_t codes[256];
     for (int i = 0; i < 32; i++) {
         uint32_t index = b->low[i] | ((uint32_t)b->high[i / 2] >> 4 * (i % 2) & 7) << 8;
-        memcpy(values + 8 * i, &codebook_iq1[index], 8);
+        memcpy(codes + 8 * i, &codebook_iq1[index], 8);
     }
     for (int i = 0; i < 32; i++) {
         float scale = d * (float)(2 * (words[i / 8] >> 3 * (i / 2 % 4) & 7) + 1);
-        float shift = b->high[i / 2] >> 4 * (i % 2) & 8 ? -0.125f : 0.125f;
+        int offset = b->high[i / 2] >> 4 * (i % 2) & 8 ? 18 : 16;
         for (int j = 8 * i; j < 8 * i + 8; j++)
-            y[j] = scale * ((float)values[j] + shift);
+            y[j] = scale * 0.125f * (float)(codes[j] - offset);
     }
 }
 

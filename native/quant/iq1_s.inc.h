@@ -15,16 +15,17 @@ typedef struct block_iq1_s {
 
 static inline void iq1_s_decode(const block_iq1_s *restrict b, float *restrict y) {
     float d = half_load(b->d);
-    int8_t values[256];
+    uint8_t codes[256];
     for (int i = 0; i < 32; i++) {
         uint32_t index = b->low[i] | ((uint32_t)load_u16(b->high[i / 4]) >> 3 * (i % 4) & 7) << 8;
-        memcpy(values + 8 * i, &codebook_iq1[index], 8);
+        memcpy(codes + 8 * i, &codebook_iq1[index], 8);
     }
     for (int i = 0; i < 8; i++) {
         uint32_t high = load_u16(b->high[i]);
-        float scale = d * (float)(2 * (high >> 12 & 7) + 1), shift = high & 0x8000 ? -0.125f : 0.125f;
+        float scale = d * (float)(2 * (high >> 12 & 7) + 1);
+        int offset = high & 0x8000 ? 18 : 16;
         for (int j = 32 * i; j < 32 * i + 32; j++)
-            y[j] = scale * ((float)values[j] + shift);
+            y[j] = scale * 0.125f * (float)(codes[j] - offset);
     }
 }
 

@@ -28,8 +28,8 @@ HEAD = """\
 // Written by make_codebook.py; the numbers come from the format (see there).
 //
 // An entry stands here as packed codes: eight codes of two bits (iq1, iq2) or four codes of four bits (iq3),
-// the first weight's lowest. Compiled, there are two tables of each grid: of these, and of entries whose
-// weights are bytes, the first lowest.
+// the first weight's lowest. Compiled, an entry's weights are bytes, the first lowest; of iq3 there are also
+// tables of these codes.
 #include "quant/codebook.h"
 
 // clang-format off
@@ -42,12 +42,12 @@ HEAD = """\
 #define EXPAND4(c, V)                                                                                        \\
     (V(CODE4(c, 0)) | V(CODE4(c, 1)) << 8 | V(CODE4(c, 2)) << 16 | V(CODE4(c, 3)) << 24)
 
-#define IQ1_BYTE(k)  ((uint64_t)(((k) + 255) & 255))
-#define IQ2_BYTE(k)  ((uint64_t)(8 + 17 * (k) + ((k) >> 1)))
-#define IQ3X_BYTE(k) ((uint32_t)(4 + 8 * (k) + 2 * ((k) / 7)))
-#define IQ3S_BYTE(k) ((uint32_t)(1 + 2 * (k)))
+#define IQ1_BYTE(k)  ((uint64_t)(9 + 8 * (k)))
+#define IQ2_BYTE(k)  ((uint64_t)(64 + 8 + 17 * (k) + ((k) >> 1)))
+#define IQ3X_BYTE(k) ((uint32_t)(64 + 4 + 8 * (k) + 2 * ((k) / 7)))
+#define IQ3S_BYTE(k) ((uint32_t)(64 + 1 + 2 * (k)))
 
-#define PACKED(c) (c),
+#define CODES(c)  (c),
 #define P1(c)     EXPAND2(c, IQ1_BYTE),
 #define P2(c)     EXPAND2(c, IQ2_BYTE),
 #define P3X(c)    EXPAND4(c, IQ3X_BYTE),
@@ -69,13 +69,13 @@ def table(name: str, source: type, macro: str, c_type: str, comment: str) -> str
     values = [int(v) for v in source.grid_map]  # type: ignore[attr-defined]
     cells = [f"E(0x{pack(entry, values):04x})" for entry in grid]
     rows = [" ".join(cells[i : i + 10]) for i in range(0, len(cells), 10)]
+    codes = f"const uint16_t codebook_{name}_codes[{len(cells)}] = {{GRID(CODES)}};\n" if len(grid[0]) == 4 else ""
     grid_text = "".join(f" \\\n    {row}" for row in rows)
     return f"""
 // {comment}
 #define GRID(E){grid_text}
 const {c_type} codebook_{name}[{len(cells)}] = {{GRID({macro})}};
-const uint16_t codebook_{name}_packed[{len(cells)}] = {{GRID(PACKED)}};
-#undef GRID
+{codes}#undef GRID
 """
 
 

@@ -222,9 +222,22 @@ INLINE ivec veci_or_where(bytemask where, ivec a, ivec b) {
     return _mm256_or_si256(a, _mm256_and_si256(where, b));
 }
 
-// -a in those bytes, a in the others.
-INLINE ivec veci_negate_where(bytemask where, ivec a) {
-    return _mm256_sub_epi8(_mm256_xor_si256(a, where), where);
+// 128 - a in those bytes, a (1 to 127) in the others.
+INLINE ivec veci_mirror_where(bytemask where, ivec a) {
+    return _mm256_blendv_epi8(a, _mm256_sub_epi8(_mm256_set1_epi8(-128), a), where);
+}
+
+// A set of lanes.
+typedef ivec lanemask;
+
+// Where bit `bit` is set.
+INLINE lanemask veci_bit(ivec a, int bit) {
+    return veci_sar(veci_shl(a, 31 - bit), 31);
+}
+
+// a - b in those lanes, a in the others.
+INLINE ivec veci_sub_where(lanemask where, ivec a, ivec b) {
+    return veci_sub(a, veci_and(where, b));
 }
 
 // Bytes are fractions of 256: takes the next digit of base three of each of them out.
@@ -236,7 +249,7 @@ INLINE ivec veci_next_digit(ivec *bytes) {
     return _mm256_and_si256(_mm256_srli_epi32(more, 6), _mm256_set1_epi8(3));
 }
 
-// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the 2 * VEC_LANES numbers at `at`
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 or 9): those that the 2 * VEC_LANES numbers at `at`
 // name.
 INLINE ivec veci_entries(const uint16_t *table, int bits, const uint16_t *at) {
     (void)bits;
@@ -312,10 +325,8 @@ INLINE __m256i rows_half(const uint8_t *p, int64_t stride) {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
 }
 
-// Four words of each row: lane r of out[i] is the i-th at p + r * stride.
-INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
-    __m256i a = rows_half(p, stride), b = rows_half(p + stride, stride);
-    __m256i c = rows_half(p + 2 * stride, stride), d = rows_half(p + 3 * stride, stride);
+// Turns words i of rows a to d, in either lane of four, into out[i].
+INLINE void turn4(__m256i a, __m256i b, __m256i c, __m256i d, ivec out[4]) {
     __m256i ab_low = _mm256_unpacklo_epi32(a, b), ab_high = _mm256_unpackhi_epi32(a, b);
     __m256i cd_low = _mm256_unpacklo_epi32(c, d), cd_high = _mm256_unpackhi_epi32(c, d);
     out[0] = _mm256_unpacklo_epi64(ab_low, cd_low);
@@ -324,10 +335,29 @@ INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
     out[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
 }
 
+// Four words of each row: lane r of out[i] is the i-th at p + r * stride.
+INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
+    turn4(rows_half(p, stride), rows_half(p + stride, stride), rows_half(p + 2 * stride, stride),
+          rows_half(p + 3 * stride, stride), out);
+}
+
 // Eight words of each row, as veci_load4 has four.
 INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
     veci_load4(p, stride, out);
     veci_load4(p + 16, stride, out + 4);
+}
+
+// Entries of eight bytes, two of each row: lane r of out[0] and out[1] has the words of that which first[2 r]
+// names, of out[2] and out[3] that of second[2 r].
+INLINE void veci_entries8(const uint64_t *table, const uint16_t *first, const uint16_t *second, ivec out[4]) {
+    __m256i quads[4];
+    __asm__("" : "+r"(first), "+r"(second)); // the stored numbers are read, not taken out of registers
+    for (int i = 0; i < 4; i++) {
+        quads[i] = _mm256_castsi128_si256(two_entries(table, first[2 * i], second[2 * i]));
+        quads[i] =
+            _mm256_inserti128_si256(quads[i], two_entries(table, first[2 * i + 8], second[2 * i + 8]), 1);
+    }
+    turn4(quads[0], quads[1], quads[2], quads[3], out);
 }
 
 // One word of each row.

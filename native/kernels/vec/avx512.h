@@ -216,9 +216,22 @@ INLINE ivec veci_or_where(bytemask where, ivec a, ivec b) {
     return _mm512_or_si512(a, _mm512_maskz_mov_epi8(where, b));
 }
 
-// -a in those bytes, a in the others.
-INLINE ivec veci_negate_where(bytemask where, ivec a) {
-    return _mm512_mask_sub_epi8(a, where, _mm512_setzero_si512(), a);
+// 128 - a in those bytes, a (1 to 127) in the others.
+INLINE ivec veci_mirror_where(bytemask where, ivec a) {
+    return _mm512_mask_sub_epi8(a, where, _mm512_set1_epi8(-128), a);
+}
+
+// A set of lanes.
+typedef __mmask16 lanemask;
+
+// Where bit `bit` is set.
+INLINE lanemask veci_bit(ivec a, int bit) {
+    return _mm512_test_epi32_mask(a, _mm512_set1_epi32((int32_t)(1u << bit)));
+}
+
+// a - b in those lanes, a in the others.
+INLINE ivec veci_sub_where(lanemask where, ivec a, ivec b) {
+    return _mm512_mask_sub_epi32(a, where, a, b);
 }
 
 // Bytes are fractions of 256: takes the next digit of base three of each of them out.
@@ -229,17 +242,9 @@ INLINE ivec veci_next_digit(ivec *bytes) {
     return _mm512_mask_add_epi8(some, _mm512_cmpge_epu8_mask(q, _mm512_set1_epi8((char)171)), some, one);
 }
 
-// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the 2 * VEC_LANES numbers at `at`
-// name. Up to nine bits, all are looked up in sixty-four entries at a time, and the right ones kept; above,
-// they are read one by one.
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 or 9): those that the 2 * VEC_LANES numbers at `at`
+// name. All are looked up in sixty-four entries at a time, and the right ones kept.
 INLINE ivec veci_entries(const uint16_t *table, int bits, const uint16_t *at) {
-    if (bits > 9) {
-        __asm__("" : "+r"(at)); // the stored numbers are read, not taken out of registers
-        __m512i r = _mm512_castsi128_si512(eight_entries(table, at));
-        r = _mm512_inserti32x4(r, eight_entries(table, at + 8), 1);
-        r = _mm512_inserti32x4(r, eight_entries(table, at + 16), 2);
-        return _mm512_inserti32x4(r, eight_entries(table, at + 24), 3);
-    }
     // The table is to be read where it is used: compilers would keep it in registers, and nothing else.
     __asm__ volatile("" : "+r"(table));
     const __m512i each = veci_load(at);
@@ -328,6 +333,20 @@ INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
         out[i] = _mm512_shuffle_i32x4(half[0][i], half[1][i], 0x88);
         out[4 + i] = _mm512_shuffle_i32x4(half[0][i], half[1][i], 0xdd);
     }
+}
+
+// Entries of eight bytes, two of each row: lane r of out[0] and out[1] has the words of that which first[2 r]
+// names, of out[2] and out[3] that of second[2 r].
+INLINE void veci_entries8(const uint64_t *table, const uint16_t *first, const uint16_t *second, ivec out[4]) {
+    __m512i quads[4];
+    __asm__("" : "+r"(first), "+r"(second)); // the stored numbers are read, not taken out of registers
+    for (int i = 0; i < 4; i++) {
+        quads[i] = _mm512_castsi128_si512(two_entries(table, first[2 * i], second[2 * i]));
+        quads[i] = _mm512_inserti32x4(quads[i], two_entries(table, first[2 * i + 8], second[2 * i + 8]), 1);
+        quads[i] = _mm512_inserti32x4(quads[i], two_entries(table, first[2 * i + 16], second[2 * i + 16]), 2);
+        quads[i] = _mm512_inserti32x4(quads[i], two_entries(table, first[2 * i + 24], second[2 * i + 24]), 3);
+    }
+    turn4(quads[0], quads[1], quads[2], quads[3], out);
 }
 
 // One word of each row.

@@ -305,14 +305,24 @@ INLINE ivec veci_or_where(bytemask where, ivec a, ivec b) {
     return veci_or(a, veci_and(where, b));
 }
 
-// -a in those bytes, a in the others.
-INLINE ivec veci_negate_where(bytemask where, ivec a) {
-    for (int i = 0; i < VEC_LANES; i++) {
-        // The low seven bits of bytes are added apart from the highest, so that no carry leaves a byte.
-        uint32_t x = (uint32_t)(a.lane[i] ^ where.lane[i]), one = (uint32_t)where.lane[i] & 0x01010101;
-        a.lane[i] = (int32_t)(((x & 0x7f7f7f7f) + one) ^ (x & 0x80808080));
-    }
+// 128 - a in those bytes, a (1 to 127) in the others.
+INLINE ivec veci_mirror_where(bytemask where, ivec a) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = (a.lane[i] ^ (where.lane[i] & 0x7f7f7f7f)) + (where.lane[i] & 0x01010101);
     return a;
+}
+
+// A set of lanes.
+typedef ivec lanemask;
+
+// Where bit `bit` is set.
+INLINE lanemask veci_bit(ivec a, int bit) {
+    return veci_sar(veci_shl(a, 31 - bit), 31);
+}
+
+// a - b in those lanes, a in the others.
+INLINE ivec veci_sub_where(lanemask where, ivec a, ivec b) {
+    return veci_sub(a, veci_and(where, b));
 }
 
 // Bytes are fractions of 256: takes the next digit of base three of each of them out.
@@ -328,7 +338,7 @@ INLINE ivec veci_next_digit(ivec *bytes) {
     return digits;
 }
 
-// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the 2 * VEC_LANES numbers at `at`
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 or 9): those that the 2 * VEC_LANES numbers at `at`
 // name.
 INLINE ivec veci_entries(const uint16_t *table, int bits, const uint16_t *at) {
     (void)bits;
@@ -377,6 +387,18 @@ INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
 INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
     veci_load4(p, stride, out);
     veci_load4(p + 16, stride, out + 4);
+}
+
+// Entries of eight bytes, two of each row: lane r of out[0] and out[1] has the words of that which first[2 r]
+// names, of out[2] and out[3] that of second[2 r].
+INLINE void veci_entries8(const uint64_t *table, const uint16_t *first, const uint16_t *second, ivec out[4]) {
+    for (int r = 0; r < VEC_LANES; r++) {
+        const uint64_t a = table[first[2 * r]], b = table[second[2 * r]];
+        out[0].lane[r] = (int32_t)(uint32_t)a;
+        out[1].lane[r] = (int32_t)(uint32_t)(a >> 32);
+        out[2].lane[r] = (int32_t)(uint32_t)b;
+        out[3].lane[r] = (int32_t)(uint32_t)(b >> 32);
+    }
 }
 
 // One word of each row.

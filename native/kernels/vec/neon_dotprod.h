@@ -247,10 +247,24 @@ INLINE ivec veci_or_where(bytemask where, ivec a, ivec b) {
     return vorrq_s32(a, vandq_s32(where, b));
 }
 
-// -a in those bytes, a in the others.
-INLINE ivec veci_negate_where(bytemask where, ivec a) {
-    int8x16_t mask = vreinterpretq_s8_s32(where);
-    return vreinterpretq_s32_s8(vsubq_s8(veorq_s8(vreinterpretq_s8_s32(a), mask), mask));
+// 128 - a in those bytes, a (1 to 127) in the others.
+INLINE ivec veci_mirror_where(bytemask where, ivec a) {
+    const uint8x16_t codes = vreinterpretq_u8_s32(a);
+    return vreinterpretq_s32_u8(
+        vbslq_u8(vreinterpretq_u8_s32(where), vsubq_u8(vdupq_n_u8(128), codes), codes));
+}
+
+// A set of lanes.
+typedef ivec lanemask;
+
+// Where bit `bit` is set.
+INLINE lanemask veci_bit(ivec a, int bit) {
+    return veci_sar(veci_shl(a, 31 - bit), 31);
+}
+
+// a - b in those lanes, a in the others.
+INLINE ivec veci_sub_where(lanemask where, ivec a, ivec b) {
+    return veci_sub(a, veci_and(where, b));
 }
 
 // Bytes are fractions of 256: takes the next digit of base three of each of them out.
@@ -261,7 +275,7 @@ INLINE ivec veci_next_digit(ivec *bytes) {
     return vreinterpretq_s32_u8(vsubq_u8(vdupq_n_u8(0), minus));
 }
 
-// Entries of a table of 2^bits 16-bit numbers (bits: 8 to 11): those that the 2 * VEC_LANES numbers at `at`
+// Entries of a table of 2^bits 16-bit numbers (bits: 8 or 9): those that the 2 * VEC_LANES numbers at `at`
 // name.
 INLINE ivec veci_entries(const uint16_t *table, int bits, const uint16_t *at) {
     (void)bits;
@@ -276,12 +290,8 @@ INLINE ivec veci_entries(const uint16_t *table, int bits, const uint16_t *at) {
     return vreinterpretq_s32_u16(r);
 }
 
-// Four words of each row: lane r of out[i] is the i-th at p + r * stride.
-INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
-    int32x4_t a = vreinterpretq_s32_u8(vld1q_u8(p));
-    int32x4_t b = vreinterpretq_s32_u8(vld1q_u8(p + stride));
-    int32x4_t c = vreinterpretq_s32_u8(vld1q_u8(p + 2 * stride));
-    int32x4_t d = vreinterpretq_s32_u8(vld1q_u8(p + 3 * stride));
+// Turns words i of a to d into out[i].
+INLINE void turn4(ivec a, ivec b, ivec c, ivec d, ivec out[4]) {
     int64x2_t ab_low = vreinterpretq_s64_s32(vzip1q_s32(a, b));
     int64x2_t ab_high = vreinterpretq_s64_s32(vzip2q_s32(a, b));
     int64x2_t cd_low = vreinterpretq_s64_s32(vzip1q_s32(c, d));
@@ -292,10 +302,27 @@ INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
     out[3] = vreinterpretq_s32_s64(vzip2q_s64(ab_high, cd_high));
 }
 
+// Four words of each row: lane r of out[i] is the i-th at p + r * stride.
+INLINE void veci_load4(const uint8_t *p, int64_t stride, ivec out[4]) {
+    turn4(vreinterpretq_s32_u8(vld1q_u8(p)), vreinterpretq_s32_u8(vld1q_u8(p + stride)),
+          vreinterpretq_s32_u8(vld1q_u8(p + 2 * stride)), vreinterpretq_s32_u8(vld1q_u8(p + 3 * stride)),
+          out);
+}
+
 // Eight words of each row, as veci_load4 has four.
 INLINE void veci_load8(const uint8_t *p, int64_t stride, ivec out[8]) {
     veci_load4(p, stride, out);
     veci_load4(p + 16, stride, out + 4);
+}
+
+// Entries of eight bytes, two of each row: lane r of out[0] and out[1] has the words of that which first[2 r]
+// names, of out[2] and out[3] that of second[2 r].
+INLINE void veci_entries8(const uint64_t *table, const uint16_t *first, const uint16_t *second, ivec out[4]) {
+    ivec pair[4];
+    for (int i = 0; i < 4; i++)
+        pair[i] = vreinterpretq_s32_u64(
+            vld1q_lane_u64(table + second[2 * i], vld1q_dup_u64(table + first[2 * i]), 1));
+    turn4(pair[0], pair[1], pair[2], pair[3], out);
 }
 
 // One word of each row.

@@ -82,8 +82,8 @@ INLINE void q5_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_2
 
 // ------------------------------------------------------------------------- Q6_K
 
-// A chunk takes both nibbles of 32 low bytes: groups 2u, 2u + 1 and those four further on, of half the block.
-#define Q6_K_GROUP(chunk, q) (8 * ((chunk) / 2) + 2 * ((chunk) % 2) + (q) % 2 + 4 * ((q) / 2))
+// A chunk takes both nibbles of 32 low bytes: groups 2u, 2u + 4, 2u + 1 and 2u + 5 of half the block.
+#define Q6_K_GROUP(chunk, q) (8 * ((chunk) / 2) + 2 * ((chunk) % 2) + (q) / 2 + 4 * ((q) % 2))
 
 INLINE ivec signed_byte_of(ivec word, int i) {
     return veci_sar(veci_shl(word, 24 - 8 * i), 24);
@@ -99,14 +99,17 @@ INLINE void q6_k_head(const uint8_t *p, int64_t stride, head_256 *h) {
 }
 
 INLINE void q6_k_codes(const uint8_t *p, int64_t stride, int chunk, const head_256 *h, ivec codes[16]) {
-    const ivec mask = veci_set1(0x30303030);
+    const ivec four = veci_set1(LOW_NIBBLES), two = veci_set1(0x30303030);
     const int half = chunk / 2, u = chunk % 2;
     const ivec *high = h->extra + 8 * half;
-    nibble_run(p + 64 * half + 32 * u, stride, codes);
+    ivec low[8];
+    veci_load8(p + 64 * half + 32 * u, stride, low);
     for (int i = 0; i < 8; i++) {
-        // Group 2u + i / 4 has bits 2u of these bytes, the one four further on bits 2u + 4.
-        codes[i] = veci_or(codes[i], veci_and(u == 0 ? veci_shl(high[i], 4) : veci_shl(high[i], 2), mask));
-        codes[8 + i] = veci_or(codes[8 + i], veci_and(u == 0 ? high[i] : veci_shr(high[i], 2), mask));
+        // Group 2u + i / 4 has bits 2u of the high bytes, the one four further on bits 2u + 4.
+        ivec *to = codes + i + i / 4 * 4;
+        to[0] = veci_or(veci_and(low[i], four), veci_and(veci_shl(high[i], u == 0 ? 4 : 2), two));
+        to[4] = veci_or(veci_and(veci_shr(low[i], 4), four),
+                        veci_and(u == 0 ? high[i] : veci_shr(high[i], 2), two));
     }
 }
 

@@ -1,5 +1,5 @@
-// Activations as products read them. A tile of floats is [k/16][width][16], with zeros where `k` ends; the
-// others have parts, one after the other, each [...][width]:
+// Activations as products read them. A tile of floats is [k/16][width][16] and one of BF16 [k/32][width][32],
+// with zeros where `k` ends; the others have parts, one after the other, each [...][width]:
 //
 //   of 32    codes, words of four [k/4]; scale [k/32]; minus the sum of codes [k/32]; scale times the sum
 //            [k/32]; minus the sums of groups of 16 [k/16]
@@ -127,9 +127,20 @@ static void put_floats(const float *x, int64_t k, int column, int width, float *
     }
 }
 
+static void put_bfloats(const float *x, int64_t k, int column, int width, uint16_t *tile) {
+    const int64_t part = 2 * KERNELS_FLOATS;
+    for (int64_t i = 0; i < k; i += part) {
+        uint16_t *to = tile + i * width + part * column;
+        for (int64_t j = 0; j < part; j++)
+            to[j] = i + j < k ? bfloat_encode(x[i + j]) : 0;
+    }
+}
+
 static void quantize(columns_kind kind, const float *x, int64_t k, int column, int width, void *tile) {
     if (kind == COLUMNS_FLOAT)
         put_floats(x, k, column, width, tile);
+    else if (kind == COLUMNS_BF16)
+        put_bfloats(x, k, column, width, tile);
     else if (kind == COLUMNS_32)
         quantize_32(x, k, column, width, tile);
     else

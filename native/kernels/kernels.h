@@ -35,13 +35,15 @@ typedef struct attn_query {
 // instruction sets with a fused multiply-add give the same bits.
 //
 // Float weights have float products: terms are added in a fixed order too (kernels/product_float.inc.h).
+// Where the instruction set multiplies BF16, activations of such weights are rounded to it.
 //
 // Columns are kept in tiles of up to KERNELS_TILE columns, words of four activations (or KERNELS_FLOATS
-// floats) of each column side by side; rows are computed VEC_LANES at a time.
+// floats or pairs of BF16) of each column side by side; rows are computed VEC_LANES at a time.
 enum { KERNELS_TILE = 12, KERNELS_FEW = 4, KERNELS_MAX_ROWS = 16, KERNELS_FLOATS = 16 };
 
 typedef enum columns_kind {
     COLUMNS_FLOAT = 0,
+    COLUMNS_BF16,
     COLUMNS_32,
     COLUMNS_256,
     COLUMNS_KINDS,
@@ -54,12 +56,19 @@ static inline int kernels_tile_width(int64_t n, int64_t total) {
     return n <= 4 ? 4 : n <= 8 ? 8 : KERNELS_TILE;
 }
 
+// What the number of activations of a column must be a multiple of.
+static inline int64_t kernels_columns_multiple(columns_kind kind) {
+    return kind == COLUMNS_32 ? 32 : kind == COLUMNS_256 ? 256 : 1;
+}
+
 // Bytes of a tile of `width` columns of `k` activations.
 static inline int64_t kernels_tile_bytes(columns_kind kind, int64_t k, int width) {
     // Words of codes; per block: the scale and, of 32, the sum twice and those of its halves; of 256, sums of
     // groups and pairs of them.
-    if (kind == COLUMNS_FLOAT)
-        return (k + KERNELS_FLOATS - 1) / KERNELS_FLOATS * KERNELS_FLOATS * width * 4;
+    if (kind == COLUMNS_FLOAT || kind == COLUMNS_BF16) {
+        const int64_t terms = kind == COLUMNS_FLOAT ? k : (k + 1) / 2;
+        return (terms + KERNELS_FLOATS - 1) / KERNELS_FLOATS * KERNELS_FLOATS * width * 4;
+    }
     int64_t words = k / 4 + (kind == COLUMNS_32 ? k / 32 * 5 : k / 256 * (1 + 16 + 8 + 8 + 4));
     return words * width * 4;
 }

@@ -3,8 +3,12 @@
 // A product has sixteen sums: number l adds the terms l, l + 16, l + 32 and so on, in order, with a fused
 // multiply-add each; then they are added pairwise, l and l + 8 first. Few columns keep the sums of a row side
 // by side, so that rows are read as they lie; many keep those of a row in each lane, one sum after the other.
+//
+// Where an instruction set multiplies pairs of BF16, activations are rounded to BF16 too, and a pair of
+// weights is what one float is elsewhere: a term.
 
 enum {
+    FLOAT_PAIRS = -1, // pairs of BF16, in place of a tensor type
     FLOAT_SUMS = KERNELS_FLOATS,
     FLOAT_VECS = FLOAT_SUMS / VEC_LANES,
     FLOAT_BLOCK = 16 * FLOAT_SUMS, // terms of a panel that lie together, ordered by their sums
@@ -14,9 +18,22 @@ enum {
     FLOAT_ROWS = VEC_LANES < 8 ? VEC_LANES : 8,
 };
 
-// Number `i` of sixteen weights of each row, of which there are `words`.
+INLINE int term_size(int type) {
+    return type == FLOAT_PAIRS ? 4 : float_size(type);
+}
+
+INLINE vec multiply_add(int type, vec w, vec x, vec sum) {
+#ifdef VEC_BF16
+    if (type == FLOAT_PAIRS)
+        return vec_dot_bf16(sum, w, x);
+#endif
+    (void)type;
+    return vec_fma(w, x, sum);
+}
+
+// Number `i` of sixteen terms of each row, of which there are `words`.
 INLINE vec float_lane(int type, const ivec *words, int i) {
-    if (type == QUANT_F32)
+    if (term_size(type) == 4)
         return veci_as_float(words[i]);
     const ivec word = words[i / 2];
     if (type == QUANT_F16)
@@ -24,13 +41,13 @@ INLINE vec float_lane(int type, const ivec *words, int i) {
     return veci_as_float(i % 2 ? veci_and(word, veci_set1((int32_t)0xffff0000)) : veci_shl(word, 16));
 }
 
-// Adds the terms of sixteen weights to the sums of each column.
+// Adds sixteen terms to the sums of each column.
 INLINE void float_add(int type, int width, const uint8_t *weights, const float *x, vec *sums) {
     for (int v = 0; v < FLOAT_VECS; v++) {
-        const vec w = load_floats(type, weights, v * VEC_LANES);
+        const vec w = load_floats(type == FLOAT_PAIRS ? QUANT_F32 : type, weights, v * VEC_LANES);
         for (int c = 0; c < width; c++)
             sums[c * FLOAT_VECS + v] =
-                vec_fma(w, vec_load(x + c * FLOAT_SUMS + v * VEC_LANES), sums[c * FLOAT_VECS + v]);
+                multiply_add(type, w, vec_load(x + c * FLOAT_SUMS + v * VEC_LANES), sums[c * FLOAT_VECS + v]);
     }
 }
 
@@ -50,7 +67,8 @@ INLINE int float_group(int width) {
     return rows < 1 ? 1 : rows < FLOAT_ROWS ? rows : FLOAT_ROWS;
 }
 
-INLINE void many_float_width(int width, const void *panel, int64_t k, const void *tile, float *out,
+// `k` terms.
+INLINE void many_float_width(int width, int type, const void *panel, int64_t k, const void *tile, float *out,
                              int64_t out_stride) {
     const float *w = panel, *x = tile;
     vec sums[FLOAT_SUMS][KERNELS_TILE];
@@ -66,7 +84,8 @@ INLINE void many_float_width(int width, const void *panel, int64_t k, const void
                 sum[c] = sums[l][c];
             for (int64_t j = 0; j < n; j++, w += VEC_LANES)
                 for (int c = 0; c < width; c++)
-                    sum[c] = vec_fma(vec_load(w), vec_set1(x[(j * width + c) * FLOAT_SUMS + l]), sum[c]);
+                    sum[c] = multiply_add(type, vec_load(w), vec_set1(x[(j * width + c) * FLOAT_SUMS + l]),
+                                          sum[c]);
             for (int c = 0; c < width; c++)
                 sums[l][c] = sum[c];
         }
@@ -82,7 +101,7 @@ INLINE void many_float_width(int width, const void *panel, int64_t k, const void
 
 static void many_float(const void *panel, int64_t k, const void *tile, int width, float *out,
                        int64_t out_stride) {
-    FOR_WIDTHS_MANY(many_float_width, panel, k, tile, out, out_stride)
+    FOR_WIDTHS_MANY(many_float_width, QUANT_F32, panel, k, tile, out, out_stride)
 }
 
 static int64_t many_float_bytes(int64_t k) {
@@ -90,30 +109,31 @@ static int64_t many_float_bytes(int64_t k) {
 }
 
 // Some rows of few columns. Each row's lines are read whole: rows may stand at a distance where all of them
-// share the same sets of the first cache. What is missing in the last sixteen weights counts as zeros.
-INLINE void float_rows(int type, int n, int width, kernels_rows rows, int64_t k, const float *x, float *out,
-                       int64_t out_stride) {
-    const int size = float_size(type), of_line = LINE / size, of_row = width * FLOAT_VECS;
+// share the same sets of the first cache. What is missing in the last sixteen terms counts as zeros.
+INLINE void float_rows(int type, int n, int width, kernels_rows rows, int64_t row_bytes, const float *x,
+                       float *out, int64_t out_stride) {
+    const int bytes = FLOAT_SUMS * term_size(type), of_row = width * FLOAT_VECS;
     vec sums[16];
-    int64_t i = 0;
+    int64_t at = 0;
     for (int s = 0; s < n * of_row; s++)
         sums[s] = vec_set1(0.0f);
-    for (; i + of_line <= k; i += of_line) {
-        fetch_ahead(rows, k * size, i * size, LINE, 0, n);
+    for (; at + LINE <= row_bytes; at += LINE) {
+        fetch_ahead(rows, row_bytes, at, LINE, 0, n);
         UNROLL(16)
         for (int r = 0; r < n; r++) {
             UNROLL(2)
-            for (int part = 0; part < of_line; part += FLOAT_SUMS)
-                float_add(type, width, rows.data + r * rows.step + (i + part) * size, x + (i + part) * width,
-                          sums + r * of_row);
+            for (int part = 0; part < LINE / bytes; part++)
+                float_add(type, width, rows.data + r * rows.step + at + part * bytes,
+                          x + part * FLOAT_SUMS * width, sums + r * of_row);
         }
+        x += LINE / bytes * FLOAT_SUMS * width;
     }
-    for (; i < k; i += FLOAT_SUMS) {
-        const int64_t left = k - i < FLOAT_SUMS ? k - i : FLOAT_SUMS;
+    for (; at < row_bytes; at += bytes, x += FLOAT_SUMS * width) {
+        const int64_t left = row_bytes - at < bytes ? row_bytes - at : bytes;
         for (int r = 0; r < n; r++) {
             uint8_t last[FLOAT_SUMS * 4] = {0};
-            memcpy(last, rows.data + r * rows.step + i * size, (size_t)(left * size));
-            float_add(type, width, last, x + i * width, sums + r * of_row);
+            memcpy(last, rows.data + r * rows.step + at, (size_t)left);
+            float_add(type, width, last, x, sums + r * of_row);
         }
     }
     for (int r = 0; r < n; r++)
@@ -121,7 +141,7 @@ INLINE void float_rows(int type, int n, int width, kernels_rows rows, int64_t k,
             out[c * out_stride + r] = float_total(sums + r * of_row + c * FLOAT_VECS);
 }
 
-INLINE void few_float(int type, int width, kernels_rows rows, int64_t k, const void *tile, float *out,
+INLINE void few_float(int type, int width, kernels_rows rows, int64_t row_bytes, const void *tile, float *out,
                       int64_t out_stride) {
     const int n = float_group(width);
     for (int r = 0; r < VEC_LANES; r += n) {
@@ -131,14 +151,14 @@ INLINE void few_float(int type, int width, kernels_rows rows, int64_t k, const v
             group.next = group.data + n * rows.step;
             group.next_step = rows.step;
         }
-        float_rows(type, n, width, group, k, tile, out + r, out_stride);
+        float_rows(type, n, width, group, row_bytes, tile, out + r, out_stride);
     }
 }
 
-// Sixteen weights of each row, to vectors that stand `apart` floats from each other.
+// Sixteen terms of each row, to vectors that stand `apart` floats from each other.
 INLINE void pack_sixteen(int type, const uint8_t *data, int64_t stride, float *out, int64_t apart) {
     ivec words[FLOAT_SUMS];
-    for (int at = 0; at < float_size(type) / 2; at++)
+    for (int at = 0; at < term_size(type) / 2; at++)
         veci_load8(data + 32 * at, stride, words + 8 * at);
     UNROLL(16)
     for (int l = 0; l < FLOAT_SUMS; l++)
@@ -146,43 +166,58 @@ INLINE void pack_sixteen(int type, const uint8_t *data, int64_t stride, float *o
 }
 
 // A panel's blocks, each [FLOAT_SUMS][terms of a sum][VEC_LANES].
-INLINE void pack_float(int type, kernels_rows rows, int64_t k, float *panel) {
-    const int size = float_size(type);
-    for (int64_t block = 0; block < k; block += FLOAT_BLOCK) {
-        const int64_t end = k - block < FLOAT_BLOCK ? k : block + FLOAT_BLOCK;
-        const int64_t apart = (end - block + FLOAT_SUMS - 1) / FLOAT_SUMS * VEC_LANES;
+INLINE void pack_float(int type, kernels_rows rows, int64_t row_bytes, float *panel) {
+    const int64_t bytes = FLOAT_SUMS * term_size(type), block_bytes = FLOAT_BLOCK * term_size(type);
+    for (int64_t block = 0; block < row_bytes; block += block_bytes) {
+        const int64_t end = row_bytes - block < block_bytes ? row_bytes : block + block_bytes;
+        const int64_t apart = (end - block + bytes - 1) / bytes * VEC_LANES;
         float *p = panel;
-        int64_t i = block;
-        for (; i + FLOAT_SUMS <= end; i += FLOAT_SUMS, p += VEC_LANES) {
-            if (i * size % LINE == 0)
-                fetch_ahead(rows, k * size, i * size, LINE, 0, VEC_LANES);
-            pack_sixteen(type, rows.data + i * size, rows.step, p, apart);
+        int64_t at = block;
+        for (; at + bytes <= end; at += bytes, p += VEC_LANES) {
+            if (at % LINE == 0)
+                fetch_ahead(rows, row_bytes, at, LINE, 0, VEC_LANES);
+            pack_sixteen(type, rows.data + at, rows.step, p, apart);
         }
-        if (i < end) {
+        if (at < end) {
             uint8_t last[VEC_LANES][FLOAT_SUMS * 4] = {{0}};
             for (int r = 0; r < VEC_LANES; r++)
-                memcpy(last[r], rows.data + r * rows.step + i * size, (size_t)((end - i) * size));
+                memcpy(last[r], rows.data + r * rows.step + at, (size_t)(end - at));
             pack_sixteen(type, last[0], sizeof last[0], p, apart);
         }
         panel += FLOAT_SUMS * apart;
     }
 }
 
-#define PRODUCT_FLOAT(name, type)                                                                            \
+// `weight_size` in bytes; `columns`, `bytes` and `many` belong together.
+#define PRODUCT_FLOAT(name, type, weight_size, columns, bytes, many)                                         \
     INLINE void name##_few_width(int width, kernels_rows rows, int64_t k, const void *tile, float *out,      \
                                  int64_t out_stride) {                                                       \
-        few_float(type, width, rows, k, tile, out, out_stride);                                              \
+        few_float(type, width, rows, k *(weight_size), tile, out, out_stride);                               \
     }                                                                                                        \
     static void name##_few(kernels_rows rows, int64_t k, const void *tile, int width, float *out,            \
                            int64_t out_stride) {                                                             \
         FOR_WIDTHS_FEW(name##_few_width, rows, k, tile, out, out_stride)                                     \
     }                                                                                                        \
     static void name##_pack(kernels_rows rows, int64_t k, void *panel) {                                     \
-        pack_float(type, rows, k, panel);                                                                    \
+        pack_float(type, rows, k *(weight_size), panel);                                                     \
     }                                                                                                        \
-    static const kernels_product name##_product = {COLUMNS_FLOAT, name##_few, many_float_bytes, name##_pack, \
-                                                   many_float};
+    static const kernels_product name##_product = {columns, name##_few, bytes, name##_pack, many};
 
-PRODUCT_FLOAT(f32, QUANT_F32)
-PRODUCT_FLOAT(f16, QUANT_F16)
-PRODUCT_FLOAT(bf16, QUANT_BF16)
+PRODUCT_FLOAT(f32, QUANT_F32, 4, COLUMNS_FLOAT, many_float_bytes, many_float)
+PRODUCT_FLOAT(f16, QUANT_F16, 2, COLUMNS_FLOAT, many_float_bytes, many_float)
+PRODUCT_FLOAT(bf16, QUANT_BF16, 2, COLUMNS_FLOAT, many_float_bytes, many_float)
+
+#ifdef VEC_BF16
+
+static void many_pairs(const void *panel, int64_t k, const void *tile, int width, float *out,
+                       int64_t out_stride) {
+    FOR_WIDTHS_MANY(many_float_width, FLOAT_PAIRS, panel, (k + 1) / 2, tile, out, out_stride)
+}
+
+static int64_t many_pairs_bytes(int64_t k) {
+    return many_float_bytes((k + 1) / 2);
+}
+
+PRODUCT_FLOAT(bf16_pairs, FLOAT_PAIRS, 2, COLUMNS_BF16, many_pairs_bytes, many_pairs)
+
+#endif

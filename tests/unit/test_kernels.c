@@ -368,6 +368,8 @@ static void test_choice_on_x86_64(void) {
     cpu.avx512 = cpu.avx512_bf16 = true; // without VNNI it is no use
     CHECK(best_is("avx2", cpu));
     cpu.avx512_vnni = cpu.avx_vnni = true;
+    CHECK(best_is("avx512_bf16", cpu));
+    cpu.avx512_bf16 = false;
     CHECK(best_is("avx512", cpu));
     CHECK(kernels_choose("avx2", &cpu, &k, NULL) == INGOT_OK && strcmp(k->name, "avx2") == 0);
 }

@@ -8,6 +8,7 @@
 
 #include "kernels/kernels.h"
 #include "quant/quant.h"
+#include "quant/scalar.h"
 
 static uint32_t state = 99;
 
@@ -101,6 +102,15 @@ static void make_columns(const kernels *k, columns *c, columns_kind kind, int64_
                 memcpy(c->rounded[first + i], c->x[first + i], (size_t)n_k * sizeof(float));
                 continue;
             }
+            if (kind == COLUMNS_BF16) {
+                const uint16_t *halves = (const uint16_t *)(void *)c->tiles[t];
+                for (int64_t j = 0; j < n_k; j++) {
+                    c->rounded[first + i][j] = bfloat_decode(halves[(j / 32 * c->width[t] + i) * 32 + j % 32]);
+                    CHECK(fabsf(c->rounded[first + i][j] - c->x[first + i][j]) <=
+                          0x1p-8f * fabsf(c->x[first + i][j]));
+                }
+                continue;
+            }
             const int32_t *codes = (const int32_t *)(void *)c->tiles[t];
             const float *scale = (const float *)(void *)(codes + n_k / 4 * c->width[t]);
             int block = kind == COLUMNS_32 ? 32 : 256;
@@ -179,7 +189,7 @@ static void test_type(const kernels *k, const quant_type *type, int64_t n_k, int
 // A row length that the type's product takes.
 static int64_t some_k(columns_kind kind, const quant_type *type, int i) {
     static const int64_t short_rows[] = {1, 7, 8, 15, 16, 17, 31, 33};
-    if (kind == COLUMNS_FLOAT)
+    if (kind == COLUMNS_FLOAT || kind == COLUMNS_BF16)
         return i <= 8 ? short_rows[i - 1] : 1 + 37 * i;
     return type->block_size * (kind == COLUMNS_32 ? 1 + i % 5 : 1 + i % 3);
 }

@@ -155,7 +155,7 @@ static ingot_status cpu_buffer_new(backend *b, int64_t width, int64_t max_tokens
     };
     bool columns = true;
     for (int kind = 0; kind < COLUMNS_KINDS; kind++) {
-        if (kind != COLUMNS_FLOAT && width % (kind == COLUMNS_32 ? 32 : 256) != 0)
+        if (width % kernels_columns_multiple((columns_kind)kind) != 0)
             continue;
         buffer->columns[kind] = vm_reserve(cpu_columns_bytes((columns_kind)kind, width, max_tokens));
         columns = columns && buffer->columns[kind];

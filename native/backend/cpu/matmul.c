@@ -5,10 +5,8 @@
 #include <string.h>
 
 const kernels_product *cpu_product(const cpu_backend *cpu, const quant_type *type, int64_t width) {
-    static const int64_t multiples[COLUMNS_KINDS] = {
-        [COLUMNS_FLOAT] = 1, [COLUMNS_32] = 32, [COLUMNS_256] = 256};
     const kernels_product *p = type->id < KERNELS_TYPES ? cpu->k->products[type->id] : NULL;
-    return p && width % multiples[p->columns] == 0 ? p : NULL;
+    return p && width % kernels_columns_multiple(p->columns) == 0 ? p : NULL;
 }
 
 // ------------------------------------------------------------------------------------------------- columns

@@ -202,6 +202,16 @@ INLINE ivec veci_bytes(ivec a, int b0, int b1, int b2, int b3) {
         a, _mm512_set4_epi32(order + 0x0c0c0c0c, order + 0x08080808, order + 0x04040404, order));
 }
 
+// The name of a table with it.
+#define VEC_BF16 avx512_bf16
+
+// sum + the sums of two products of BF16, rounded after each: AVX-512 BF16. The compiler isn't told of it,
+// since all else is for CPUs that lack it too.
+INLINE vec vec_dot_bf16(vec sum, vec a, vec b) {
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "vm"(b));
+    return sum;
+}
+
 // A set of bytes.
 typedef __mmask64 bytemask;
 

@@ -24,7 +24,7 @@ const char *ingot_version(void) {
 // types
 
 static void fill_type(const quant_type *type, ingot_type_info *out) {
-    *out = (ingot_type_info){type->id, type->block_size, type->block_bytes, type->encode != NULL, ""};
+    *out = (ingot_type_info){type->id, type->block_size, type->block_bytes, type->can_encode, ""};
     size_t n = strlen(type->name);
     memcpy(out->name, type->name, n < sizeof out->name ? n : sizeof out->name - 1);
 }
@@ -63,16 +63,6 @@ ingot_status ingot_decode(int32_t type, const void *src, uint64_t n, float *dst,
     if (!t->decode)
         return fail(err, INGOT_ERR_UNSUPPORTED, "tensor type %s can't be decoded", t->name);
     t->decode(src, dst, n);
-    return INGOT_OK;
-}
-
-ingot_status ingot_encode(int32_t type, const float *src, uint64_t n, void *dst, ingot_error *err) {
-    const quant_type *t;
-    TRY(get_type(type, &t, err));
-    TRY(check_blocks(t, n, err));
-    if (!t->encode)
-        return fail(err, INGOT_ERR_UNSUPPORTED, "tensor type %s can't be encoded by this version", t->name);
-    t->encode(src, dst, n);
     return INGOT_OK;
 }
 

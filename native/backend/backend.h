@@ -269,6 +269,19 @@ int64_t backend_isa_peak(const struct kernels *chosen, int64_t rounds, int32_t *
 ingot_status backend_isa_product(const struct kernels *chosen, const ingot_product_sample *sample,
                                  int64_t rounds, ingot_error *err);
 
+// Weights to be encoded: rows of `width`, one after the other, and the importance of their columns [width],
+// or NULL.
+typedef struct backend_rows {
+    const float *x;
+    int64_t width;
+    const float *importance;
+} backend_rows;
+
+// Encodes blocks [begin, end) of the rows as tensor type `type`, which can be encoded, on this thread. `dst`
+// is where block 0 goes.
+void backend_isa_encode(const struct kernels *chosen, int32_t type, const backend_rows *rows, int64_t begin,
+                        int64_t end, uint8_t *dst);
+
 // The name of a chosen one.
 const char *backend_isa_of(const struct kernels *chosen);
 

@@ -171,8 +171,13 @@ INGOT_API ingot_status ingot_type_find(const char *name, ingot_type_info *out, i
 // Decodes `n` weights (a multiple of the type's block size) of `src` into `dst`.
 INGOT_API ingot_status ingot_decode(int32_t type, const void *src, uint64_t n, float *dst, ingot_error *err);
 
-// Encodes `n` weights (a multiple of the block size) into `dst` (n / block_size * block_bytes bytes).
-INGOT_API ingot_status ingot_encode(int32_t type, const float *src, uint64_t n, void *dst, ingot_error *err);
+// Encodes `rows` rows of `width` weights (a multiple of the block size) into `dst` (rows * width / block_size
+// * block_bytes bytes) with the runtime's threads; the bytes don't depend on how many there are. `importance`
+// [width] (NULL: none) is how much the squared error of a column's weights matters, as an importance matrix
+// says it; a number that is negative or not finite is INGOT_ERR_INVALID. Weights that aren't finite have no
+// code in quantised types: a block that holds one decodes to NaNs or zeros.
+INGOT_API ingot_status ingot_encode(ingot_runtime *runtime, int32_t type, const float *src, uint64_t rows,
+                                    uint64_t width, const float *importance, void *dst, ingot_error *err);
 
 // ---------------------------------------------------------------------------------------------- GGUF files
 

@@ -133,6 +133,12 @@ typedef struct kernels_page_type {
     int64_t direct_queries;
 } kernels_page_type;
 
+// Encodes `n_blocks` blocks of weights, a block in each lane. Block b holds columns `column` + b * (weights
+// of a block) and on of rows of `width`, the next row's after a row's last; `importance` [width] weighs
+// squared errors by column, NULL: by what is known of the type alone. A result depends on its block alone.
+typedef void kernels_encode(const float *x, int64_t n_blocks, const float *importance, int64_t width,
+                            int64_t column, void *dst);
+
 typedef struct kernels {
     const char *name;
 
@@ -167,6 +173,9 @@ typedef struct kernels {
 
     // x[i] = exp(x[i] - max) / sum
     void (*softmax)(float *x, int64_t n);
+
+    // [KERNELS_TYPES], by id; NULL: none, and quant/ may have a scalar one.
+    kernels_encode *const *encoders;
 
     const kernels_page_type *const *page_types; // [KERNELS_TYPES], NULL: no pages of this type; F32 has one
 } kernels;

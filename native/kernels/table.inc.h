@@ -37,6 +37,10 @@
 
 static const kernels_product *const products[KERNELS_TYPES] = TABLE_PRODUCTS(bf16_product);
 
+static kernels_encode *const encoders[KERNELS_TYPES] = {
+    NULL,
+};
+
 static const kernels_page_type *const page_types[KERNELS_TYPES] = {
     [QUANT_F32] = &f32_pages,   [QUANT_F16] = &f16_pages,   [QUANT_BF16] = &bf16_pages,
     [QUANT_Q8_0] = &q8_0_pages, [QUANT_Q4_0] = &q4_0_pages,
@@ -60,6 +64,7 @@ static const kernels_page_type *const page_types[KERNELS_TYPES] = {
         .swiglu_oai = swiglu_oai,                                                                            \
         .axpy = axpy,                                                                                        \
         .softmax = softmax,                                                                                  \
+        .encoders = encoders,                                                                                \
         .page_types = page_types,                                                                            \
     }
 

@@ -11,8 +11,8 @@
         for (uint64_t i = 0; i < n / type##_weights; i++)                                                    \
             type##_encode(src + i * type##_weights, b + i);                                                  \
     }
-#define ENCODER_DECODE_ONLY(type) NULL
-#define ENCODER_BOTH_WAYS(type)   type##_encode_row
+#define ENCODER_DECODE_ONLY(type) NULL, false
+#define ENCODER_BOTH_WAYS(type)   type##_encode_row, true
 
 #define QUANT_TYPE(name, type, id, size, bytes, coding)                                                      \
     _Static_assert(sizeof(block_##type) == (bytes) && _Alignof(block_##type) == 1, #name);                   \

@@ -12,8 +12,9 @@ typedef struct quant_type {
     // Decodes `n` weights, a multiple of block_size, from `src` (any alignment). NULL for types that appear
     // in no file as weights of a model (none today).
     void (*decode)(const void *src, float *dst, uint64_t n);
-    // Encodes `n` weights, a multiple of block_size; NULL where there is no encoder.
+    // Encodes `n` weights, a multiple of block_size; NULL where there is no scalar encoder.
     void (*encode)(const float *src, void *dst, uint64_t n);
+    bool can_encode; // so or by kernels/
 } quant_type;
 
 // The type with GGUF id `id`, NULL if there is none. Ids that the format retired (4, 5, 31 to 33, 36 to 38)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
-from ingot._lib import check, utf8
+from ingot._lib import check, runtime, utf8
 from ingot._native import ffi, lib
 
 _ID_LIMIT = 256  # ids are small; those that no type has are skipped
@@ -93,20 +93,39 @@ def dequantize(data: npt.NDArray[np.uint8], type: str) -> npt.NDArray[np.float32
     return out
 
 
-def quantize(data: npt.ArrayLike, type: str) -> npt.NDArray[np.uint8]:  # noqa: A002
-    """Encodes float32 [..., row width] to rows of ``type``, uint8 [..., row bytes]."""
+def quantize(
+    data: npt.ArrayLike,
+    type: str,  # noqa: A002
+    importance: npt.ArrayLike | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Encodes float32 [..., row width] to rows of ``type``, uint8 [..., row bytes].
+
+    ``importance`` [row width] says how much a squared error of each column matters.
+    """
     kind = type_by_name(type)
     rows = np.asarray(data, np.float32, order="C")
     if rows.ndim == 0:
         raise errors.ArgumentError("expected an array of rows, got a scalar")
     if kind.block_size > 1 and not np.isfinite(rows).all():
         raise errors.ArgumentError(f"{kind.name} has no code for NaN and infinity, which are there")
+    weights = ffi.NULL
+    if importance is not None:
+        columns = np.ascontiguousarray(importance, np.float32)
+        if columns.shape != rows.shape[-1:]:
+            raise errors.ArgumentError(
+                f"importance has shape {columns.shape}, expected {rows.shape[-1:]}"
+            )
+        weights = ffi.from_buffer("float[]", columns)
     out = np.empty((*rows.shape[:-1], kind.row_bytes(rows.shape[-1])), np.uint8)
-    check(
-        lib.ingot_encode,
-        kind.id,
-        ffi.from_buffer("float[]", rows),
-        rows.size,
-        ffi.from_buffer(out, require_writable=True),
-    )
+    with runtime() as native:
+        check(
+            lib.ingot_encode,
+            native,
+            kind.id,
+            ffi.from_buffer("float[]", rows),
+            rows.size // max(rows.shape[-1], 1),
+            rows.shape[-1],
+            weights,
+            ffi.from_buffer(out, require_writable=True),
+        )
     return out

@@ -69,7 +69,11 @@ def table(name: str, source: type, macro: str, c_type: str, comment: str) -> str
     values = [int(v) for v in source.grid_map]  # type: ignore[attr-defined]
     cells = [f"E(0x{pack(entry, values):04x})" for entry in grid]
     rows = [" ".join(cells[i : i + 10]) for i in range(0, len(cells), 10)]
-    codes = f"const uint16_t codebook_{name}_codes[{len(cells)}] = {{GRID(CODES)}};\n" if len(grid[0]) == 4 else ""
+    codes = (
+        f"const uint16_t codebook_{name}_codes[{len(cells)}] = {{GRID(CODES)}};\n"
+        if len(grid[0]) == 4
+        else ""
+    )
     grid_text = "".join(f" \\\n    {row}" for row in rows)
     return f"""
 // {comment}

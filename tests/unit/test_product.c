@@ -105,7 +105,8 @@ static void make_columns(const kernels *k, columns *c, columns_kind kind, int64_
             if (kind == COLUMNS_BF16) {
                 const uint16_t *halves = (const uint16_t *)(void *)c->tiles[t];
                 for (int64_t j = 0; j < n_k; j++) {
-                    c->rounded[first + i][j] = bfloat_decode(halves[(j / 32 * c->width[t] + i) * 32 + j % 32]);
+                    c->rounded[first + i][j] =
+                        bfloat_decode(halves[(j / 32 * c->width[t] + i) * 32 + j % 32]);
                     CHECK(fabsf(c->rounded[first + i][j] - c->x[first + i][j]) <=
                           0x1p-8f * fabsf(c->x[first + i][j]));
                 }

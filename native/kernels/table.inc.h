@@ -10,6 +10,9 @@
 #include "kernels/unpack_256.inc.h"
 #include "kernels/unpack_codebook.inc.h"
 #include "kernels/product_float.inc.h"
+#include "kernels/encode.inc.h"
+#include "kernels/encode_plain.inc.h"
+#include "kernels/encode_codebook.inc.h"
 #include "kernels/ops.inc.h"
 #include "kernels/pages.inc.h"
 #include "kernels/attn.inc.h"
@@ -38,7 +41,18 @@
 static const kernels_product *const products[KERNELS_TYPES] = TABLE_PRODUCTS(bf16_product);
 
 static kernels_encode *const encoders[KERNELS_TYPES] = {
-    NULL,
+    [QUANT_Q4_0] = q4_0_encode_blocks,       [QUANT_Q4_1] = q4_1_encode_blocks,
+    [QUANT_Q5_0] = q5_0_encode_blocks,       [QUANT_Q5_1] = q5_1_encode_blocks,
+    [QUANT_Q2_K] = q2_k_encode_blocks,       [QUANT_Q3_K] = q3_k_encode_blocks,
+    [QUANT_Q4_K] = q4_k_encode_blocks,       [QUANT_Q5_K] = q5_k_encode_blocks,
+    [QUANT_Q6_K] = q6_k_encode_blocks,       [QUANT_IQ4_NL] = iq4_nl_encode_blocks,
+    [QUANT_IQ4_XS] = iq4_xs_encode_blocks,   [QUANT_MXFP4] = mxfp4_encode_blocks,
+    [QUANT_NVFP4] = nvfp4_encode_blocks,     [QUANT_TQ1_0] = tq1_0_encode_blocks,
+    [QUANT_TQ2_0] = tq2_0_encode_blocks,     [QUANT_Q1_0] = q1_0_encode_blocks,
+    [QUANT_Q2_0] = q2_0_encode_blocks,       [QUANT_IQ2_XXS] = iq2_xxs_encode_blocks,
+    [QUANT_IQ2_XS] = iq2_xs_encode_blocks,   [QUANT_IQ2_S] = iq2_s_encode_blocks,
+    [QUANT_IQ3_XXS] = iq3_xxs_encode_blocks, [QUANT_IQ3_S] = iq3_s_encode_blocks,
+    [QUANT_IQ1_S] = iq1_s_encode_blocks,     [QUANT_IQ1_M] = iq1_m_encode_blocks,
 };
 
 static const kernels_page_type *const page_types[KERNELS_TYPES] = {

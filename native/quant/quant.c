@@ -5,6 +5,7 @@
 
 // The column `coding` of types.def, by token pasting.
 #define ENCODE_ROW_DECODE_ONLY(type)
+#define ENCODE_ROW_BY_LANES(type)
 #define ENCODE_ROW_BOTH_WAYS(type)                                                                           \
     static void type##_encode_row(const float *src, void *dst, uint64_t n) {                                 \
         block_##type *b = dst;                                                                               \
@@ -12,6 +13,7 @@
             type##_encode(src + i * type##_weights, b + i);                                                  \
     }
 #define ENCODER_DECODE_ONLY(type) NULL, false
+#define ENCODER_BY_LANES(type)    NULL, true
 #define ENCODER_BOTH_WAYS(type)   type##_encode_row, true
 
 #define QUANT_TYPE(name, type, id, size, bytes, coding)                                                      \

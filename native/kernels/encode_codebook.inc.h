@@ -128,9 +128,12 @@ INLINE fit_sums fit_entry(const encode_codebook *c, const vec *x, const vec *w, 
 // Blocks of groups with scales of d * (2 n + 1).
 typedef struct encode_coded {
     const encode_codebook *book;
-    int n, size;       // groups, weights of each
-    int of_shift;      // weights that share a shift (of IQ1), 0: none
-    float most;        // the largest scale's number
+    int n, size;  // groups, weights of each
+    int of_shift; // weights that share a shift (of IQ1), 0: none
+    float most;   // the largest scale's number
+    // The scale of the least error is too small for what a model does: the larger the error, the more it
+    // takes off the weights themselves. Found by divergences of a model's logits.
+    float stretch;
     vec x[ENCODE_MAX]; // weights with their signs taken off
     vec scale[16];     // numbers
     vec entry[64];     // halves
@@ -256,7 +259,7 @@ INLINE void encode_coded_block(encode_coded *c, const vec *w, float unit) {
         sxa = vec_add(sxa, s.wxq);
         saa = vec_add(saa, s.wqq);
     }
-    c->d = vec_as_half(vec_mul(vec_ratio(sxa, saa), vec_set1(1.0f / unit)));
+    c->d = vec_as_half(vec_mul(vec_ratio(sxa, saa), vec_set1(c->stretch / unit)));
 }
 
 // ------------------------------------------------------------------------------------------------- signs
@@ -325,7 +328,7 @@ INLINE void iq2_codebook(encode_codebook *c, const uint64_t *bytes, int n) {
 }
 
 INLINE void iq2_xxs_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
-    encode_coded c = {.book = book, .n = 8, .size = 32, .most = 15.0f};
+    encode_coded c = {.book = book, .n = 8, .size = 32, .most = 15.0f, .stretch = 1.07f};
     ivec signs[32], entry[32], scale[8];
     take_signs(b, true, c.x, signs);
     encode_coded_block(&c, b->w, 0.125f);
@@ -342,7 +345,7 @@ INLINE void iq2_xxs_encode_lanes(const encode_codebook *book, const encode_lanes
 }
 
 INLINE void iq2_xs_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
-    encode_coded c = {.book = book, .n = 16, .size = 16, .most = 15.0f};
+    encode_coded c = {.book = book, .n = 16, .size = 16, .most = 15.0f, .stretch = 1.05f};
     ivec signs[32], entry[32], scale[16];
     take_signs(b, true, c.x, signs);
     encode_coded_block(&c, b->w, 0.125f);
@@ -356,7 +359,7 @@ INLINE void iq2_xs_encode_lanes(const encode_codebook *book, const encode_lanes 
 }
 
 INLINE void iq2_s_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
-    encode_coded c = {.book = book, .n = 16, .size = 16, .most = 15.0f};
+    encode_coded c = {.book = book, .n = 16, .size = 16, .most = 15.0f, .stretch = 1.04f};
     ivec signs[32], entry[32], scale[16], low[32], high[8];
     take_signs(b, false, c.x, signs);
     encode_coded_block(&c, b->w, 0.125f);
@@ -386,7 +389,7 @@ INLINE void iq3_codebook(encode_codebook *c, const uint32_t *bytes, int n, int f
 }
 
 INLINE void iq3_xxs_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
-    encode_coded c = {.book = book, .n = 8, .size = 32, .most = 15.0f};
+    encode_coded c = {.book = book, .n = 8, .size = 32, .most = 15.0f, .stretch = 1.02f};
     ivec signs[32], entry[64], scale[8];
     take_signs(b, true, c.x, signs);
     encode_coded_block(&c, b->w, 0.25f);
@@ -403,7 +406,7 @@ INLINE void iq3_xxs_encode_lanes(const encode_codebook *book, const encode_lanes
 }
 
 INLINE void iq3_s_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
-    encode_coded c = {.book = book, .n = 8, .size = 32, .most = 15.0f};
+    encode_coded c = {.book = book, .n = 8, .size = 32, .most = 15.0f, .stretch = 1.01f};
     ivec signs[32], entry[64], scale[8], low[64], high[8];
     take_signs(b, false, c.x, signs);
     encode_coded_block(&c, b->w, 1.0f);
@@ -432,7 +435,7 @@ INLINE void iq1_codebook(encode_codebook *c) {
 }
 
 INLINE void iq1_s_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
-    encode_coded c = {.book = book, .n = 8, .size = 32, .of_shift = 32, .most = 7.0f};
+    encode_coded c = {.book = book, .n = 8, .size = 32, .of_shift = 32, .most = 7.0f, .stretch = 1.09f};
     ivec entry[32], scale[8], down[8], low[32];
     memcpy(c.x, b->x, sizeof c.x);
     encode_coded_block(&c, b->w, 1.0f);
@@ -452,7 +455,7 @@ INLINE void iq1_s_encode_lanes(const encode_codebook *book, const encode_lanes *
 }
 
 INLINE void iq1_m_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
-    encode_coded c = {.book = book, .n = 16, .size = 16, .of_shift = 8, .most = 7.0f};
+    encode_coded c = {.book = book, .n = 16, .size = 16, .of_shift = 8, .most = 7.0f, .stretch = 1.08f};
     ivec entry[32], scale[16], down[32], low[32], high[16];
     memcpy(c.x, b->x, sizeof c.x);
     encode_coded_block(&c, b->w, 1.0f);

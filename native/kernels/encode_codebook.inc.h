@@ -455,7 +455,7 @@ INLINE void iq1_s_encode_lanes(const encode_codebook *book, const encode_lanes *
 }
 
 INLINE void iq1_m_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
-    encode_coded c = {.book = book, .n = 16, .size = 16, .of_shift = 8, .most = 7.0f, .stretch = 1.08f};
+    encode_coded c = {.book = book, .n = 16, .size = 16, .of_shift = 8, .most = 7.0f, .stretch = 1.07f};
     ivec entry[32], scale[16], down[32], low[32], high[16];
     memcpy(c.x, b->x, sizeof c.x);
     encode_coded_block(&c, b->w, 1.0f);

@@ -27,8 +27,8 @@ LINT_TOOLS := 'ruff==0.17.*' 'mypy==2.4.*' 'clang-format==14.*'
 
 # What the installed package is made of.
 PACKAGE := CMakeLists.txt pyproject.toml $(wildcard README.md LICENSE models/*.gguf) \
-	$(shell find native python -type f ! -name '*.pyc')
-C_FILES = $(shell find native $(wildcard quantize) tests -name '*.[ch]')
+	$(shell find native quantize python -type f ! -name '*.pyc')
+C_FILES = $(shell find native quantize tests -name '*.[ch]')
 
 .PHONY: run test sanitize tsan cross fuzz soak clean \
 	lint lint-python lint-c lint-gcc lint-clang lint-rules

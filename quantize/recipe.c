@@ -160,7 +160,8 @@ static int32_t by_rules(state *s, const recipe_tensor *t, tensor_role role) {
 static int32_t choose(state *s, const recipe_tensor *t) {
     const recipe_options *o = s->options;
     tensor_role role = role_of(t->name);
-    if (o->target->id == FILETYPE_COPY || !role_quantizable(s->model->arch, t->name, t->shape) ||
+    bool number = t->from >= QUANT_I8 && t->from <= QUANT_I64; // a table of whole numbers
+    if (number || o->target->id == FILETYPE_COPY || !role_quantizable(s->model->arch, t->name, t->shape) ||
         (o->leave_output && role == ROLE_OUTPUT))
         return t->from;
     int32_t wish = o->wish ? o->wish(o->user, t->name) : RECIPE_NO_TYPE;

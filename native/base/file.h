@@ -1,4 +1,4 @@
-// Writing files: buffered, to NAME.part first, renamed when complete and on disk.
+// Files: written with a buffer, to NAME.part first, renamed when complete and on disk; and read in pieces.
 #ifndef INGOT_BASE_FILE_H
 #define INGOT_BASE_FILE_H
 
@@ -22,7 +22,28 @@ ingot_status file_out_commit(file_out *f, ingot_error *err);
 // Removes the .part file and frees. NULL is allowed.
 void file_out_abort(file_out *f);
 
+// A file that is read here and there.
+typedef struct file_in file_in;
+
+// Opens a regular file. Copies `path`.
+ingot_status file_in_open(const char *path, const ingot_allocator *mem, file_in **out, ingot_error *err);
+
+// Reads exactly `size` bytes at `offset`; INGOT_ERR_IO where the file ends before.
+ingot_status file_in_read(file_in *f, uint64_t offset, void *data, uint64_t size, ingot_error *err);
+
+// NULL is allowed.
+void file_in_close(file_in *f);
+
 bool file_exists(const char *path);
+
+// Whether both names lead to one file, be it by links. False where one doesn't exist.
+bool file_same(const char *a, const char *b);
+
+// The bytes that may be written in the folder of `path`; false if the system doesn't say.
+bool file_space(const char *path, uint64_t *out);
+
+// Whether the descriptor (1: output, 2: messages) is a terminal.
+bool file_is_terminal(int descriptor);
 
 // Reads a small text file, such as the kernel's in /proc and /sys: at most `capacity` - 1 bytes, and a NUL
 // after them. False, and an empty text, if it can't be read. `capacity` must not be 0.

@@ -7,6 +7,10 @@ const char *gguf_name(const ingot_gguf *g) {
     return g->name;
 }
 
+const char *gguf_file_name(const ingot_gguf *g, int32_t split) {
+    return split > 0 && (uint32_t)split <= g->n_siblings ? g->siblings[split - 1]->name : g->name;
+}
+
 uint32_t ingot_gguf_version(const ingot_gguf *g) {
     return g->version;
 }

@@ -28,8 +28,15 @@ ingot_status gguf_writer_new(const ingot_allocator *mem, const char *path,
                              const ingot_gguf_writer_params *params, ingot_gguf_writer **out,
                              ingot_error *err);
 
+// The next tensor that is declared is the first of a further file of a split, whatever max_split_bytes says.
+// The first call must come before the first tensor: with it the writer's path is the stem of a split's names.
+void gguf_writer_next_file(ingot_gguf_writer *writer);
+
 // The file's name for messages.
 const char *gguf_name(const ingot_gguf *gguf);
+
+// The name of the file of a split in which tensors with this `split` lie.
+const char *gguf_file_name(const ingot_gguf *gguf, int32_t split);
 
 // Typed look-ups. `required` false: a missing key leaves *out as it is and succeeds. A value of another type,
 // or out of the range asked for, is INGOT_ERR_FORMAT and names file, key, what was found and expected.

@@ -7,10 +7,6 @@
 #include "gguf/split.h"
 #include "gguf/value.h"
 
-static bool is_split(const ingot_gguf_writer *w) {
-    return w->max_split_bytes > 0;
-}
-
 ingot_status writer_plan(ingot_gguf_writer *w, ingot_error *err) {
     if (w->alignment == 0)
         w->alignment = GGUF_DEFAULT_ALIGNMENT;
@@ -21,7 +17,7 @@ ingot_status writer_plan(ingot_gguf_writer *w, ingot_error *err) {
         uint64_t padded, end = 0;
         if (!checked_align(t->bytes, w->alignment, &padded) || !checked_add(used, padded, &end))
             return fail(err, INGOT_ERR_LIMIT, "%s: the sizes of the tensors overflow", w->path);
-        if (is_split(w) && used > 0 && end > w->max_split_bytes) {
+        if (t->split != 0 || (w->max_split_bytes > 0 && used > 0 && end > w->max_split_bytes)) {
             split++;
             used = 0;
         }
@@ -59,7 +55,7 @@ static ingot_status own_keys(const ingot_gguf_writer *w, uint32_t number, buffer
         TRY(own_key(b, w->mem, GGUF_KEY_ALIGNMENT, INGOT_GGUF_U32, &alignment, err));
         ++*count;
     }
-    if (is_split(w)) { // of the types that llama.cpp's gguf-split gives them
+    if (w->is_split) { // of the types that llama.cpp's gguf-split gives them
         uint16_t no = (uint16_t)number, files = (uint16_t)w->n_files;
         int32_t total = (int32_t)w->tensor_names.count;
         TRY(own_key(b, w->mem, GGUF_KEY_SPLIT_NO, INGOT_GGUF_U16, &no, err));
@@ -108,7 +104,7 @@ static ingot_status preamble(const ingot_gguf_writer *w, uint32_t number, buffer
 
 static ingot_status file_new(ingot_gguf_writer *w, uint32_t number, ingot_error *err) {
     char *name = NULL;
-    if (is_split(w))
+    if (w->is_split)
         TRY(split_name_new(w->mem, w->path, strlen(w->path), number + 1, w->n_files, &name, err));
     ingot_status status = file_out_open(name ? name : w->path, w->mem, &w->files[number], err);
     mem_free(w->mem, name);

@@ -36,6 +36,7 @@ ingot_status gguf_writer_new(const ingot_allocator *mem, const char *path,
     w->mem = mem;
     w->alignment = alignment;
     w->max_split_bytes = params ? params->max_split_bytes : 0;
+    w->is_split = w->max_split_bytes > 0;
     w->path = mem_alloc(mem, size, 1);
     if (!w->path) {
         writer_free(w);
@@ -113,6 +114,11 @@ ingot_status ingot_gguf_writer_kv(ingot_gguf_writer *w, const char *key, const i
     return INGOT_OK;
 }
 
+void gguf_writer_next_file(ingot_gguf_writer *w) {
+    w->is_split = true;
+    w->next_file = true;
+}
+
 ingot_status ingot_gguf_writer_tensor(ingot_gguf_writer *w, const char *name, int32_t type, int32_t n_dims,
                                       const uint64_t *shape, ingot_error *err) {
     ingot_gguf_tensor t = {.type = type, .n_dims = n_dims, .shape = {1, 1, 1, 1}};
@@ -132,6 +138,8 @@ ingot_status ingot_gguf_writer_tensor(ingot_gguf_writer *w, const char *name, in
         w->tensors = tensors;
         w->tensor_capacity = capacity;
     }
+    t.split = w->next_file && count > 0; // writer_plan makes a number of it
+    w->next_file = false;
     w->tensors[count] = t;
     return index_append(&w->tensor_names, w->mem, t.name, err);
 }

@@ -14,7 +14,9 @@ enum { WRITER_OWN_KEYS = 4 }; // general.alignment and the three of a split
 struct ingot_gguf_writer {
     const ingot_allocator *mem; // borrowed
     char *path;                 // of the file, or the stem of a split's
-    uint64_t max_split_bytes;   // 0: one file
+    uint64_t max_split_bytes;   // 0: any number
+    bool is_split;              // else it is one file
+    bool next_file;             // the next tensor begins one
     uint64_t alignment;         // 0 until it was given or the files were planned
     buffer metadata;            // the caller's keys and values as they stand in the file
     name_index keys;            // the caller's
@@ -32,7 +34,7 @@ struct ingot_gguf_writer {
 
 // Decides which tensor goes where: sets alignment, files, n_files and each tensor's `split` and `offset`
 // (from the start of its file's tensor data). Files are filled in the order of the tensors, a new one begun
-// where max_split_bytes of padded data would be exceeded.
+// where gguf_writer_next_file said so or max_split_bytes of padded data would be exceeded.
 ingot_status writer_plan(ingot_gguf_writer *w, ingot_error *err);
 
 // Opens the files up to number `last` (from 0) and writes their headers, metadata and directories.

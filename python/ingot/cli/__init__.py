@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "continue a prompt",
     "chat": "talk with a model",
     "embed": "turn texts into vectors",
+    "quantize": "write a model in fewer bits",
     "inspect": "show what is in a GGUF file",
     "tokenize": "show the tokens of a text",
     "bench": "measure how fast a model is here",
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.DEBUG if debug else logging.WARNING,
     )
     try:
+        if given[:1] == ["quantize"]:
+            importlib.import_module("ingot.cli.quantize").replace_process(given[1:])
         args = _parsed(given)
         status: int = importlib.import_module(f"ingot.cli.{args.command}").execute(args)
         sys.stdout.flush()

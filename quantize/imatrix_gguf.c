@@ -1,0 +1,84 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "gguf/format.h"
+#include "gguf/gguf.h"
+#include "quant/quant.h"
+#include "quantize/imatrix.h"
+
+static const char SUMS[] = ".in_sum2", COUNTS[] = ".counts";
+
+static bool ends_with(ingot_str text, const char *suffix) {
+    size_t n = strlen(suffix);
+    return text.size > n && memcmp(text.data + text.size - n, suffix, n) == 0;
+}
+
+// The tensor that holds the counts to the sums `sums`.
+static ingot_status find_counts(const ingot_gguf *g, const ingot_gguf_tensor *sums,
+                                const ingot_gguf_tensor **out, ingot_error *err) {
+    char name[GGUF_MAX_NAME_BYTES + 1];
+    size_t n = sums->name.size - (sizeof SUMS - 1);
+    if (n + sizeof COUNTS > sizeof name)
+        return fail(err, INGOT_ERR_FORMAT, "%s: '%.*s' is too long a name", gguf_name(g),
+                    gguf_name_shown(sums->name), sums->name.data);
+    memcpy(name, sums->name.data, n);
+    memcpy(name + n, COUNTS, sizeof COUNTS);
+    const ingot_gguf_tensor *counts = ingot_gguf_find_tensor(g, name);
+    if (!counts)
+        return fail(err, INGOT_ERR_FORMAT, "%s: there are sums, but no tensor '%s'", gguf_name(g), name);
+    if (counts->type != QUANT_F32 || sums->type != QUANT_F32)
+        return fail(err, INGOT_ERR_FORMAT, "%s: '%s' or its sums aren't of type F32", gguf_name(g), name);
+    uint64_t matrices = sums->shape[1] * sums->shape[2] * sums->shape[3];
+    uint64_t found = counts->bytes / sizeof(float);
+    if (found != matrices)
+        return fail(err, INGOT_ERR_FORMAT,
+                    "%s: '%s' holds %" PRIu64 " numbers, but there are sums of %" PRIu64, gguf_name(g), name,
+                    found, matrices);
+    *out = counts;
+    return INGOT_OK;
+}
+
+static ingot_status read_entry(const ingot_gguf *g, const ingot_gguf_tensor *sums, imatrix *out,
+                               ingot_error *err) {
+    const ingot_gguf_tensor *counts;
+    TRY(find_counts(g, sums, &counts, err));
+    uint64_t columns = sums->shape[0], n = sums->bytes / sizeof(float);
+    imatrix_entry *e;
+    ingot_str name = {sums->name.data, sums->name.size - (sizeof SUMS - 1)};
+    TRY(imatrix_add(out, name, n, &e, err));
+    memcpy(e->values, sums->data, (size_t)(n * sizeof *e->values));
+    for (uint64_t i = 0; i < n; i++) {
+        float count;
+        memcpy(&count, (const uint8_t *)counts->data + i / columns * sizeof count, sizeof count);
+        // An expert that no token chose: all columns matter alike.
+        e->values[i] = count > 0 ? e->values[i] / count : 1.0f;
+    }
+    return INGOT_OK;
+}
+
+static ingot_status read_metadata(const ingot_gguf *g, imatrix *out, ingot_error *err) {
+    const ingot_gguf_value *datasets = NULL;
+    TRY(gguf_get_u32(g, "imatrix.chunk_count", false, 0, UINT32_MAX, &out->chunks, err));
+    TRY(gguf_get_array(g, "imatrix.datasets", false, INGOT_GGUF_STRING, &datasets, err));
+    if (!datasets || datasets->count == 0)
+        return INGOT_OK;
+    out->dataset = imatrix_text(out, *(const ingot_str *)datasets->data);
+    return out->dataset ? INGOT_OK : fail_memory(err, 1, "an importance matrix");
+}
+
+ingot_status imatrix_read_gguf(const void *image, size_t size, const char *name, imatrix *out,
+                               ingot_error *err) {
+    ingot_gguf *g;
+    TRY(gguf_open_memory(NULL, image, size, name, &g, err));
+    ingot_status status = read_metadata(g, out, err);
+    const ingot_gguf_tensor *t;
+    for (uint64_t i = 0; status == INGOT_OK && (t = ingot_gguf_tensor_at(g, i)); i++)
+        if (ends_with(t->name, SUMS))
+            status = read_entry(g, t, out, err);
+    if (status == INGOT_OK && out->n == 0)
+        status = fail(err, INGOT_ERR_FORMAT,
+                      "%s: is no importance matrix: none of its %" PRIu64 " tensors is named NAME%s", name,
+                      ingot_gguf_tensor_count(g), SUMS);
+    ingot_gguf_close(g);
+    return status;
+}

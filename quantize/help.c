@@ -45,6 +45,12 @@ static const char ending[] =
     "  Q3_K, Q4_K and Q5_K stand for Q3_K_M, Q4_K_M and Q5_K_M. IQ1, IQ2, IQ3_XXS, IQ3_XS and Q2_K_S need\n"
     "  --imatrix.\n"
     "\n"
+    "examples:\n"
+    "  quantize model-F16.gguf Q4_K_M\n"
+    "  quantize --imatrix imatrix.gguf model-F16.gguf small.gguf IQ3_M 8\n"
+    "  quantize --tensor-type 'attn_(k|v)=q8_0' model-F16.gguf mixed.gguf Q4_K_M\n"
+    "\n"
+    "ingot quantize is the same program.\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted (nothing is left behind).\n"
     "Environment: INGOT_ISA forces an instruction set.\n";
 

@@ -1,4 +1,4 @@
-"""Write the seeds of the GGUF fuzzer and mutator: small files that use all of the format.
+"""Write the seeds of the fuzzers of files: small ones that use all of a format.
 
 Usage: python tests/fuzz/make_corpus.py
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-OUT = Path(__file__).parent / "corpus" / "gguf"
+CORPUS = Path(__file__).parent / "corpus"
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
 CODES = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "?", U64: "Q"}
@@ -34,18 +34,19 @@ def entry(key: str, kind: int, value: str | float | bytes) -> bytes:
 
 def image(
     entries: list[bytes],
-    tensors: list[tuple[str, tuple[int, ...], int, int]],
+    tensors: list[tuple[str, tuple[int, ...], int, int | bytes]],
     version: int = 3,
     alignment: int = 32,
 ) -> bytes:
-    """A whole file; a tensor is its name, shape, type id and number of bytes."""
+    """A whole file; a tensor is its name, shape, type id and data, or its size."""
     head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(entries)) + b"".join(entries)
     data = b""
     for name, shape, kind, size in tensors:
         head += string(name) + struct.pack(
             f"<I{len(shape)}QIQ", len(shape), *shape, kind, len(data)
         )
-        data += bytes(i % 251 for i in range(size)) + bytes(-size % alignment)
+        content = size if isinstance(size, bytes) else bytes(i % 251 for i in range(size))
+        data += content + bytes(-len(content) % alignment)
     return head + bytes(-len(head) % alignment) + data if tensors else head
 
 
@@ -64,6 +65,27 @@ def vocabulary() -> list[bytes]:
         entry("tokenizer.ggml.bos_token_id", U32, 1),
         entry("tokenizer.ggml.add_bos_token", BOOL, True),
     ]
+
+
+def importance() -> dict[str, bytes]:
+    """Importance matrices in both forms: a matrix, and one of two experts."""
+    ones = struct.pack("<8f", *[1.5] * 8)
+    metadata = [
+        entry("general.type", STRING, "imatrix"),
+        entry("imatrix.datasets", ARRAY, array(STRING, string("words.txt"))),
+        entry("imatrix.chunk_count", U32, 3),
+    ]
+    tensors = [
+        ("blk.0.attn_v.weight.in_sum2", (8, 1), 0, ones),
+        ("blk.0.attn_v.weight.counts", (1, 1), 0, ones[:4]),
+        ("blk.0.ffn_up_exps.weight.in_sum2", (4, 2), 0, ones),
+        ("blk.0.ffn_up_exps.weight.counts", (1, 2), 0, ones[:4] + bytes(4)),
+    ]
+    old = struct.pack("<i", 2)
+    for name in (b"blk.0.attn_v.weight", b"blk.0.ffn_up_exps.weight"):
+        old += struct.pack("<i", len(name)) + name + struct.pack("<ii", 3, 8) + ones
+    dataset = struct.pack("<ii", 3, 5) + b"words"
+    return {"new": image(metadata, tensors), "old": old + dataset, "oldest": old}
 
 
 def main() -> None:
@@ -85,9 +107,10 @@ def main() -> None:
         "vocab": image(vocabulary(), []),
         "model": image(vocabulary(), [("token_embd.weight", (8, 9), 0, 288), *quants]),
     }
-    OUT.mkdir(parents=True, exist_ok=True)
-    for name, data in seeds.items():
-        (OUT / f"{name}.gguf").write_bytes(data)
+    for folder, suffix, files in (("gguf", ".gguf", seeds), ("imatrix", "", importance())):
+        (CORPUS / folder).mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (CORPUS / folder / (name + suffix)).write_bytes(data)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -12,6 +13,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from ingot import errors
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="those of the program")
+
+
+def execute(args: argparse.Namespace) -> int:
+    replace_process(args.arguments)
 
 
 def replace_process(arguments: Sequence[str]) -> NoReturn:

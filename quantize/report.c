@@ -142,7 +142,7 @@ static void json_types(const plan *p, const result *r) {
         printf("%s\n{\"type\": \"%s\", \"tensors\": %zu, \"weights\": %" PRIu64 ", \"bytes\": %" PRIu64
                ", \"relative_error\": ",
                comma, type_name(type), s.tensors, s.weights, s.bytes);
-        if (s.error >= 0)
+        if (s.error >= 0 && isfinite(s.error))
             printf("%.9g}", s.error);
         else
             printf("null}");

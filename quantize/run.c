@@ -95,6 +95,42 @@ static bool grow(void *buffer, uint64_t bytes) {
     return *block != NULL;
 }
 
+// The bits of the largest magnitude, which order like numbers; infinity and NaN are above all others.
+static uint32_t largest(const float *x, uint64_t n) {
+    uint32_t most = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bits &= UINT32_C(0x7fffffff);
+        most = bits > most ? bits : most;
+    }
+    return most;
+}
+
+// Weights must be numbers, and for F16 small enough: anything else would spoil the model in silence.
+static ingot_status check_weights(const worker *w, const shape *s, uint64_t row, uint64_t n,
+                                  ingot_error *err) {
+    const uint32_t infinity = 0x7f800000, above_f16 = 0x477ff000; // 65520 rounds to infinity
+    const recipe_tensor *t = &w->plan->tensors[s->tensor];
+    uint32_t limit = t->to == QUANT_F16 ? above_f16 : infinity;
+    uint64_t i = 0;
+    if (largest(w->floats, n * s->width) < limit)
+        return INGOT_OK;
+    while (largest(&w->floats[i], 1) < limit)
+        i++;
+    float x = w->floats[i];
+    if (isfinite(x))
+        return fail(err, INGOT_ERR_FORMAT,
+                    "weight %" PRIu64 " of row %" PRIu64
+                    " of tensor '%s' is %g, which F16 can't hold: choose BF16",
+                    i % s->width, row + i / s->width, t->name, (double)x);
+    return fail(err, INGOT_ERR_FORMAT,
+                "%s: weight %" PRIu64 " of row %" PRIu64
+                " of tensor '%s' is %g: the file is damaged, or was made "
+                "wrongly",
+                w->plan->options->input, i % s->width, row + i / s->width, t->name, (double)x);
+}
+
 // Reads rows and decodes them.
 static ingot_status take_rows(worker *w, const shape *s, uint64_t row, uint64_t n, ingot_error *err) {
     const ingot_gguf_tensor *t = w->plan->details[s->tensor].source;
@@ -103,15 +139,7 @@ static ingot_status take_rows(worker *w, const shape *s, uint64_t row, uint64_t 
     TRY(read_rows(w, t, row * s->from_bytes, to, n * s->from_bytes, err));
     if (!plain)
         TRY(ingot_decode(t->type, w->raw, n * s->width, w->floats, err));
-    for (uint64_t i = 0; i < n * s->width; i++)
-        if (!isfinite(w->floats[i]))
-            return fail(err, INGOT_ERR_FORMAT,
-                        "%s: weight %" PRIu64 " of row %" PRIu64
-                        " of tensor '%s' is %g: the file is damaged, or "
-                        "was made wrongly",
-                        w->plan->options->input, i % s->width, row + i / s->width,
-                        w->plan->tensors[s->tensor].name, (double)w->floats[i]);
-    return INGOT_OK;
+    return check_weights(w, s, row, n, err);
 }
 
 static ingot_status measure(worker *w, const shape *s, uint64_t row, uint64_t n, ingot_error *err) {

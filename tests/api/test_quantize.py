@@ -329,6 +329,11 @@ def test_inputs_that_fail(model: Path, imatrix: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "bad.gguf.part").exists()
     assert imatrix.exists()
 
+    with gguf.Writer(tmp_path / "loud.gguf") as writer:
+        writer.add_tensor("blk.0.attn_v.weight", np.full((2, 32), 1e6, np.float32))
+    assert "choose BF16" in fail(tmp_path / "loud.gguf", tmp_path / "bad.gguf", "F16")
+    run_well(tmp_path / "loud.gguf", tmp_path / "bad.gguf", "BF16")
+
 
 def wide_model(path: Path) -> Path:
     """Rows of whole blocks of every type."""
@@ -399,7 +404,9 @@ def test_legacy_importance(model: Path, tmp_path: Path) -> None:
         run_well("--imatrix", path, model, out, "Q8_0")
         with gguf.open(out) as file:
             assert file.metadata.get("quantize.imatrix.chunks_count") == (5 if tail else None)
-            assert file.metadata.get("quantize.imatrix.dataset") == ("abc" if len(tail) > 4 else None)
+            assert file.metadata.get("quantize.imatrix.dataset") == (
+                "abc" if len(tail) > 4 else None
+            )
     text = fail("--imatrix", path, "--include-weights", "ffn", model, out, "Q8_0")
     assert "leaves no entry" in text
     text = fail("--imatrix", model, model, out, "Q8_0")

@@ -119,6 +119,38 @@ def test_quantize_sees_little() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+# Which files of the program see its process: what it prints, and the rest in main.c.
+PRINTING = {"help.c", "main.c", "program.c", "progress.c", "report.c"}
+
+
+def test_the_program_keeps_to_itself() -> None:
+    """All but main.c and what prints could be part of the library."""
+    wrong = [
+        f"{name_of(path)}: {match.group(1)}"
+        for path in c_files("quantize")
+        if path.name not in PRINTING
+        for match in FORBIDDEN_CALLS.finditer(code(path))
+    ]
+    wrong += [
+        f"{name_of(path)} includes <{target}>"
+        for path in c_files("quantize")
+        if path.name != "main.c"
+        for quote, target in includes(path)
+        if quote == "<" and target not in {*HEADERS, "strings.h"}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_library_knows_nothing_of_the_program() -> None:
+    wrong = [
+        f"{name_of(path)} includes {target}"
+        for path in c_files("native")
+        for quote, target in includes(path)
+        if target.startswith("quantize/")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_system_headers_are_included_in_base_alone() -> None:
     wrong = [
         f"{name_of(path)} includes <{target}>"

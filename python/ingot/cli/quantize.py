@@ -1,4 +1,4 @@
-"""``ingot quantize``: the program ``quantize``, which comes with the package and needs no Python."""
+"""``ingot quantize``: the program ``quantize``, which needs no Python while it runs."""
 
 from __future__ import annotations
 

@@ -60,12 +60,13 @@ int quantize_main(int argc, char **argv, const char *isa, stop_fn stop) {
     ingot_error err = {0};
     options o;
     int code;
-    if (options_read(argc - 1, argv + 1, &o, &err) != INGOT_OK) {
-        fprintf(
-            stderr,
-            "quantize: %s\nusage: quantize [options] IN.gguf [OUT.gguf] TYPE [THREADS]; --help says more\n",
-            err.message);
+    ingot_status status = options_read(argc - 1, argv + 1, &o, &err);
+    if (status == INGOT_ERR_INVALID) {
+        fprintf(stderr, "quantize: %s\nusage: %s; --help says more\n", err.message,
+                "quantize [options] IN.gguf [OUT.gguf] TYPE [THREADS]");
         code = WRONG_USAGE;
+    } else if (status != INGOT_OK) { // a file of options that can't be read
+        code = complain(&err);
     } else if (o.help) {
         help_print();
         code = finish_output();

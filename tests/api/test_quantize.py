@@ -171,6 +171,7 @@ def test_options(model: Path, tmp_path: Path) -> None:
     assert (metadata["general.name"], metadata["a.count"]) == ("new", 3)
     assert (metadata["a.factor"], metadata["a.flag"], metadata["a.less"]) == (0.5, True, -3)
 
+    assert "none.txt" in fail("--tensor-type-file", tmp_path / "none.txt", model, "Q8_0")
     run_well("--leave-output-tensor", "--pure", model, out, "Q4_0")
     kinds = types_in(out)
     assert (kinds["output.weight"], kinds["token_embd.weight"]) == ("F16", "Q4_0")
@@ -256,7 +257,7 @@ def test_copy_joins_and_prunes(model: Path, tmp_path: Path) -> None:
     run_well("--prune-layers", "1,0", model, out, "COPY")
     with gguf.open(model) as a, gguf.open(out) as b:
         assert b.metadata["llama.block_count"] == 2
-        assert list(b.metadata["llama.per_layer"]) == [2, 3]
+        assert np.array_equal(np.asarray(b.metadata["llama.per_layer"]), [2, 3])
         assert b.metadata["general.file_type"] == 1
         assert len(b.tensors) == 3 + 4 * 2
         for i in range(2):

@@ -160,10 +160,10 @@ def test_imatrix_forms(shared: Path, tmp_path: Path) -> None:
         used = {t["name"] for t in report["tensors"] if t["importance"]}
         assert len(used) == 21
         with gguf.open(out) as file:
-            assert file.metadata["quantize.imatrix.file"].endswith(form)
+            assert str(file.metadata["quantize.imatrix.file"]).endswith(form)
             assert file.metadata["quantize.imatrix.entries_count"] == 21
             assert file.metadata["quantize.imatrix.chunks_count"] == 12
-            assert file.metadata["quantize.imatrix.dataset"].endswith("calibration.txt")
+            assert "calibration.txt" in str(file.metadata["quantize.imatrix.dataset"])
             files.append({t: np.asarray(file.tensors[t].data).tobytes() for t in file.tensors})
     assert files[0] == files[1]
     assert len(files[0]) > 21

@@ -10,7 +10,7 @@
 #include "gguf/gguf.h"
 
 enum {
-    PIECE_WEIGHTS = 1 << 22, // enough for many threads, little enough to stop soon
+    PIECE_WEIGHTS = 1 << 20, // enough for many threads, little enough to stop soon
     PIECE_BYTES = 1 << 23,   // of what is copied
     SAMPLED_ROWS = 1024,     // of a tensor, whose error is measured
 };

@@ -164,6 +164,31 @@ static void test_targets(const temp_dir *dir) {
     CHECK_CONTAINS(err.message, "doesn't exist");
 }
 
+// Reading in pieces, and asking about files.
+static void test_read_pieces(const temp_dir *dir) {
+    temp_path path = temp_text(dir, "pieces", "0123456789"), link = temp_join(dir, "pieces-link");
+    char data[4] = "";
+    file_in *f = NULL;
+    ingot_error err = {0};
+    CHECK(file_in_open(path.text, NULL, &f, &err) == INGOT_OK);
+    CHECK(file_in_read(f, 7, data, 3, &err) == INGOT_OK && memcmp(data, "789", 3) == 0);
+    CHECK(file_in_read(f, 0, data, 2, &err) == INGOT_OK && memcmp(data, "019", 3) == 0);
+    CHECK(file_in_read(f, 8, data, 3, &err) == INGOT_ERR_IO);
+    CHECK_CONTAINS(err.message, "ends at byte 10, but 1 more");
+    CHECK(file_in_read(f, UINT64_MAX, data, 3, &err) == INGOT_ERR_IO);
+    file_in_close(f);
+    CHECK(file_in_open(dir->path, NULL, &f, &err) == INGOT_ERR_IO && !f);
+    CHECK_CONTAINS(err.message, "no regular file");
+    CHECK(file_in_open(temp_join(dir, "none").text, NULL, &f, &err) == INGOT_ERR_IO && !f);
+
+    CHECK(symlink(path.text, link.text) == 0);
+    CHECK(file_same(path.text, link.text) && file_same(path.text, path.text));
+    CHECK(!file_same(path.text, dir->path) && !file_same(path.text, temp_join(dir, "none").text));
+    uint64_t space = 0;
+    CHECK(file_space(path.text, &space) && space > 0);
+    CHECK(file_space("here", &space) && !file_space(temp_join(dir, "none/x").text, &space));
+}
+
 int main(void) {
     temp_dir dir = temp_dir_make();
     test_write(&dir);
@@ -173,6 +198,7 @@ int main(void) {
     test_out_of_memory(&dir);
     test_read_text(&dir);
     test_targets(&dir);
+    test_read_pieces(&dir);
     temp_dir_remove(&dir);
     return check_report();
 }

@@ -345,7 +345,7 @@ INLINE void iq2_xxs_encode_lanes(const encode_codebook *book, const encode_lanes
 }
 
 INLINE void iq2_xs_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
-    encode_coded c = {.book = book, .n = 16, .size = 16, .most = 15.0f, .stretch = 1.05f};
+    encode_coded c = {.book = book, .n = 16, .size = 16, .most = 15.0f, .stretch = 1.065f};
     ivec signs[32], entry[32], scale[16];
     take_signs(b, true, c.x, signs);
     encode_coded_block(&c, b->w, 0.125f);

@@ -18,6 +18,7 @@ COMMANDS = {
     "embed": "turn texts into vectors",
     "quantize": "write a model in fewer bits",
     "inspect": "show what is in a GGUF file",
+    "convert": "make a GGUF file of a Hugging Face checkpoint",
     "tokenize": "show the tokens of a text",
     "bench": "measure how fast a model is here",
     "perplexity": "measure how well a model predicts a text",

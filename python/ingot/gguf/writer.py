@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -26,9 +26,10 @@ _OWN_TYPES = {"float32": "F32", "float16": "F16", "float64": "F64"} | {
 class Writer:
     """A GGUF file being written; it appears under its name when ``close`` succeeded.
 
-    Metadata is written at once, tensors are kept by reference until ``close``. As a context manager
-    an exception inside the block leaves no file. ``max_split_bytes`` starts a new file of a split
-    before tensor data exceeds it; ``path`` is then the stem of NAME-00001-of-0000N.gguf.
+    Metadata is written at once; tensors are kept by reference until ``close``, or made then
+    (``add_stream``). As a context manager an exception inside the block leaves no file.
+    ``max_split_bytes`` starts a new file of a split before tensor data exceeds it; ``path`` is then
+    the stem of NAME-00001-of-0000N.gguf.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Writer:
         for name, value in (("alignment", alignment), ("max_split_bytes", max_split_bytes)):
             if value is not None:
                 setattr(params, name, integer(name, value, 1, 2**64 - 1))
-        self._tensors: list[tuple[str, npt.NDArray[Any], str | None]] = []
+        self._pieces: list[Callable[[], Iterator[npt.NDArray[Any]]]] = []
         shared = runtime()
         out = ffi.new("ingot_gguf_writer **")
         self._writer = Handle(out, lib.ingot_gguf_writer_abort, "GGUF writer", shared)
@@ -93,11 +94,30 @@ class Writer:
         else:
             dims = data.shape
             kind.row_bytes(dims[-1])
-        plain = data.dtype == np.uint8 or kind.name == own
-        native = ffi.new("uint64_t[]", list(reversed(dims)))
+        self._declare(name, kind, dims)
+        self._pieces.append(lambda: _pieces(name, data, kind))
+
+    def add_stream(
+        self,
+        name: str,
+        shape: Sequence[int],
+        type: str,  # noqa: A002
+        make: Callable[[], Iterable[npt.NDArray[Any]]],
+    ) -> None:
+        """Adds a tensor of ``shape`` (rows first) whose data is made when the file is written.
+
+        The arrays that ``make`` yields are its rows in order, any number of them at a time: floats,
+        which are encoded to ``type``, or uint8, which are taken for rows that already are.
+        """
+        kind = type_by_name(type)
+        kind.row_bytes(shape[-1])
+        self._declare(name, kind, shape)
+        self._pieces.append(lambda: (p for data in make() for p in _pieces(name, data, kind)))
+
+    def _declare(self, name: str, kind: TensorType, shape: Sequence[int]) -> None:
+        native = ffi.new("uint64_t[]", list(reversed(shape)))
         with self._writer as writer:
-            check(lib.ingot_gguf_writer_tensor, writer, _name(name), kind.id, len(dims), native)
-        self._tensors.append((name, data, None if plain else kind.name))
+            check(lib.ingot_gguf_writer_tensor, writer, _name(name), kind.id, len(shape), native)
 
     def close(self) -> None:
         """Writes the tensors and puts the file in its place; closing again does nothing."""
@@ -105,19 +125,19 @@ class Writer:
             return
         try:
             with self._writer as writer:
-                for name, data, encode_to in self._tensors:
-                    for piece in _pieces(name, data, encode_to):
+                for make in self._pieces:
+                    for piece in make():
                         memory = ffi.from_buffer(piece)
                         check(lib.ingot_gguf_writer_data, writer, memory, piece.nbytes)
         except BaseException:
             self.abort()
             raise
-        self._tensors.clear()
+        self._pieces.clear()
         self._writer.close(lambda writer: check(lib.ingot_gguf_writer_finish, writer))
 
     def abort(self) -> None:
         """Drops the unfinished file."""
-        self._tensors.clear()
+        self._pieces.clear()
         self._writer.close()
 
     def __enter__(self) -> Writer:
@@ -150,15 +170,16 @@ def _encoded_shape(
     return tuple(shape)
 
 
-def _pieces(name: str, data: npt.NDArray[Any], encode_to: str | None) -> Iterator[npt.NDArray[Any]]:
+def _pieces(name: str, data: npt.NDArray[Any], kind: TensorType) -> Iterator[npt.NDArray[Any]]:
     """The bytes to write, some rows at a time."""
+    plain = data.dtype == np.uint8 or _OWN_TYPES.get(data.dtype.name) == kind.name
     rows = data.reshape(-1, data.shape[-1])
     step = max(1, _PIECE_WEIGHTS // max(1, data.shape[-1]))
     for begin in range(0, len(rows), step):
         piece = rows[begin : begin + step]
         piece = np.ascontiguousarray(piece, piece.dtype.newbyteorder("<"))
         try:
-            yield piece if encode_to is None else quantize(piece, encode_to)
+            yield piece if plain else quantize(piece, kind.name)
         except errors.ArgumentError as e:
             raise errors.ArgumentError(f"tensor {name}: {e}") from None
 

@@ -18,12 +18,15 @@ import numpy.typing as npt
 
 from ingot import errors, gguf
 from ingot._lib import Progress
+from ingot.convert import special
 from ingot.convert.architectures import ROWS, Architecture
 from ingot.convert.checkpoint import Checkpoint
 from ingot.convert.config import Config
-from ingot.convert.keys import metadata
+from ingot.convert.keys import metadata, pooling
 from ingot.convert.rope import Rope
 from ingot.convert.tensors import Output, check_complete, plan
+from ingot.convert.vocabulary import Files
+from ingot.convert.vocabulary import read as vocabulary_of
 
 __all__ = ["TYPES", "convert"]
 
@@ -58,6 +61,7 @@ def convert(
     checkpoint = Checkpoint(folder)
     row = find_row(checkpoint.config)
     config = checkpoint.config.with_defaults(dict(row.defaults))
+    files = Files.read(folder) if vocab else None
     outputs = plan(row, config, checkpoint.tensors)
     check_complete(row, config, outputs)
     chosen = _own_type(outputs) if type == "auto" else type
@@ -69,10 +73,26 @@ def convert(
         writer.add("general.quantization_version", _QUANTIZATION_VERSION)
         for key, value in metadata(row, config).items():
             writer.add(f"{row.name}.{key}", value)
+        if pooling(folder) is not None:
+            writer.add(f"{row.name}.pooling_type", pooling(folder))
+        if files is not None:
+            _add_vocabulary(writer, files, config, outputs, pre)
         if row.rotates:
             for factors, array in Rope(config).tensors().items():
                 writer.add_tensor(factors, array)
         _add_tensors(writer, config, outputs, chosen, progress)
+
+
+def _add_vocabulary(
+    writer: gguf.Writer, files: Files, config: Config, outputs: list[Output], pre: str | None
+) -> None:
+    has_bos = files.text_of("bos_token") is not None or config.get("bos_token_id") is not None
+    vocabulary = vocabulary_of(files, pre, has_bos)
+    n_rows = next(o.shape[0] for o in outputs if o.name == "token_embd.weight")
+    for key, value in vocabulary.arrays(n_rows, files.where).items():
+        writer.add(f"tokenizer.ggml.{key}", value, "string" if isinstance(value, list) else None)
+    for key, value in special.keys(files, config, vocabulary).items():
+        writer.add(f"tokenizer.{key}", value)
 
 
 def find_row(config: Config) -> Architecture:

@@ -49,7 +49,8 @@ def neighbours(x: Array, n_head: int) -> Array:
     Llama, and neighbours in a GGUF file's.
     """
     heads = x.reshape(n_head, 2, -1, *x.shape[1:])
-    return heads.swapaxes(1, 2).reshape(x.shape)
+    turned: Array = heads.swapaxes(1, 2).reshape(x.shape)
+    return turned
 
 
 def _ungroup(x: Array, c: Config) -> Array:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ingot.convert.architectures import Architecture
-from ingot.convert.config import Config
+from ingot.convert.config import Config, read_object
 from ingot.convert.rope import Rope
 
 _CONTEXTS = "max_position_embeddings n_positions max_seq_len max_trained_positions seq_length n_ctx"
@@ -20,6 +21,11 @@ _KINDS = {
     **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), "gelu_tanh"),
     "gelu": "gelu",
     "relu2": "relu2",
+}
+_POOLINGS = {
+    "pooling_mode_mean_tokens": 1,
+    "pooling_mode_cls_token": 2,
+    "pooling_mode_lasttoken": 3,
 }
 _RANK = 4  # of pooling types: what a classifier makes of the first token's vector
 _SPELLINGS = {"silu": "silu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh"}
@@ -60,6 +66,15 @@ def metadata(row: Architecture, config: Config) -> dict[str, Any]:
 
 def _rope_setting(config: Config, name: str) -> Any:
     return (config.get("rope_parameters rope_scaling") or {}).get(name)
+
+
+def pooling(folder: Path) -> int | None:
+    """How a text's vector is made, as sentence-transformers' files say it."""
+    settings = read_object(folder / "1_Pooling" / "config.json")
+    for key, kind in _POOLINGS.items():
+        if settings.get(key):
+            return kind
+    return None
 
 
 def _is_classifier(config: Config) -> bool:

@@ -64,7 +64,7 @@ class Rope:
             keys |= self._yarn(log_multiplier)
         if self.type == "longrope":
             keys["rope.scaling.attn_factor"] = self._longrope_magnitude()
-        if self.type in ("yarn", "longrope") or self._get("original_max_position_embeddings"):
+        if self.type in ("yarn", "longrope") or self.config.get("original_max_position_embeddings"):
             keys["rope.scaling.original_context_length"] = self._original
         return keys
 

@@ -3,6 +3,8 @@
 Each is trained on a few sentences, so that nothing has to be fetched.
 """
 
+# ruff: noqa: RUF001 - signs of many scripts
+
 from __future__ import annotations
 
 import json
@@ -167,6 +169,69 @@ def test_steps_that_are_no_expressions(steps: list[Any], name: str, tmp_path: Pa
         check_ids(model, tokenizer)
     with ingot.gguf.open(tmp_path / "model.gguf") as file:
         assert file.metadata["tokenizer.ggml.pre"] == name
+
+
+def sequence(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Sequence", "pretokenizers": list(steps)}
+
+
+def split(expression: str, **more: Any) -> dict[str, Any]:
+    pattern = {"Regex": expression}
+    return {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False} | more
+
+
+LAST = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+WHOLE = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+LLAMA_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN_SPLIT = LLAMA_SPLIT.replace("{1,3}", "")
+# As models' files have it: steps, ignore_merges, has a BOS, clean_up_tokenization_spaces.
+MODELS: dict[str, tuple[dict[str, Any], bool, bool, bool | None]] = {
+    "llama3": (sequence(split(LLAMA_SPLIT), LAST), True, True, True),
+    "dbrx": (sequence(split(LLAMA_SPLIT), LAST), False, True, True),
+    "glm4": (sequence(split(LLAMA_SPLIT), LAST), False, False, None),
+    "qwen2": (sequence(split(QWEN_SPLIT), LAST), False, False, False),
+    "stablelm2": (sequence(split(QWEN_SPLIT), LAST), False, False, True),
+    "gpt-2": (WHOLE, False, True, None),
+    "starcoder": (
+        sequence({"type": "Digits", "individual_digits": True}, WHOLE),
+        *(False, True, True),
+    ),
+    "command-r": (
+        sequence({"type": "Digits", "individual_digits": True}, WHOLE),
+        *(False, True, False),
+    ),
+    "falcon": (
+        sequence(
+            {"type": "Punctuation", "behavior": "Contiguous"},
+            WHOLE,
+            {"type": "Digits", "individual_digits": False},
+            split("[0-9][0-9][0-9]"),
+        ),
+        *(False, True, None),
+    ),
+    "bloom": (sequence(split(r" ?[^(\s|[.,!?…。，、।۔،])]+"), LAST), False, True, True),
+    "deepseek-v3": (
+        sequence(*map(split, EXPRESSIONS["deepseek-v3"]), LAST),
+        *(False, True, False),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_known_models(name: str) -> None:
+    steps, ignore_merges, has_bos, tidied = MODELS[name]
+    tokenizer = {"pre_tokenizer": steps, "model": {"ignore_merges": ignore_merges}}
+    assert pretokenizers.find(tokenizer, has_bos, tidied, "here") == name
+
+
+def test_other_splits_are_no_match() -> None:
+    for other in ({"behavior": "MergedWithNext"}, {"behavior": "Removed"}):
+        tokenizer = {"pre_tokenizer": sequence(split(QWEN_SPLIT, **other), LAST), "model": {}}
+        with pytest.raises(ingot.UnsupportedError, match="--pre"):
+            pretokenizers.find(tokenizer, True, None, "here")
 
 
 def test_unknown_pre_tokenizer(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +283,39 @@ def test_the_directory_alone(path: Path) -> None:
         assert file.tensors["f32"].shape == ARRAYS["f32"].shape
         with pytest.raises(StateError, match="data=False"):
             file.tensors["f32"].data  # noqa: B018
+
+
+def test_a_tensor_that_is_made_while_it_is_written(tmp_path: Path) -> None:
+    rows = ARRAYS["f32"].reshape(-1, ARRAYS["f32"].shape[-1]).repeat(32, axis=1)
+    encoded = gguf.quantize(rows, "Q8_0")
+    with gguf.Writer(tmp_path / "a.gguf") as writer:
+        writer.add_stream("floats", rows.shape, "Q8_0", lambda: iter(rows))
+        writer.add_stream("bytes", rows.shape, "Q8_0", lambda: [encoded[:1], encoded[1:]])
+        writer.add_tensor("plain", rows, "Q8_0")
+    with gguf.open(tmp_path / "a.gguf") as file:
+        for name in ("floats", "bytes", "plain"):
+            assert np.array_equal(file.tensors[name].data, encoded)
+            assert file.tensors[name].shape == rows.shape
+
+
+def test_a_tensor_that_is_made_wrong(tmp_path: Path) -> None:
+    def broken() -> Iterator[npt.NDArray[Any]]:
+        yield np.zeros((1, 32), np.float32)
+        raise KeyError("no more")
+
+    wrong: list[tuple[Any, type[Exception]]] = [
+        (broken, KeyError),
+        (lambda: [np.zeros((1, 32), np.float32)], IngotError),  # too few
+        (lambda: [np.zeros((3, 32), np.float32)], IngotError),
+    ]
+    for make, kind in wrong:
+        writer = gguf.Writer(tmp_path / "a.gguf")
+        writer.add_stream("t", (2, 32), "F32", make)
+        with pytest.raises(kind):
+            writer.close()
+        assert not list(tmp_path.iterdir())
+    with pytest.raises(ArgumentError), gguf.Writer(tmp_path / "a.gguf") as writer:
+        writer.add_stream("t", (2, 31), "Q8_0", broken)
 
 
 def test_an_exception_in_progress_cancels(path: Path) -> None:

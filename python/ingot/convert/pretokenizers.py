@@ -170,7 +170,7 @@ def find(tokenizer: dict[str, Any], has_bos: bool, tidied: bool | None, where: s
         return (
             ("WHOLE_WORDS" in row.flags) != whole_words,
             tidied is not None and ("AS_IS" in row.flags) == tidied,
-            "NO_BOS" in row.flags and has_bos,
+            ("NO_BOS" in row.flags) == has_bos,
         )
 
     rows = [row for row in TABLE if row.expressions == wanted and "RAW" not in row.flags]

@@ -220,6 +220,50 @@ def test_llama3_and_longrope_have_factors(tmp_path: Path, target: Path) -> None:
         convert(folder, target, vocab=False)
 
 
+def test_experts_in_mxfp4(tmp_path: Path, target: Path) -> None:
+    """gpt-oss: codes and scales apart, gate and up row by row; no weight changes."""
+    rng = np.random.default_rng(3)
+    n_expert, n_ff = 4, 64
+    kept = {n: x for n, x in llama_tensors("bfloat16").items() if ".mlp." not in n}
+    codes: dict[str, npt.NDArray[Any]] = {}
+    for i in range(2):
+        layer = f"model.layers.{i}."
+        for name, rows, width in (("gate_up_proj", 2 * n_ff, WIDTH), ("down_proj", WIDTH, n_ff)):
+            shape = (n_expert, rows, width // 32)
+            stem = f"{layer}mlp.experts.{name}"
+            codes[f"{stem}_blocks"] = rng.integers(0, 256, (*shape, 16), np.uint8)
+            codes[f"{stem}_scales"] = rng.integers(118, 124, shape, np.uint8)
+            kept[f"{stem}_bias"] = np.zeros((n_expert, rows), np.uint16)
+        kept[f"{layer}mlp.router.weight"] = np.zeros((n_expert, WIDTH), np.uint16)
+        kept[f"{layer}mlp.router.bias"] = np.zeros(n_expert, np.uint16)
+        kept[f"{layer}self_attn.sinks"] = np.zeros(4, np.uint16)
+    settings: dict[str, Any] = {"architectures": ["GptOssForCausalLM"], "sliding_window": 8}
+    settings |= {"num_local_experts": n_expert, "num_experts_per_tok": 2}
+    settings |= {"quantization_config": {"quant_method": "mxfp4"}}
+    folder = checkpoint(tmp_path / "m", kept | codes, **settings)
+    convert(folder, target, vocab=False)
+
+    def decoded(name: str) -> npt.NDArray[np.float32]:
+        stem = f"model.layers.1.mlp.experts.{name}"
+        blocks, scales = codes[f"{stem}_blocks"], codes[f"{stem}_scales"]
+        magnitudes = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+        values = np.array([*magnitudes, *(-m for m in magnitudes)], np.float32)
+        pairs = np.stack([values[blocks & 15], values[blocks >> 4]], -1)
+        weights = pairs.reshape(*scales.shape, 32) * np.exp2(scales[..., None] - np.float32(127))
+        return np.asarray(weights.reshape(*scales.shape[:2], -1), np.float32)
+
+    found, kinds = weights(target), types(target)
+    both = decoded("gate_up_proj")
+    assert np.array_equal(found["blk.1.ffn_gate_exps.weight"], both[:, ::2])
+    assert np.array_equal(found["blk.1.ffn_up_exps.weight"], both[:, 1::2])
+    assert np.array_equal(found["blk.1.ffn_down_exps.weight"], decoded("down_proj"))
+    assert kinds["blk.0.ffn_down_exps.weight"] == "MXFP4"
+    assert kinds["blk.0.attn_q.weight"] == "BF16"
+    assert metadata(target)["general.file_type"] == 38
+    with ingot.Model(target) as model:
+        assert np.isfinite(model.logits([1, 2])).all()
+
+
 def test_windows(tmp_path: Path, target: Path) -> None:
     def keys(**config: Any) -> dict[str, Any]:
         convert(checkpoint(tmp_path / "m", **config), target, vocab=False)

@@ -22,7 +22,7 @@ from ingot.convert.architectures import ROWS
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of torch and transformers
 
-torch = pytest.importorskip("torch", reason="needs torch", exc_type=ImportError)
+torch = pytest.importorskip("torch", reason="needs torch")
 transformers = pytest.importorskip("transformers", reason="needs transformers")
 make_arch = pytest.importorskip("make_arch", reason="needs gguf")
 

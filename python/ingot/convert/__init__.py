@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ingot import errors, gguf
 from ingot._lib import Progress
-from ingot.convert import special
+from ingot.convert import mxfp4, special
 from ingot.convert.architectures import ROWS, Architecture
 from ingot.convert.checkpoint import Checkpoint
 from ingot.convert.config import Config
@@ -32,6 +32,7 @@ __all__ = ["TYPES", "convert"]
 
 # Tensor types and their numbers in general.file_type.
 TYPES = {"f32": 0, "f16": 1, "q8_0": 7, "bf16": 32}
+_WITH_MXFP4 = 38  # where experts have that type
 _QUANTIZATION_VERSION = 2  # of the blocks' layouts
 # Text models that are parts of others, which have a class for the whole alone.
 _PARTS = {"mistral": "MistralForCausalLM"}
@@ -50,7 +51,8 @@ def convert(
     """Writes the checkpoint in folder ``source`` to the GGUF file ``target``.
 
     ``type`` is that of matrices: "f32", "f16", "bf16", "q8_0", or "auto", which is the type that
-    all of them have in the checkpoint, else "f16". Norms, biases and routers are float32.
+    all of them have in the checkpoint, else "f16". Norms, biases and routers are float32, experts
+    in MXFP4 stay so.
     ``vocab=False`` leaves the tokenizer out. ``pre`` names the pre-tokenizer instead of finding it
     by its regular expressions, ``name`` the model (default: the folder). ``target`` appears when it
     is complete.
@@ -69,7 +71,8 @@ def convert(
         writer.add("general.architecture", row.name)
         writer.add("general.type", "model")
         writer.add("general.name", name or folder.resolve().name)
-        writer.add("general.file_type", TYPES[chosen])
+        packed = any(output.dtype == mxfp4.TYPE for output in outputs)
+        writer.add("general.file_type", _WITH_MXFP4 if packed else TYPES[chosen])
         writer.add("general.quantization_version", _QUANTIZATION_VERSION)
         for key, value in metadata(row, config).items():
             writer.add(f"{row.name}.{key}", value)
@@ -110,6 +113,7 @@ def find_row(config: Config) -> Architecture:
 
 def _own_type(outputs: list[Output]) -> str:
     found = {output.dtype.lower() for output in outputs if output.is_matrix()}
+    found.discard(mxfp4.TYPE.lower())
     own = found.pop() if len(found) == 1 else "f16"
     return own if own in TYPES else "f16"
 
@@ -117,6 +121,8 @@ def _own_type(outputs: list[Output]) -> str:
 def _type_of(output: Output, chosen: str) -> str:
     if not output.is_matrix():
         return "F32"
+    if output.dtype == mxfp4.TYPE:
+        return mxfp4.TYPE
     kind = gguf.types()[chosen.upper()]
     return "F16" if output.shape[-1] % kind.block_size else kind.name
 
@@ -148,10 +154,10 @@ def _add_tensors(
 
 def _pieces(output: Output, config: Config, kind: str) -> Iterator[tuple[npt.NDArray[Any], int]]:
     """The data, and how many weights each piece has; as it is stored where that is the type."""
-    if output.dtype == kind and kind in ("F16", "BF16") and output.offset == 0:
+    if output.dtype == kind and kind in ("F16", "BF16", mxfp4.TYPE) and output.offset == 0:
         for matrix, _ in output.arrays(config):
-            rows = np.ascontiguousarray(matrix).view(np.uint8)
-            yield rows.reshape(-1, 2 * matrix.shape[-1]), matrix.size
+            rows = np.ascontiguousarray(matrix).view(np.uint8).reshape(len(matrix), -1)
+            yield rows, len(rows) * output.shape[-1]
         return
     limit = np.finfo(np.float16).max
     for floats in output.floats(config):

@@ -105,6 +105,10 @@ GPT_OSS: Tensors = {
     ),
     "mlp.experts.down_proj": to("ffn_down_exps", by=changes.TURN),
     "mlp.experts.down_proj_bias": "ffn_down_exps.bias",
+    "mlp.experts.gate_up_proj_packed": to(
+        "ffn_gate_exps", "ffn_up_exps", by=changes.GATE_UP_MIXED_ROWS
+    ),
+    "mlp.experts.down_proj_packed": "ffn_down_exps",
     "self_attn.sinks": "attn_sinks",
 }
 LLAMA4: Tensors = {

@@ -98,6 +98,9 @@ GATE_UP_TURNED = Change(lambda x, c: np.split(x.swapaxes(1, 2), 2, 1), _turned_h
 GATE_UP_MIXED = Change(
     lambda x, c: [x[:, :, i::2].swapaxes(1, 2) for i in (0, 1)], _turned_halves, 3
 )
+GATE_UP_MIXED_ROWS = Change(
+    lambda x, c: [x[:, i::2] for i in (0, 1)], lambda s, c: [(s[0], s[1] // 2, s[2])] * 2, 3
+)
 GATE_UP_MIXED_BIAS = Change(
     lambda x, c: [x[:, i::2] for i in (0, 1)], lambda s, c: [(s[0], s[1] // 2)] * 2, 2
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ingot import errors
-from ingot.convert import safetensors
+from ingot.convert import mxfp4, safetensors
 from ingot.convert.config import Config, read_object
 from ingot.convert.safetensors import Stored
 
@@ -34,6 +34,7 @@ class Checkpoint:
                     )
                 self.tensors[stored.name] = stored
         self._check_index()
+        self.tensors = mxfp4.join(self.tensors)
 
     def _check_index(self) -> None:
         index = read_object(self.folder / _INDEX).get("weight_map", {})
@@ -70,6 +71,8 @@ def _refuse_quantised(config: Config) -> None:
     quantised = config.get("quantization_config")
     if isinstance(quantised, dict) and quantised:
         method = quantised.get("quant_method", "unknown")
+        if method == "mxfp4":
+            return
         raise errors.UnsupportedError(
             f"{config.path}: the checkpoint is quantised ('quantization_config', method {method}); "
             "convert the one that it was made from, with --type q8_0 if it shall be small"

@@ -421,6 +421,32 @@ def test_no_tokenizer(tmp_path: Path, target: Path) -> None:
     refused(folder, target, ingot.FormatError, words, vocab=True)
 
 
+def test_broken_tokenizer(tmp_path: Path, target: Path) -> None:
+    folder = checkpoint(tmp_path / "m")
+    for broken in ({"model": {"merges": 3, "vocab": {}}}, {"model": {}, "added_tokens": [1]}):
+        (folder / "tokenizer.json").write_text(json.dumps(broken))
+        with pytest.raises(ingot.IngotError):
+            convert(folder, target)
+    words = r"the tokenizer's files aren't as they should be .*--no-vocab"
+    refused(folder, target, ingot.FormatError, words, vocab=True)
+
+
+def test_pooling(tmp_path: Path, target: Path) -> None:
+    folder = checkpoint(tmp_path / "m")
+    (folder / "1_Pooling").mkdir()
+    settings = {"pooling_mode_cls_token": False, "pooling_mode_lasttoken": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(settings))
+    convert(folder, target, vocab=False)
+    assert metadata(target)["llama.pooling_type"] == 3
+
+
+def test_the_same_tensor_twice(tmp_path: Path, target: Path) -> None:
+    tensors = llama_tensors()
+    tensors["layers.0.mlp.up_proj.weight"] = tensors["model.layers.0.mlp.up_proj.weight"]
+    words = r"'model\.layers\.0\.mlp\.up_proj\.weight' and .* are both 'blk\.0\.ffn_up\.weight'"
+    refused(checkpoint(tmp_path / "m", tensors), target, ingot.FormatError, words)
+
+
 def test_interrupted(tmp_path: Path, target: Path) -> None:
     """Whoever stops it half-way finds no half file."""
 

@@ -63,7 +63,6 @@ def convert(
     checkpoint = Checkpoint(folder)
     row = find_row(checkpoint.config)
     config = checkpoint.config.with_defaults(dict(row.defaults))
-    files = Files.read(folder) if vocab else None
     outputs = plan(row, config, checkpoint.tensors)
     check_complete(row, config, outputs)
     chosen = _own_type(outputs) if type == "auto" else type
@@ -74,12 +73,10 @@ def convert(
         packed = any(output.dtype == mxfp4.TYPE for output in outputs)
         writer.add("general.file_type", _WITH_MXFP4 if packed else TYPES[chosen])
         writer.add("general.quantization_version", _QUANTIZATION_VERSION)
-        for key, value in metadata(row, config).items():
+        for key, value in {**pooling(folder), **metadata(row, config)}.items():
             writer.add(f"{row.name}.{key}", value)
-        if pooling(folder) is not None:
-            writer.add(f"{row.name}.pooling_type", pooling(folder))
-        if files is not None:
-            _add_vocabulary(writer, files, config, outputs, pre)
+        if vocab:
+            _add_vocabulary(writer, folder, config, outputs, pre)
         if row.rotates:
             for factors, array in Rope(config).tensors().items():
                 writer.add_tensor(factors, array)
@@ -87,14 +84,25 @@ def convert(
 
 
 def _add_vocabulary(
-    writer: gguf.Writer, files: Files, config: Config, outputs: list[Output], pre: str | None
+    writer: gguf.Writer, folder: Path, config: Config, outputs: list[Output], pre: str | None
 ) -> None:
-    has_bos = files.text_of("bos_token") is not None or config.get("bos_token_id") is not None
-    vocabulary = vocabulary_of(files, pre, has_bos)
     n_rows = next(o.shape[0] for o in outputs if o.name == "token_embd.weight")
-    for key, value in vocabulary.arrays(n_rows, files.where).items():
+    try:
+        files = Files.read(folder)
+        has_bos = bool(files.text_of("bos_token")) or config.get("bos_token_id") is not None
+        vocabulary = vocabulary_of(files, pre, has_bos)
+        arrays = vocabulary.arrays(n_rows, files.where)
+        names = special.keys(files, config, vocabulary)
+    except errors.IngotError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as e:
+        raise errors.FormatError(
+            f"{folder}: the tokenizer's files aren't as they should be ({e!r}); fetch them "
+            "again, or leave the tokenizer out (--no-vocab)"
+        ) from e
+    for key, value in arrays.items():
         writer.add(f"tokenizer.ggml.{key}", value, "string" if isinstance(value, list) else None)
-    for key, value in special.keys(files, config, vocabulary).items():
+    for key, value in names.items():
         writer.add(f"tokenizer.{key}", value)
 
 

@@ -34,6 +34,11 @@ class Architecture:
     period: int = 0
     global_first: bool = False
     window: bool = False
+    explicit: bool = False  # files say their period and activation in any case
+    chunks: bool = False  # as Llama 4 has them
+    local_base: bool = False  # layers with a window may have a base of rotation of their own
+    yarn_log: bool = False  # YaRN's magnitude may be said by its multiplier
+    bare_first: bool = False  # the first layer does without its norm
     normed_experts: bool = True  # the chosen experts' shares sum to one
     encoder: bool = False
     dense_scores: int = 0  # models of so many layers divide scores by the root of n_embd / n_head
@@ -183,7 +188,7 @@ ROWS = (
         activation="gelu_tanh", period=2, window=True, dense_scores=46),
     Architecture("gemma3", "Gemma3ForCausalLM Gemma3ForConditionalGeneration",
         llama(NORMS_AROUND), SOFT_CAPS, norm_offset=1, activation="gelu_tanh", period=6,
-        dense_scores=62, expects={"use_bidirectional_attention": (False, None)},
+        local_base=True, dense_scores=62, expects={"use_bidirectional_attention": (False, None)},
         defaults={"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
         "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
         "rope_local_base_freq": 1e4, "hidden_activation": "gelu_pytorch_tanh",
@@ -210,7 +215,7 @@ ROWS = (
         "word_embeddings": "token_embd", "ln_f": "output_norm", "lm_head": "output",
         **layered("h", {**BLOOM_LAYER, "ln_attn": "attn_norm_2", "ln_mlp": "attn_norm"})},
         norm="layer", activation="gelu",
-        expects={"alibi": (False, None), "parallel_attn": (True, None)}),
+        expects={"alibi": (False, None), "parallel_attn": (True, None)}, defaults={"n_ctx": 2048}),
     Architecture("gptneox", "GPTNeoXForCausalLM", {
         "embed_in": "token_embd", "final_layer_norm": "output_norm", "embed_out": "output",
         **layered("layers", {**GPT_NAMES, "attention.query_key_value": NEOX_QKV,
@@ -258,7 +263,8 @@ ROWS = (
     Architecture("seed_oss", "SeedOssForCausalLM", llama(
         {"post_attention_layernorm": "post_attention_norm"})),
     Architecture("mistral3", "Ministral3ForCausalLM Mistral3ForConditionalGeneration",
-        llama(PAIRED)),
+        llama(PAIRED), {"attention.temperature_scale": lambda c:
+        (c.get("rope_parameters rope_scaling") or {}).get("llama_4_scaling_beta")}, yarn_log=True),
     Architecture("minicpm", "MiniCPMForCausalLM", llama(PAIRED), MINICPM),
     Architecture("exaone4", "Exaone4ForCausalLM", llama(NORMS_AROUND), period=4),
     Architecture("nemotron", "NemotronForCausalLM", llama(), norm="layer", norm_offset=1,
@@ -273,12 +279,14 @@ ROWS = (
         "final_norm": "output_norm", **layered("layers", {"attn.Wqkv": "attn_qkv",
         "attn.Wo": "attn_output", "attn_norm": "attn_norm", "mlp_norm": "ffn_norm",
         "mlp.Wi": "ffn_up", "mlp.Wo": "ffn_down"})}, norm="layer", activation="gelu", period=3,
-        global_first=True, encoder=True, ignores=("head.", "decoder.", "classifier.")),
+        global_first=True, explicit=True, local_base=True, bare_first=True, encoder=True,
+        ignores=("head.", "decoder.", "classifier.")),
     Architecture("bloom", "BloomForCausalLM", {
         "word_embeddings": "token_embd", "word_embeddings_layernorm": "token_embd_norm",
         "ln_f": "output_norm", "lm_head": "output", **layered("h", BLOOM_LAYER)}, norm="layer",
         activation="", rotates=False,
-        expects={"apply_residual_connection_post_layernorm": (False, None)}),
+        expects={"apply_residual_connection_post_layernorm": (False, None)},
+        defaults={"n_ctx": 2048}),
     Architecture("mpt", "MptForCausalLM MPTForCausalLM", {
         "wte": "token_embd", "norm_f": "output_norm", "lm_head": "output",
         **layered("blocks", {"norm_1": "attn_norm", "norm_2": "ffn_norm",
@@ -290,7 +298,7 @@ ROWS = (
         norm="layer", activation="", rotates=False),
     Architecture("llama4", "Llama4ForCausalLM Llama4ForConditionalGeneration", llama(LLAMA4),
         {"expert_feed_forward_length": "intermediate_size",
-        "interleave_moe_layer_step": "interleave_moe_layer_step"}, window=True,
+        "interleave_moe_layer_step": "interleave_moe_layer_step"}, window=True, chunks=True,
         expects={"attention_chunk_size": (8192, None), "floor_scale": (8192, None),
         "attn_scale": (0.1, None)}),
 )

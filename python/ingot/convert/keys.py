@@ -36,7 +36,7 @@ def metadata(row: Architecture, config: Config) -> dict[str, Any]:
     _check(row, config)
     keys = {
         "block_count": config.n_layer,
-        "context_length": int(config.get(_CONTEXTS, 2048)),
+        "context_length": int(config.need(_CONTEXTS)),
         "embedding_length": config.n_embd,
         "feed_forward_length": _width(config),
         "vocab_size": int(config.get("vocab_size", 0)) or None,
@@ -51,10 +51,7 @@ def metadata(row: Architecture, config: Config) -> dict[str, Any]:
         **_scale(row, config),
     }
     if row.rotates:
-        local = row.name in ("gemma3", "modern-bert")
-        keys |= Rope(config).keys(local, log_multiplier=row.name == "mistral3")
-    if row.name == "mistral3":
-        keys["attention.temperature_scale"] = _rope_setting(config, "llama_4_scaling_beta")
+        keys |= Rope(config).keys(row.local_base, row.yarn_log)
     if row.encoder:
         keys["attention.causal"] = False
     if _is_classifier(config):
@@ -64,17 +61,13 @@ def metadata(row: Architecture, config: Config) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if value is not None}
 
 
-def _rope_setting(config: Config, name: str) -> Any:
-    return (config.get("rope_parameters rope_scaling") or {}).get(name)
-
-
-def pooling(folder: Path) -> int | None:
+def pooling(folder: Path) -> dict[str, Any]:
     """How a text's vector is made, as sentence-transformers' files say it."""
     settings = read_object(folder / "1_Pooling" / "config.json")
     for key, kind in _POOLINGS.items():
         if settings.get(key):
-            return kind
-    return None
+            return {"pooling_type": kind}
+    return {}
 
 
 def _is_classifier(config: Config) -> bool:
@@ -122,7 +115,7 @@ def _activation(row: Architecture, config: Config) -> dict[str, Any]:
     if not row.activation or given is None:
         return {}
     kind = _KINDS.get(given)
-    if kind == row.activation and row.name != "modern-bert":
+    if kind == row.activation and not row.explicit:
         return {}
     if kind not in _SPELLINGS or row.activation == "relu2":
         key = next(key for key in _ACTIVATIONS.split() if config.get(key) is not None)
@@ -139,14 +132,14 @@ def _scale(row: Architecture, config: Config) -> dict[str, Any]:
 
 
 def _windows(row: Architecture, config: Config) -> dict[str, Any]:
-    if row.name == "llama4":
+    if row.chunks:
         return _chunks(config)
     window = config.get(_WINDOWS)
     local = _local_layers(row, config)
     if config.get("use_sliding_window") is False or not window or not any(local):
         return {"attention.sliding_window": 0} if row.window else {}
     keys: dict[str, Any] = {"attention.sliding_window": int(window)}
-    if row.name == "modern-bert":
+    if row.explicit:
         keys["attention.sliding_window_pattern"] = row.period
     if local != _by_period(row, config.n_layer, row.period):
         keys["attention.sliding_window_pattern"] = local

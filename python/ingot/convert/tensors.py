@@ -102,7 +102,7 @@ def plan(row: Architecture, config: Config, tensors: Mapping[str, Stored]) -> li
             full = f"blk.{layer}.{target}" if layer is not None else target
             full += "" if target.endswith(_SUFFIXES) else suffix
             output = outputs.setdefault(full, Output(full, stacked=place is not None))
-            if place or 0 in output.parts:
+            if output.parts:
                 _check_stack(output, place, stored, shape)
             output.parts[place or 0] = Part(stored, change, i, shape)
             output.offset = row.norm_offset if full.endswith("norm.weight") else 0
@@ -156,16 +156,17 @@ def _impossible(stored: Stored, targets: tuple[str, ...], config: Config) -> err
 
 
 def _check_stack(output: Output, place: int | None, stored: Stored, shape: Shape) -> None:
-    others = next((p for p in output.parts.values()), None)
+    first = next(iter(output.parts.values()))
     if place is None or place in output.parts:
+        other = output.parts.get(place or 0, first).stored.name
         raise errors.FormatError(
-            f"tensors '{output.parts[place or 0].stored.name}' and '{stored.name}' are both "
-            f"'{output.name}'; the folder holds two checkpoints, perhaps: keep one"
+            f"tensors '{other}' and '{stored.name}' are both '{output.name}'; perhaps the folder "
+            "holds two checkpoints: keep one"
         )
-    if others is not None and others.shape != shape:
+    if first.shape != shape:
         raise errors.FormatError(
             f"{stored.path}: tensor '{stored.name}' has shape {list(shape)}, expected "
-            f"{list(others.shape)} as '{others.stored.name}'"
+            f"{list(first.shape)} as '{first.stored.name}'"
         )
 
 
@@ -229,7 +230,7 @@ def check_complete(row: Architecture, config: Config, outputs: list[Output]) -> 
             if not stems & set(choice):
                 raise _missing(row, config, next((c for c in choice if c in shared), choice[0]), i)
         for stem in sorted(shared - stems):
-            if stem.startswith(("attn", "post")) and not (i == 0 and row.name == "modern-bert"):
+            if stem.startswith(("attn", "post")) and not (i == 0 and row.bare_first):
                 raise _missing(row, config, stem, i)
 
 

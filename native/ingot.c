@@ -106,11 +106,38 @@ void ingot_model_get_info(const ingot_model *model, ingot_model_info *out) {
     *out = model->info;
 }
 
+// The device that a model computes on.
+static ingot_status model_device(const ingot_model *model, backend **out, ingot_error *err) {
+    *out = model->device;
+    return model->device ? INGOT_OK
+                         : fail(err, INGOT_ERR_STATE, "%s was opened with vocab_only: it computes nothing",
+                                gguf_name(model->file));
+}
+
 ingot_status ingot_model_stage(const ingot_model *model, int32_t i, ingot_stage *out, ingot_error *err) {
-    if (!model->device)
-        return fail(err, INGOT_ERR_STATE, "%s was opened with vocab_only: it computes nothing",
-                    gguf_name(model->file));
-    return backend_stage(model->device, i, out, err);
+    backend *device;
+    TRY(model_device(model, &device, err));
+    return backend_stage(device, i, out, err);
+}
+
+ingot_status ingot_model_collected(const ingot_model *model, int32_t i, ingot_collected *out,
+                                   ingot_error *err) {
+    backend *device;
+    TRY(model_device(model, &device, err));
+    return backend_collected(device, i, out, err);
+}
+
+ingot_status ingot_model_collected_read(const ingot_model *model, int32_t i, double *sums, uint64_t *counts,
+                                        ingot_error *err) {
+    backend *device;
+    TRY(model_device(model, &device, err));
+    return backend_collected_read(device, i, sums, counts, err);
+}
+
+ingot_status ingot_model_collected_clear(ingot_model *model, ingot_error *err) {
+    backend *device;
+    TRY(model_device(model, &device, err));
+    return backend_collected_clear(device, err);
 }
 
 const char *ingot_arch_name(int32_t i) {

@@ -15,7 +15,7 @@
 
 // Checked both ways: a table made for another version is refused by backend_open, and a backend refuses
 // params of another version.
-enum { BACKEND_VERSION = 3 };
+enum { BACKEND_VERSION = 4 };
 
 typedef struct backend_ops backend_ops;
 
@@ -28,6 +28,7 @@ typedef struct backend_weight backend_weight;
 typedef struct backend_buffer backend_buffer;
 typedef struct backend_kv backend_kv;
 typedef struct backend_routing backend_routing; // which experts each token goes to, with what share
+typedef struct backend_squares backend_squares; // of what matrices were multiplied with, summed by column
 struct kernels;                                 // of backend/cpu: an instruction set's functions
 
 typedef struct backend_params {
@@ -162,6 +163,16 @@ struct backend_ops {
                                 backend_routing **out, ingot_error *err);
     void (*routing_free)(backend *b, backend_routing *routing);
 
+    // Of `mats` matrices' inputs, `width` columns each; zeros at first and once cleared.
+    ingot_status (*squares_new)(backend *b, int64_t width, int64_t mats, backend_squares **out,
+                                ingot_error *err);
+    void (*squares_free)(backend *b, backend_squares *squares);
+    void (*squares_clear)(backend *b, backend_squares *squares);
+
+    // Syncs and copies the sums, [mats][width], and of how many rows they are, [mats], to the host.
+    ingot_status (*squares_read)(backend *b, const backend_squares *squares, double *sums, uint64_t *counts,
+                                 ingot_error *err);
+
     // Waits for all operations. INGOT_ERR_IO or INGOT_ERR_INTERNAL if one failed.
     ingot_status (*sync)(backend *b, ingot_error *err);
 
@@ -240,6 +251,13 @@ struct backend_ops {
 
     // x[t] *= sigmoid(gate[t][0])
     void (*gate)(backend *b, backend_buffer *x, const backend_buffer *gate, int64_t n_tokens);
+
+    // sum[c] += x[t][c]^2 in double, first token to last: in how many calls they come doesn't matter.
+    void (*add_squares)(backend *b, const backend_buffer *x, int64_t n_tokens, backend_squares *squares);
+
+    // The same of the rows that multiply_experts multiplies each matrix with.
+    void (*add_squares_experts)(backend *b, const backend_buffer *x, bool per_choice,
+                                const backend_routing *routing, backend_squares *squares);
 };
 
 // The i-th backend compiled in (backends.def), NULL past the last.
@@ -254,6 +272,16 @@ ingot_status backend_open_profile(const backend_params *params, int32_t device, 
 
 // As ingot_model_stage.
 ingot_status backend_stage(backend *b, int32_t i, ingot_stage *out, ingot_error *err);
+
+// The same as backend_open, with sums over what weights are multiplied with. Weights that come together in a
+// product always do, as they do in a forward pass. Sums that couldn't be made are reported by sync.
+ingot_status backend_open_collect(const backend_params *params, int32_t device, backend **out,
+                                  ingot_error *err);
+
+// As ingot_model_collected, ingot_model_collected_read and ingot_model_collected_clear.
+ingot_status backend_collected(backend *b, int32_t i, ingot_collected *out, ingot_error *err);
+ingot_status backend_collected_read(backend *b, int32_t i, double *sums, uint64_t *counts, ingot_error *err);
+ingot_status backend_collected_clear(backend *b, ingot_error *err);
 
 // The instruction sets of backend/cpu: the i-th compiled in, worst first (NULL past the last), whether this
 // machine can run it, and the choice of one by name (NULL: the best). kernels/kernels.h says more.

@@ -223,37 +223,11 @@ static void profile_weight_free(backend *b, backend_weight *w) {
     p->inner->ops->weight_free(p->inner, w);
 }
 
-static ingot_status profile_buffer_new(backend *b, int64_t width, int64_t max_tokens, backend_buffer **out,
-                                       ingot_error *err) {
-    backend *to = profile_of(b)->inner;
-    return to->ops->buffer_new(to, width, max_tokens, out, err);
-}
-
-static void profile_buffer_free(backend *b, backend_buffer *buffer) {
-    backend *to = profile_of(b)->inner;
-    to->ops->buffer_free(to, buffer);
-}
-
-static ingot_status profile_kv_new(backend *b, const kv_layout *layout, backend_kv **out, ingot_error *err) {
-    backend *to = profile_of(b)->inner;
-    return to->ops->kv_new(to, layout, out, err);
-}
-
-static void profile_kv_free(backend *b, backend_kv *kv) {
-    backend *to = profile_of(b)->inner;
-    to->ops->kv_free(to, kv);
-}
-
 static ingot_status profile_routing_new(backend *b, int32_t n_expert, int32_t n_used, int64_t max_tokens,
                                         backend_routing **out, ingot_error *err) {
     backend *to = profile_of(b)->inner;
     profile_of(b)->n_used = n_used;
     return to->ops->routing_new(to, n_expert, n_used, max_tokens, out, err);
-}
-
-static void profile_routing_free(backend *b, backend_routing *routing) {
-    backend *to = profile_of(b)->inner;
-    to->ops->routing_free(to, routing);
 }
 
 static ingot_status profile_sync(backend *b, ingot_error *err) {
@@ -273,54 +247,27 @@ static ingot_status profile_read(backend *b, const backend_buffer *buffer, int64
 // -------------------------------------------------------------------------------------------------
 // operations
 
-// An operation that is passed on as it is.
-#define PASS(operation, arguments, ...)                                                                      \
-    static void profile_##operation arguments {                                                              \
+#define PASS(operation, parameters, ...)                                                                     \
+    static void profile_##operation parameters {                                                             \
         backend *to = profile_of(b)->inner;                                                                  \
         const moment start = now(b);                                                                         \
         to->ops->operation(to, __VA_ARGS__);                                                                 \
         note(b, start, #operation);                                                                          \
     }
-
-PASS(embed,
-     (backend * b, const backend_weight *table, const int32_t *ids, int64_t n_tokens, backend_buffer *out),
-     table, ids, n_tokens, out)
-PASS(gather, (backend * b, const backend_buffer *x, const int32_t *rows, int64_t n, backend_buffer *out), x,
-     rows, n, out)
-PASS(norm,
-     (backend * b, const backend_buffer *x, const backend_norm *norm, int64_t n_tokens, backend_buffer *out),
-     x, norm, n_tokens, out)
-PASS(clear, (backend * b, backend_buffer *x, int64_t n_tokens), x, n_tokens)
-PASS(add, (backend * b, const backend_buffer *x, float scale, int64_t n_tokens, backend_buffer *y), x, scale,
-     n_tokens, y)
-PASS(scale, (backend * b, backend_buffer *x, float scale, int64_t n_tokens), x, scale, n_tokens)
-PASS(soft_cap, (backend * b, backend_buffer *x, float cap, int64_t n_tokens), x, cap, n_tokens)
-PASS(clamp, (backend * b, backend_buffer *x, float limit, int64_t n_tokens), x, limit, n_tokens)
-PASS(activate, (backend * b, activation kind, backend_buffer *x, const backend_buffer *up, int64_t n_rows),
-     kind, x, up, n_rows)
-PASS(rope_table,
-     (backend * b, const float *freqs, int32_t n_freqs, float magnitude, const backend_batch *batch,
-      backend_buffer *table),
-     freqs, n_freqs, magnitude, batch, table)
-PASS(rope,
-     (backend * b, backend_buffer *x, const backend_buffer *table, rope_kind kind, int32_t n_head,
-      const backend_batch *batch),
-     x, table, kind, n_head, batch)
-PASS(kv_store,
-     (backend * b, backend_kv *kv, int32_t layer, int32_t n_head_kv, const backend_buffer *k,
-      const backend_buffer *v, const backend_batch *batch),
-     kv, layer, n_head_kv, k, v, batch)
-PASS(attend,
-     (backend * b, const backend_kv *kv, const attend_args *args, const backend_buffer *q,
-      const backend_batch *batch, backend_buffer *out),
-     kv, args, q, batch, out)
-PASS(weigh_experts, (backend * b, const backend_routing *routing, int64_t n_tokens, backend_buffer *x),
-     routing, n_tokens, x)
-PASS(add_experts,
-     (backend * b, const backend_buffer *x, const backend_routing *routing, bool weighted, int64_t n_tokens,
-      backend_buffer *y),
-     x, routing, weighted, n_tokens, y)
-PASS(gate, (backend * b, backend_buffer *x, const backend_buffer *gate, int64_t n_tokens), x, gate, n_tokens)
+#define PASS_STATUS(operation, parameters, ...)                                                              \
+    static ingot_status profile_##operation parameters {                                                     \
+        backend *to = profile_of(b)->inner;                                                                  \
+        return to->ops->operation(to, __VA_ARGS__);                                                          \
+    }
+#define PASS_FREE(operation, parameters, ...)                                                                \
+    static void profile_##operation parameters {                                                             \
+        backend *to = profile_of(b)->inner;                                                                  \
+        to->ops->operation(to, __VA_ARGS__);                                                                 \
+    }
+#include "backend/pass.def"
+#undef PASS
+#undef PASS_STATUS
+#undef PASS_FREE
 
 static void profile_route(backend *b, backend_buffer *logits, router_kind kind, float scale, int64_t n_tokens,
                           backend_routing *routing) {
@@ -360,31 +307,17 @@ static const backend_ops profile_ops = {
     .close = profile_close,
     .weight_new = profile_weight_new,
     .weight_free = profile_weight_free,
-    .buffer_new = profile_buffer_new,
-    .buffer_free = profile_buffer_free,
-    .kv_new = profile_kv_new,
-    .kv_free = profile_kv_free,
     .routing_new = profile_routing_new,
-    .routing_free = profile_routing_free,
     .sync = profile_sync,
     .read = profile_read,
-    .embed = profile_embed,
-    .gather = profile_gather,
-    .norm = profile_norm,
     .multiply = profile_multiply,
-    .clear = profile_clear,
-    .add = profile_add,
-    .scale = profile_scale,
-    .soft_cap = profile_soft_cap,
-    .clamp = profile_clamp,
-    .activate = profile_activate,
-    .rope_table = profile_rope_table,
-    .rope = profile_rope,
-    .kv_store = profile_kv_store,
-    .attend = profile_attend,
     .route = profile_route,
     .multiply_experts = profile_multiply_experts,
-    .weigh_experts = profile_weigh_experts,
-    .add_experts = profile_add_experts,
-    .gate = profile_gate,
+#define PASS(operation, ...)        .operation = profile_##operation,
+#define PASS_STATUS(operation, ...) .operation = profile_##operation,
+#define PASS_FREE(operation, ...)   .operation = profile_##operation,
+#include "backend/pass.def"
+#undef PASS
+#undef PASS_STATUS
+#undef PASS_FREE
 };

@@ -307,6 +307,8 @@ typedef struct ingot_model_params {
     const char *pre;           // NULL: the file's own; else the pre-tokenizer to use instead
     bool ignore_extra_tensors; // load a model although it has tensors that its architecture doesn't use
     bool profile;              // measure each operation: ingot_model_stage
+    bool collect;              // sum up what matrices are multiplied with: ingot_model_collected. Not with
+                               // `profile`
 } ingot_model_params;
 
 INGOT_API ingot_model_params ingot_model_default_params(void);
@@ -360,6 +362,30 @@ typedef struct ingot_stage {
 // INGOT_ERR_STATE without `profile`.
 INGOT_API ingot_status ingot_model_stage(const ingot_model *model, int32_t i, ingot_stage *out,
                                          ingot_error *err);
+
+// A matrix, or the matrices of a layer's experts, of a model opened with `collect`. Of every column of its
+// input the squares are summed over all tokens that were computed.
+typedef struct ingot_collected {
+    char tensor[128]; // "blk.0.attn_q.weight"
+    int64_t width;    // columns of the input
+    int64_t matrices; // 1, or the number of experts
+    int32_t input;    // the first matrix that is multiplied with the same input, and has the same sums; -1:
+                      // none was computed yet
+} ingot_collected;
+
+// The i-th matrix, in the order in which the model was opened. INGOT_ERR_NOT_FOUND past the last,
+// INGOT_ERR_STATE without `collect`.
+INGOT_API ingot_status ingot_model_collected(const ingot_model *model, int32_t i, ingot_collected *out,
+                                             ingot_error *err);
+
+// Copies the i-th matrix's sums of squares to `sums` [matrices][width], and of how many tokens they are to
+// `counts` [matrices]: of experts, those that chose them. They depend on the tokens and their order, not on
+// threads or batches. While a request runs, some layers may be ahead of others.
+INGOT_API ingot_status ingot_model_collected_read(const ingot_model *model, int32_t i, double *sums,
+                                                  uint64_t *counts, ingot_error *err);
+
+// Sets all sums and counts to zero.
+INGOT_API ingot_status ingot_model_collected_clear(ingot_model *model, ingot_error *err);
 
 // The i-th architecture that this library knows ("llama", ...), NULL past the last.
 INGOT_API const char *ingot_arch_name(int32_t i);

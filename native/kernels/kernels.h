@@ -174,6 +174,10 @@ typedef struct kernels {
     // x[i] = exp(x[i] - max) / sum
     void (*softmax)(float *x, int64_t n);
 
+    // sums[i] += rows[t][i]^2, first row to last, in double, where the square of a float is exact: all
+    // instruction sets give the same bits.
+    void (*add_squares)(const float *const *rows, int64_t n_rows, int64_t n, double *sums);
+
     // [KERNELS_TYPES], by id; NULL: none, and quant/ may have a scalar one.
     kernels_encode *const *encoders;
 

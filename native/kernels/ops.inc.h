@@ -111,3 +111,22 @@ static void softmax(float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         x[i] /= sum;
 }
+
+// Some columns at a time stay in registers while the rows go by.
+static void add_squares(const float *const *rows, int64_t n_rows, int64_t n, double *sums) {
+    enum { VECTORS = 8 };
+    int64_t i = 0;
+    for (; i + VECTORS * VEC_DOUBLES <= n; i += VECTORS * VEC_DOUBLES) {
+        vec_double sum[VECTORS];
+        for (int k = 0; k < VECTORS; k++)
+            sum[k] = vec_double_load(sums + i + k * VEC_DOUBLES);
+        for (int64_t t = 0; t < n_rows; t++)
+            for (int k = 0; k < VECTORS; k++)
+                sum[k] = vec_double_add_square(sum[k], rows[t] + i + k * VEC_DOUBLES);
+        for (int k = 0; k < VECTORS; k++)
+            vec_double_store(sums + i + k * VEC_DOUBLES, sum[k]);
+    }
+    for (; i < n; i++)
+        for (int64_t t = 0; t < n_rows; t++)
+            sums[i] += (double)rows[t][i] * (double)rows[t][i];
+}

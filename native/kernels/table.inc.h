@@ -78,6 +78,7 @@ static const kernels_page_type *const page_types[KERNELS_TYPES] = {
         .swiglu_oai = swiglu_oai,                                                                            \
         .axpy = axpy,                                                                                        \
         .softmax = softmax,                                                                                  \
+        .add_squares = add_squares,                                                                          \
         .encoders = encoders,                                                                                \
         .page_types = page_types,                                                                            \
     }

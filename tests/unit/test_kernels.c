@@ -55,6 +55,26 @@ static void test_ops(const kernels *k) {
     }
 }
 
+// To the bit: the order of the rows is fixed, and their squares are exact.
+static void test_add_squares(const kernels *k) {
+    enum { N_ROWS = 9 };
+    float x[N_ROWS][MAX_N];
+    const float *rows[N_ROWS];
+    for (int t = 0; t < N_ROWS; t++) {
+        fill(x[t], MAX_N);
+        rows[t] = x[t];
+    }
+    for (int64_t n = 1; n <= MAX_N; n += 7) {
+        double sums[MAX_N] = {0}, expected[MAX_N] = {0};
+        for (int t = 0; t < N_ROWS; t++)
+            for (int64_t i = 0; i < n; i++)
+                expected[i] += (double)x[t][i] * (double)x[t][i];
+        k->add_squares(rows, 4, n, sums);
+        k->add_squares(rows + 4, N_ROWS - 4, n, sums);
+        CHECK(memcmp(sums, expected, sizeof sums) == 0);
+    }
+}
+
 static void test_layer_norm(const kernels *k) {
     float x[MAX_N], w[MAX_N], b[MAX_N], y[MAX_N];
     for (int64_t n = 1; n <= MAX_N; n += 7) {
@@ -376,6 +396,7 @@ static void test_choice_on_x86_64(void) {
 
 static void test_all(const kernels *k) {
     test_ops(k);
+    test_add_squares(k);
     test_layer_norm(k);
     test_activations(k);
     test_halves(k);

@@ -198,6 +198,10 @@ const backend_ops backend_cpu = {
     .kv_free = cpu_kv_free,
     .routing_new = cpu_routing_new,
     .routing_free = cpu_routing_free,
+    .squares_new = cpu_squares_new,
+    .squares_free = cpu_squares_free,
+    .squares_clear = cpu_squares_clear,
+    .squares_read = cpu_squares_read,
     .sync = cpu_sync,
     .read = cpu_read,
     .embed = cpu_embed,
@@ -219,4 +223,6 @@ const backend_ops backend_cpu = {
     .weigh_experts = cpu_weigh_experts,
     .add_experts = cpu_add_experts,
     .gate = cpu_gate,
+    .add_squares = cpu_add_squares,
+    .add_squares_experts = cpu_add_squares_experts,
 };

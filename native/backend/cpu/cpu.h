@@ -51,6 +51,12 @@ struct backend_routing {
     uint8_t *columns[COLUMNS_KINDS];
 };
 
+struct backend_squares {
+    int64_t width, mats;
+    double *sums;     // [mats][width]
+    uint64_t *counts; // [mats]
+};
+
 struct backend_kv {
     kv_layout layout;
     const kernels_page_type *k, *v; // how keys and values are kept
@@ -203,6 +209,17 @@ void cpu_multiply_experts(backend *b, const backend_buffer *x, bool per_choice,
 void cpu_weigh_experts(backend *b, const backend_routing *routing, int64_t n_tokens, backend_buffer *x);
 void cpu_add_experts(backend *b, const backend_buffer *x, const backend_routing *routing, bool weighted,
                      int64_t n_tokens, backend_buffer *y);
+
+// squares.c
+ingot_status cpu_squares_new(backend *b, int64_t width, int64_t mats, backend_squares **out,
+                             ingot_error *err);
+void cpu_squares_free(backend *b, backend_squares *squares);
+void cpu_squares_clear(backend *b, backend_squares *squares);
+ingot_status cpu_squares_read(backend *b, const backend_squares *squares, double *sums, uint64_t *counts,
+                              ingot_error *err);
+void cpu_add_squares(backend *b, const backend_buffer *x, int64_t n_tokens, backend_squares *squares);
+void cpu_add_squares_experts(backend *b, const backend_buffer *x, bool per_choice,
+                             const backend_routing *routing, backend_squares *squares);
 
 // attn.c
 ingot_status cpu_kv_new(backend *b, const kv_layout *layout, backend_kv **out, ingot_error *err);

@@ -47,6 +47,23 @@ INLINE float scalar_fma(float a, float b, float c) {
     return fmaf(a, b, c);
 }
 
+#define VEC_DOUBLES 4
+typedef __m256d vec_double;
+
+INLINE vec_double vec_double_load(const double *p) {
+    return _mm256_loadu_pd(p);
+}
+
+INLINE void vec_double_store(double *p, vec_double a) {
+    _mm256_storeu_pd(p, a);
+}
+
+// No rounding but that of the sums: the square of a float is a double.
+INLINE vec_double vec_double_add_square(vec_double sum, const float *p) {
+    const __m256d x = _mm256_cvtps_pd(_mm_loadu_ps(p));
+    return _mm256_fmadd_pd(x, x, sum);
+}
+
 INLINE vec vec_load_f16(const uint16_t *p) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }

@@ -45,6 +45,23 @@ INLINE float scalar_fma(float a, float b, float c) {
     return fmaf(a, b, c);
 }
 
+#define VEC_DOUBLES 8
+typedef __m512d vec_double;
+
+INLINE vec_double vec_double_load(const double *p) {
+    return _mm512_loadu_pd(p);
+}
+
+INLINE void vec_double_store(double *p, vec_double a) {
+    _mm512_storeu_pd(p, a);
+}
+
+// No rounding but that of the sums: the square of a float is a double.
+INLINE vec_double vec_double_add_square(vec_double sum, const float *p) {
+    const __m512d x = _mm512_cvtps_pd(_mm256_loadu_ps(p));
+    return _mm512_fmadd_pd(x, x, sum);
+}
+
 INLINE vec vec_load_f16(const uint16_t *p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }

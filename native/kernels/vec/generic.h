@@ -59,6 +59,22 @@ INLINE float scalar_fma(float a, float b, float c) {
     return a * b + c;
 }
 
+#define VEC_DOUBLES 1
+typedef double vec_double;
+
+INLINE vec_double vec_double_load(const double *p) {
+    return *p;
+}
+
+INLINE void vec_double_store(double *p, vec_double a) {
+    *p = a;
+}
+
+// No rounding but that of the sums: the square of a float is a double.
+INLINE vec_double vec_double_add_square(vec_double sum, const float *p) {
+    return sum + (double)*p * (double)*p;
+}
+
 INLINE vec vec_load_f16(const uint16_t *p) {
     vec r;
     for (int i = 0; i < VEC_LANES; i++)

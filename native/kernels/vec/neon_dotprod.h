@@ -46,6 +46,23 @@ INLINE float scalar_fma(float a, float b, float c) {
     return fmaf(a, b, c);
 }
 
+#define VEC_DOUBLES 2
+typedef float64x2_t vec_double;
+
+INLINE vec_double vec_double_load(const double *p) {
+    return vld1q_f64(p);
+}
+
+INLINE void vec_double_store(double *p, vec_double a) {
+    vst1q_f64(p, a);
+}
+
+// No rounding but that of the sums: the square of a float is a double.
+INLINE vec_double vec_double_add_square(vec_double sum, const float *p) {
+    const float64x2_t x = vcvt_f64_f32(vld1_f32(p));
+    return vfmaq_f64(sum, x, x);
+}
+
 INLINE vec vec_load_f16(const uint16_t *p) {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 }

@@ -30,6 +30,8 @@ from ingot.errors import (
 if TYPE_CHECKING:
     from ingot import gguf
     from ingot.generation import Chunk, Completion, Stream, Timings
+    from ingot.imatrix_file import Imatrix
+    from ingot.importance import imatrix
     from ingot.machine import (
         Device,
         InstructionSet,
@@ -48,6 +50,8 @@ _HOMES = {
     "Completion": "generation",
     "Stream": "generation",
     "Timings": "generation",
+    "Imatrix": "imatrix_file",
+    "imatrix": "importance",
     "Device": "machine",
     "InstructionSet": "machine",
     "architectures": "machine",
@@ -68,6 +72,7 @@ __all__ = [
     "Device",
     "FileError",
     "FormatError",
+    "Imatrix",
     "IngotError",
     "InstructionSet",
     "InternalError",
@@ -86,6 +91,7 @@ __all__ = [
     "architectures",
     "devices",
     "gguf",
+    "imatrix",
     "instruction_sets",
     "sampler_params",
 ]

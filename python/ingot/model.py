@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import ingot
-from ingot import errors, prompts
+from ingot import collecting, errors, prompts
 from ingot._lib import (
     INT32_MAX,
     Handle,
@@ -33,6 +33,7 @@ from ingot._lib import (
     watched,
 )
 from ingot._native import ffi, lib
+from ingot.collecting import Collected
 from ingot.generation import Completion, Keywords, Options, Stream, token_array
 from ingot.gguf.types import type_by_name
 from ingot.gguf.values import Metadata
@@ -142,6 +143,7 @@ class Model:
     mmap, mlock   map the file or read it; keep it in physical memory
     ignore_extra_tensors   load a file although it has tensors that its architecture doesn't use
     profile       measure each operation, for ``stages``
+    collect       sum up what matrices are multiplied with, for ``collected``; not with ``profile``
     progress      called with the share that is loaded; an exception in it cancels the load
 
     A model may be used from several threads at once. Closing it while another thread generates ends
@@ -163,6 +165,7 @@ class Model:
         mmap: bool = True,
         ignore_extra_tensors: bool = False,
         profile: bool = False,
+        collect: bool = False,
         progress: Progress | None = None,
     ) -> None:
         self.path = os.fspath(bundled_model() if path is None else path)
@@ -179,7 +182,8 @@ class Model:
         params = ffi.new("ingot_model_params *", lib.ingot_model_default_params())
         params.file.no_map, params.file.lock = not mmap, mlock
         params.vocab_only, params.pre = vocab_only, pre_name
-        params.ignore_extra_tensors, params.profile = ignore_extra_tensors, profile
+        params.ignore_extra_tensors = ignore_extra_tensors
+        params.profile, params.collect = profile, collect
         shared = runtime(threads)
         self._model = Handle(ffi.new("ingot_model **"), lib.ingot_model_close, "model", shared)
         with self._model, shared as native, watched(progress) as (function, user):
@@ -275,6 +279,14 @@ class Model:
                     return found
                 values = {name: getattr(stage, name) for name in names}
                 found.append(Stage(**values | {"name": text(stage.name)}))
+
+    def collected(self) -> dict[str, Collected]:
+        """By tensor, the squares of what it was multiplied with since the model was opened or
+        ``clear_collected`` was called, summed over all tokens; needs ``collect``."""
+        return collecting.read(self._model)
+
+    def clear_collected(self) -> None:
+        collecting.clear(self._model)
 
     def _started(self) -> Handle:
         """The engine, which the first call starts."""

@@ -140,7 +140,7 @@ def seed(text: str) -> int | None:
     return None if value == -1 else value
 
 
-def open_model(args: argparse.Namespace) -> Model:
+def open_model(args: argparse.Namespace, collect: bool = False) -> Model:
     with terminal.progress("loading the model") as report:
         return Model(
             args.model,
@@ -152,6 +152,7 @@ def open_model(args: argparse.Namespace) -> Model:
             mlock=args.mlock,
             mmap=not args.no_mmap,
             ignore_extra_tensors=args.ignore_extra_tensors,
+            collect=collect,
             progress=report,
         )
 

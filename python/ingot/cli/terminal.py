@@ -22,7 +22,12 @@ _SAFE = _CONTROL_PICTURES | {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0x
 
 
 # What the library calls by Python's names.
-_FLAGS = {"n_ctx": "--ctx-size", "n_batch": "--batch-size", "kv_type": "--kv-type"}
+_FLAGS = {
+    "n_ctx": "--ctx-size",
+    "n_batch": "--batch-size",
+    "kv_type": "--kv-type",
+    "process_output": "--process-output",
+}
 
 
 def prepare() -> None:

@@ -12,6 +12,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from ingot.model import Model
 from ingot.quality import windows
 
 _CHUNK = 512
-_SHARE = 0.05  # of the time, that may go to copies of what was collected so far
+_SHARE = 0.02  # of the time, that may go to copies of what was collected so far
 
 
 def imatrix(
@@ -58,47 +59,33 @@ def imatrix(
     merge            others that are added, also in the file, which can't be continued then
     progress         called with the share that is done; an exception in it ends the work
     """
-    if not isinstance(model, Model):
-        with Model(model, n_ctx=n_ctx, collect=True) as opened:
-            return imatrix(
-                opened,
-                text,
-                n_ctx=n_ctx,
-                n_chunks=n_chunks,
-                process_output=process_output,
-                name=name,
-                output=output,
-                output_format=output_format,
-                save_frequency=save_frequency,
-                merge=merge,
-                progress=progress,
-            )
     check_format(output_format)
-    model.clear_collected()
+    every = INT32_MAX
+    if save_frequency is not None:
+        every = integer("save_frequency", save_frequency, 1, INT32_MAX)
     data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     file = _Output(output, output_format, list(merge))
-    run = _Run(model, windows(model, data, n_ctx, n_chunks), process_output, name)
-    file.start(run)
-    every = (
-        INT32_MAX
-        if save_frequency is None
-        else integer("save_frequency", save_frequency, 1, INT32_MAX)
-    )
-    try:
-        while run.chunks < len(run.ids):
-            before = run.chunks
-            run.step()
-            if run.chunks // every > before // every:
-                run.keep()
+    with ExitStack() as stack:
+        if not isinstance(model, Model):
+            model = stack.enter_context(Model(model, n_ctx=n_ctx, collect=True))
+        model.clear_collected()
+        run = _Run(model, windows(model, data, n_ctx, n_chunks), process_output, name)
+        file.start(run)
+        try:
+            while run.chunks < len(run.ids):
+                before = run.chunks
+                run.step()
+                if run.chunks // every > before // every:
+                    run.keep()
+                    file.write(run.kept)
+                if progress is not None:
+                    progress(run.chunks / len(run.ids))
+            run.keep()
+        except BaseException:
+            if run.kept.chunks > run.first:
                 file.write(run.kept)
-            if progress is not None:
-                progress(run.chunks / len(run.ids))
-        run.keep()
-    except BaseException:
-        if run.kept.chunks > run.first:
-            file.write(run.kept)
-        raise
-    return file.write(run.kept)
+            raise
+        return file.write(run.kept)
 
 
 class _Run:
@@ -157,8 +144,9 @@ class _Run:
         if self.kept.chunks == self.chunks:
             return
         start = time.monotonic()
-        self.kept = _sum(self._start, self._model.collected())
-        self.kept.chunks, self.kept.origin = self.chunks, self._origin(self.chunks)
+        kept = _sum(self._start, self._model.collected())
+        kept.chunks, kept.origin = self.chunks, self._origin(self.chunks)
+        self.kept = kept  # whole, wherever an interrupt comes
         self._kept_at = time.monotonic()
         self._cost = self._kept_at - start
 

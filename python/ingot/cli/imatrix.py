@@ -69,6 +69,11 @@ def execute(args: argparse.Namespace) -> int:
         args.usage_error("one of -f/--file and --in-file is required")
     if args.output is None and not args.show_statistics:
         args.usage_error("one of -o/--output and --show-statistics is required")
+    if args.file is not None and args.output in args.in_file:
+        args.usage_error(
+            "--output is one of --in-file, and would count twice: a run goes on behind what is in "
+            "its --output without it"
+        )
     given = [Imatrix.load(path, args.ctx_size or _N_CTX) for path in args.in_file]
     found = _merged(given, args) if args.file is None else _collected(given, args)
     rows = statistics(found) if args.show_statistics else []

@@ -52,7 +52,7 @@ def check_format(name: str) -> None:
         raise errors.ArgumentError(f"format is {name!r}; expected one of {', '.join(FORMATS)}")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Imatrix:
     """Sums of squares of what each tensor was multiplied with, [experts or 1, columns], and of how
     many tokens they are, [experts or 1]. ``datasets``: names of the texts. ``origin``: what it was
@@ -64,6 +64,10 @@ class Imatrix:
     chunk_size: int = 512
     datasets: list[str] = field(default_factory=list)
     origin: Origin | None = None
+
+    def __repr__(self) -> str:
+        used = f"{self.chunks} chunks of {self.chunk_size} tokens"
+        return f"<ingot.Imatrix: {len(self.sums)} tensors, {used}>"
 
     def save(self, path: str | os.PathLike[str], format: str = "gguf") -> None:  # noqa: A002
         """Writes a file that llama-quantize reads: "gguf", or "dat" for its older versions."""

@@ -194,6 +194,12 @@ def test_the_output_matrix(model: ingot.Model, whole: Imatrix) -> None:
     near(dataclasses.replace(found, sums={n: found.sums[n] for n in whole.sums}), whole, 0)
 
 
+def test_words(whole: Imatrix) -> None:
+    n = len(whole.sums)
+    assert repr(whole) == f"<ingot.Imatrix: {n} tensors, 6 chunks of 64 tokens>"
+    assert whole != made(1)
+
+
 def test_means() -> None:
     sums = np.array([[2.0, 4.0], [0.0, 0.0]])
     found = Imatrix({"a": sums}, {"a": np.array([4.0, 0.0])}).mean()["a"]
@@ -278,7 +284,7 @@ def test_the_bytes_of_a_dat_file(tmp_path: Path) -> None:
     expected = struct.pack("<i", 1) + tensor + struct.pack("<2i1s", 3, 1, b"x")
     assert path.read_bytes() == expected
     path.write_bytes(expected[:-9])  # as the oldest ones end
-    found = Imatrix.load(path, 4)
+    found = round_trip(Imatrix.load(path, 4), tmp_path / "a.gguf")
     assert (found.chunks, found.datasets) == (3, [])
     near(found, content, 0)
 

@@ -115,7 +115,7 @@ static ingot_status tensor_at(backend *b, int32_t i, const collected **out, ingo
 }
 
 ingot_status backend_collected(backend *b, int32_t i, ingot_collected *out, ingot_error *err) {
-    const collected *t;
+    const collected *t = NULL;
     TRY(tensor_at(b, i, &t, err));
     mutex_lock(&collect_of(b)->lock);
     *out = (ingot_collected){.width = t->width, .matrices = t->mats, .input = t->input};
@@ -125,7 +125,7 @@ ingot_status backend_collected(backend *b, int32_t i, ingot_collected *out, ingo
 }
 
 ingot_status backend_collected_read(backend *b, int32_t i, double *sums, uint64_t *counts, ingot_error *err) {
-    const collected *t;
+    const collected *t = NULL;
     TRY(tensor_at(b, i, &t, err));
     collect *c = collect_of(b);
     ingot_status status = INGOT_OK;

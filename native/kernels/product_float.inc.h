@@ -122,9 +122,9 @@ INLINE void float_rows(int type, int n, int width, kernels_rows rows, int64_t ro
         UNROLL(16)
         for (int r = 0; r < n; r++) {
             UNROLL(2)
-            for (int part = 0; part < LINE / bytes; part++)
-                float_add(type, width, rows.data + r * rows.step + at + part * bytes,
-                          x + part * FLOAT_SUMS * width, sums + r * of_row);
+            for (int part = 0; part < LINE; part += bytes)
+                float_add(type, width, rows.data + r * rows.step + at + part,
+                          x + part / term_size(type) * width, sums + r * of_row);
         }
         x += LINE / bytes * FLOAT_SUMS * width;
     }

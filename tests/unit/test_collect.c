@@ -18,7 +18,7 @@ typedef struct device {
     pool *threads;
     backend *b;
     backend_weight *table, *all, *part, *experts;
-    backend_buffer *x, *out, *choices, *logits;
+    backend_buffer *x, *out, *more, *choices, *logits;
     backend_routing *routing;
     float rows[ROWS * WIDTH];
 } device;
@@ -54,6 +54,7 @@ static device *device_open(int threads) {
     d->experts = weight(d->b, "experts", d->rows, 1, N_EXPERT);
     CHECK(ops->buffer_new(d->b, WIDTH, ROWS, &d->x, NULL) == INGOT_OK);
     CHECK(ops->buffer_new(d->b, 2, ROWS * N_USED, &d->out, NULL) == INGOT_OK);
+    CHECK(ops->buffer_new(d->b, 2, ROWS, &d->more, NULL) == INGOT_OK);
     CHECK(ops->buffer_new(d->b, WIDTH, ROWS, &d->choices, NULL) == INGOT_OK);
     CHECK(ops->buffer_new(d->b, N_EXPERT, ROWS, &d->logits, NULL) == INGOT_OK);
     CHECK(ops->routing_new(d->b, N_EXPERT, N_USED, ROWS, &d->routing, NULL) == INGOT_OK);
@@ -63,7 +64,7 @@ static device *device_open(int threads) {
 static void device_close(device *d) {
     const backend_ops *ops = d->b->ops;
     ops->routing_free(d->b, d->routing);
-    backend_buffer *const buffers[] = {d->x, d->out, d->choices, d->logits};
+    backend_buffer *const buffers[] = {d->x, d->out, d->more, d->choices, d->logits};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         ops->buffer_free(d->b, buffers[i]);
     backend_weight *const weights[] = {d->table, d->all, d->part, d->experts};
@@ -105,7 +106,7 @@ static void check_dense(const device *d, int32_t n_rows) {
 static void test_dense(int threads) {
     static const int32_t batches[] = {ROWS, 64, 7, 1};
     device *d = device_open(threads);
-    const backend_product products[2] = {{d->all, NULL, d->out}, {d->part, NULL, d->out}};
+    const backend_product products[2] = {{d->all, NULL, d->out}, {d->part, NULL, d->more}};
     for (size_t k = 0; k < sizeof batches / sizeof *batches; k++) {
         for (int32_t first = 0; first < ROWS; first += batches[k]) {
             const int32_t left = ROWS - first, n = left < batches[k] ? left : batches[k];

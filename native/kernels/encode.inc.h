@@ -35,14 +35,6 @@ INLINE vec vec_ratio(vec a, vec b) {
     return vec_where_less(vec_set1(0.0f), vec_abs(b), vec_div(a, b), vec_set1(0.0f));
 }
 
-INLINE vec vec_sqrt(vec a) {
-    float lane[VEC_LANES];
-    vec_store(lane, a);
-    for (int i = 0; i < VEC_LANES; i++)
-        lane[i] = sqrtf(lane[i]);
-    return vec_load(lane);
-}
-
 // The nearest halves.
 INLINE vec vec_as_half(vec a) {
     uint16_t halves[VEC_LANES];
@@ -152,6 +144,30 @@ INLINE void load_blocks(const float *x, int n, int size, const float *importance
     if (importance)
         turn_blocks(rows, size, b->w);
 }
+
+// Weights of a block.
+enum {
+#define QUANT_TYPE(name, type, id, size, bytes, coding) type##_block_weights = (size),
+#include "quant/types.def"
+#undef QUANT_TYPE
+};
+
+// <type>_encode_blocks: a kernels_encode that does `prepare` once and `encode_lanes` for `lanes`, to `out`.
+#define ENCODE_BLOCKS(type, weights, prepare, encode_lanes_of_type)                                          \
+    static void type##_encode_blocks(const float *x, int64_t n_blocks, const float *importance,              \
+                                     int64_t width, int64_t column, void *dst) {                             \
+        const int size = type##_block_weights;                                                               \
+        const int64_t bytes = (int64_t)sizeof(block_##type);                                                 \
+        prepare;                                                                                             \
+        for (int64_t b = 0; b < n_blocks; b += VEC_LANES) {                                                  \
+            const int n = n_blocks - b < VEC_LANES ? (int)(n_blocks - b) : VEC_LANES;                        \
+            const encode_out out = {(uint8_t *)dst + b * bytes, bytes, n};                                   \
+            encode_lanes lanes;                                                                              \
+            load_blocks(x + b * size, n, size, importance, width, column + b * size, &lanes);                \
+            weigh_errors(weights, size, importance != NULL, &lanes);                                         \
+            encode_lanes_of_type;                                                                            \
+        }                                                                                                    \
+    }
 
 // ------------------------------------------------------------------------------------------------- searches
 

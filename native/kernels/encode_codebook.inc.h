@@ -318,6 +318,36 @@ INLINE void entry_numbers(const encode_coded *c, int n, ivec *to) {
     }
 }
 
+// All of a block but what it is stored as: its entries, and the numbers of its groups' scales.
+INLINE void coded_numbers(encode_coded *c, const vec *w, float unit, ivec *entry, ivec *scale) {
+    encode_coded_block(c, w, unit);
+    entry_numbers(c, 256 / c->book->weights, entry);
+    whole_numbers(c->scale, c->n, scale);
+}
+
+INLINE void put_low_bytes(const encode_out *out, int64_t at, const ivec *entry, int n) {
+    ivec low[64];
+    for (int i = 0; i < n; i++)
+        low[i] = veci_and(entry[i], veci_set1(255));
+    put_bytes(out, at, low, n);
+}
+
+// What is above the low bytes of `n` entries, `bits` for each.
+INLINE ivec high_bits(const ivec *entry, int n, int bits) {
+    ivec word = veci_zero();
+    for (int i = 0; i < n; i++)
+        word = veci_or(word, veci_shl(veci_shr(entry[i], 8), bits * i));
+    return word;
+}
+
+// Four times seven signs below a scale's four bits.
+INLINE ivec signs_and_scale(const ivec *signs, ivec scale) {
+    ivec word = veci_shl(scale, 28);
+    for (int i = 0; i < 4; i++)
+        word = veci_or(word, veci_shl(signs[i], 7 * i));
+    return word;
+}
+
 // ------------------------------------------------------------------------------------------------- IQ2
 
 // Bytes of tables have 64 added.
@@ -331,16 +361,11 @@ INLINE void iq2_xxs_encode_lanes(const encode_codebook *book, const encode_lanes
     encode_coded c = {.book = book, .n = 8, .size = 32, .most = 15.0f, .stretch = 1.07f};
     ivec signs[32], entry[32], scale[8];
     take_signs(b, true, c.x, signs);
-    encode_coded_block(&c, b->w, 0.125f);
-    entry_numbers(&c, 32, entry);
-    whole_numbers(c.scale, 8, scale);
+    coded_numbers(&c, b->w, 0.125f, entry, scale);
     put_halves(out, 0, bits_of_half(c.d));
     for (int k = 0; k < 8; k++) {
-        ivec word = veci_shl(scale[k], 28);
-        for (int i = 0; i < 4; i++)
-            word = veci_or(word, veci_shl(signs[4 * k + i], 7 * i));
         put_bytes(out, 2 + 8 * k, entry + 4 * k, 4);
-        put_words(out, 6 + 8 * k, word);
+        put_words(out, 6 + 8 * k, signs_and_scale(signs + 4 * k, scale[k]));
     }
 }
 
@@ -348,9 +373,7 @@ INLINE void iq2_xs_encode_lanes(const encode_codebook *book, const encode_lanes 
     encode_coded c = {.book = book, .n = 16, .size = 16, .most = 15.0f, .stretch = 1.065f};
     ivec signs[32], entry[32], scale[16];
     take_signs(b, true, c.x, signs);
-    encode_coded_block(&c, b->w, 0.125f);
-    entry_numbers(&c, 32, entry);
-    whole_numbers(c.scale, 16, scale);
+    coded_numbers(&c, b->w, 0.125f, entry, scale);
     put_halves(out, 0, bits_of_half(c.d));
     for (int i = 0; i < 32; i++)
         put_halves(out, 2 + 2 * i, veci_or(entry[i], veci_shl(signs[i], 9)));
@@ -360,20 +383,13 @@ INLINE void iq2_xs_encode_lanes(const encode_codebook *book, const encode_lanes 
 
 INLINE void iq2_s_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
     encode_coded c = {.book = book, .n = 16, .size = 16, .most = 15.0f, .stretch = 1.04f};
-    ivec signs[32], entry[32], scale[16], low[32], high[8];
+    ivec signs[32], entry[32], scale[16], high[8];
     take_signs(b, false, c.x, signs);
-    encode_coded_block(&c, b->w, 0.125f);
-    entry_numbers(&c, 32, entry);
-    whole_numbers(c.scale, 16, scale);
-    for (int i = 0; i < 32; i++)
-        low[i] = veci_and(entry[i], veci_set1(255));
-    for (int i = 0; i < 8; i++) {
-        high[i] = veci_zero();
-        for (int j = 0; j < 4; j++)
-            high[i] = veci_or(high[i], veci_shl(veci_shr(entry[4 * i + j], 8), 2 * j));
-    }
+    coded_numbers(&c, b->w, 0.125f, entry, scale);
+    for (int i = 0; i < 8; i++)
+        high[i] = high_bits(entry + 4 * i, 4, 2);
     put_halves(out, 0, bits_of_half(c.d));
-    put_bytes(out, 2, low, 32);
+    put_low_bytes(out, 2, entry, 32);
     put_bytes(out, 34, signs, 32);
     put_bytes(out, 66, high, 8);
     put_words(out, 74, word_of_nibbles(scale));
@@ -392,35 +408,22 @@ INLINE void iq3_xxs_encode_lanes(const encode_codebook *book, const encode_lanes
     encode_coded c = {.book = book, .n = 8, .size = 32, .most = 15.0f, .stretch = 1.02f};
     ivec signs[32], entry[64], scale[8];
     take_signs(b, true, c.x, signs);
-    encode_coded_block(&c, b->w, 0.25f);
-    entry_numbers(&c, 64, entry);
-    whole_numbers(c.scale, 8, scale);
+    coded_numbers(&c, b->w, 0.25f, entry, scale);
     put_halves(out, 0, bits_of_half(c.d));
     put_bytes(out, 2, entry, 64);
-    for (int k = 0; k < 8; k++) {
-        ivec word = veci_shl(scale[k], 28);
-        for (int i = 0; i < 4; i++)
-            word = veci_or(word, veci_shl(signs[4 * k + i], 7 * i));
-        put_words(out, 66 + 4 * k, word);
-    }
+    for (int k = 0; k < 8; k++)
+        put_words(out, 66 + 4 * k, signs_and_scale(signs + 4 * k, scale[k]));
 }
 
 INLINE void iq3_s_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
     encode_coded c = {.book = book, .n = 8, .size = 32, .most = 15.0f, .stretch = 1.01f};
-    ivec signs[32], entry[64], scale[8], low[64], high[8];
+    ivec signs[32], entry[64], scale[8], high[8];
     take_signs(b, false, c.x, signs);
-    encode_coded_block(&c, b->w, 1.0f);
-    entry_numbers(&c, 64, entry);
-    whole_numbers(c.scale, 8, scale);
-    for (int i = 0; i < 64; i++)
-        low[i] = veci_and(entry[i], veci_set1(255));
-    for (int i = 0; i < 8; i++) {
-        high[i] = veci_zero();
-        for (int j = 0; j < 8; j++)
-            high[i] = veci_or(high[i], veci_shl(veci_shr(entry[8 * i + j], 8), j));
-    }
+    coded_numbers(&c, b->w, 1.0f, entry, scale);
+    for (int i = 0; i < 8; i++)
+        high[i] = high_bits(entry + 8 * i, 8, 1);
     put_halves(out, 0, bits_of_half(c.d));
-    put_bytes(out, 2, low, 64);
+    put_low_bytes(out, 2, entry, 64);
     put_bytes(out, 66, high, 8);
     put_bytes(out, 74, signs, 32);
     put_words(out, 106, word_of_nibbles(scale));
@@ -436,40 +439,29 @@ INLINE void iq1_codebook(encode_codebook *c) {
 
 INLINE void iq1_s_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
     encode_coded c = {.book = book, .n = 8, .size = 32, .of_shift = 32, .most = 7.0f, .stretch = 1.09f};
-    ivec entry[32], scale[8], down[8], low[32];
+    ivec entry[32], scale[8], down[8];
     memcpy(c.x, b->x, sizeof c.x);
-    encode_coded_block(&c, b->w, 1.0f);
-    entry_numbers(&c, 32, entry);
-    whole_numbers(c.scale, 8, scale);
+    coded_numbers(&c, b->w, 1.0f, entry, scale);
     whole_numbers(c.down, 8, down);
-    for (int i = 0; i < 32; i++)
-        low[i] = veci_and(entry[i], veci_set1(255));
     put_halves(out, 0, bits_of_half(c.d));
-    put_bytes(out, 2, low, 32);
+    put_low_bytes(out, 2, entry, 32);
     for (int k = 0; k < 8; k++) {
-        ivec word = veci_or(veci_shl(scale[k], 12), veci_shl(down[k], 15));
-        for (int i = 0; i < 4; i++)
-            word = veci_or(word, veci_shl(veci_shr(entry[4 * k + i], 8), 3 * i));
-        put_halves(out, 34 + 2 * k, word);
+        const ivec above = veci_or(veci_shl(scale[k], 12), veci_shl(down[k], 15));
+        put_halves(out, 34 + 2 * k, veci_or(above, high_bits(entry + 4 * k, 4, 3)));
     }
 }
 
 INLINE void iq1_m_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
     encode_coded c = {.book = book, .n = 16, .size = 16, .of_shift = 8, .most = 7.0f, .stretch = 1.07f};
-    ivec entry[32], scale[16], down[32], low[32], high[16];
+    ivec entry[32], scale[16], down[32], high[16];
     memcpy(c.x, b->x, sizeof c.x);
-    encode_coded_block(&c, b->w, 1.0f);
-    entry_numbers(&c, 32, entry);
-    whole_numbers(c.scale, 16, scale);
+    coded_numbers(&c, b->w, 1.0f, entry, scale);
     whole_numbers(c.down, 32, down);
-    for (int i = 0; i < 32; i++)
-        low[i] = veci_and(entry[i], veci_set1(255));
     for (int i = 0; i < 16; i++) {
-        const ivec first = veci_or(veci_shr(entry[2 * i], 8), veci_shl(down[2 * i], 3));
-        const ivec second = veci_or(veci_shr(entry[2 * i + 1], 8), veci_shl(down[2 * i + 1], 3));
-        high[i] = veci_or(first, veci_shl(second, 4));
+        const ivec shifts = veci_or(veci_shl(down[2 * i], 3), veci_shl(down[2 * i + 1], 7));
+        high[i] = veci_or(high_bits(entry + 2 * i, 2, 4), shifts);
     }
-    put_bytes(out, 0, low, 32);
+    put_low_bytes(out, 0, entry, 32);
     put_bytes(out, 32, high, 16);
     const ivec d = bits_of_half(c.d);
     for (int k = 0; k < 4; k++) {
@@ -482,20 +474,7 @@ INLINE void iq1_m_encode_lanes(const encode_codebook *book, const encode_lanes *
 
 // As ENCODER, with a codebook that `make` fills.
 #define ENCODER_CODED(type, make)                                                                            \
-    static void type##_encode_blocks(const float *x, int64_t n_blocks, const float *importance,              \
-                                     int64_t width, int64_t column, void *dst) {                             \
-        encode_codebook book;                                                                                \
-        make;                                                                                                \
-        for (int64_t b = 0; b < n_blocks; b += VEC_LANES) {                                                  \
-            const int n = n_blocks - b < VEC_LANES ? (int)(n_blocks - b) : VEC_LANES;                        \
-            const encode_out out = {(uint8_t *)dst + b * (int64_t)sizeof(block_##type),                      \
-                                    sizeof(block_##type), n};                                                \
-            encode_lanes lanes;                                                                              \
-            load_blocks(x + b * 256, n, 256, importance, width, column + b * 256, &lanes);                   \
-            weigh_errors(WEIGH_MORE, 256, importance != NULL, &lanes);                                       \
-            type##_encode_lanes(&book, &lanes, &out);                                                        \
-        }                                                                                                    \
-    }
+    ENCODE_BLOCKS(type, WEIGH_MORE, encode_codebook book; make, type##_encode_lanes(&book, &lanes, &out))
 
 ENCODER_CODED(iq2_xxs, iq2_codebook(&book, codebook_iq2_xxs, 256))
 ENCODER_CODED(iq2_xs, iq2_codebook(&book, codebook_iq2_xs, 512))

@@ -1,21 +1,8 @@
 // Encoders of types whose codes are numbers: 4- to 6-bit ones, k-quants, ternary weights, small floats.
 // quant/<type>.inc.h describes the layouts.
 
-// encode_<type>: <type>_encode_lanes(blocks, whether there is an importance, where to) for all blocks.
-#define ENCODER(type, weights)                                                                               \
-    static void type##_encode_blocks(const float *x, int64_t n_blocks, const float *importance,              \
-                                     int64_t width, int64_t column, void *dst) {                             \
-        const int size = type##_block_weights;                                                               \
-        for (int64_t b = 0; b < n_blocks; b += VEC_LANES) {                                                  \
-            const int n = n_blocks - b < VEC_LANES ? (int)(n_blocks - b) : VEC_LANES;                        \
-            const encode_out out = {(uint8_t *)dst + b * (int64_t)sizeof(block_##type),                      \
-                                    sizeof(block_##type), n};                                                \
-            encode_lanes lanes;                                                                              \
-            load_blocks(x + b * size, n, size, importance, width, column + b * size, &lanes);                \
-            weigh_errors(weights, size, importance != NULL, &lanes);                                         \
-            type##_encode_lanes(&lanes, &out);                                                               \
-        }                                                                                                    \
-    }
+// Each type brings <type>_encode_lanes(blocks, where to).
+#define ENCODER(type, weights) ENCODE_BLOCKS(type, weights, (void)0, type##_encode_lanes(&lanes, &out))
 
 enum { ENCODE_STEPS = 9 };
 
@@ -61,8 +48,6 @@ INLINE void scaled_min_32(const encode_lanes *b, float high, const encode_out *o
     codes_of(b->x, 32, d, m, WHOLE(0.0f, high), codes);
 }
 
-enum { q4_0_block_weights = 32, q4_1_block_weights = 32, q5_0_block_weights = 32, q5_1_block_weights = 32 };
-
 INLINE void q4_0_encode_lanes(const encode_lanes *b, const encode_out *out) {
     ivec codes[32];
     scaled_32(b, WHOLE(-8.0f, 7.0f), out, codes);
@@ -95,14 +80,6 @@ ENCODER(q5_0, WEIGH_EVENLY)
 ENCODER(q5_1, WEIGH_EVENLY)
 
 // ------------------------------------------------------------------------------------------------- k-quants
-
-enum {
-    q2_k_block_weights = 256,
-    q3_k_block_weights = 256,
-    q4_k_block_weights = 256,
-    q5_k_block_weights = 256,
-    q6_k_block_weights = 256,
-};
 
 INLINE void all_codes(const encode_lanes *b, const encode_groups *g, ivec codes[256]) {
     for (int k = 0; k < g->n; k++)
@@ -237,8 +214,6 @@ ENCODER(q6_k, WEIGH_SQUARE)
 // ------------------------------------------------------------------------------------------------- IQ4_NL,
 // IQ4_XS
 
-enum { iq4_nl_block_weights = 32, iq4_xs_block_weights = 256 };
-
 #define IQ4_VALUES ((code_range){-127.0f, 113.0f, 1.2f, codebook_iq4, 16})
 
 INLINE void iq4_nl_encode_lanes(const encode_lanes *b, const encode_out *out) {
@@ -268,8 +243,6 @@ ENCODER(iq4_xs, WEIGH_EVENLY)
 
 // ------------------------------------------------------------------------------------------------- MXFP4,
 // NVFP4
-
-enum { mxfp4_block_weights = 32, nvfp4_block_weights = 64 };
 
 // codebook_e2m1 in order.
 static const int8_t e2m1_sorted[15] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
@@ -339,15 +312,7 @@ INLINE void nvfp4_encode_lanes(const encode_lanes *b, const encode_out *out) {
 ENCODER(mxfp4, WEIGH_EVENLY)
 ENCODER(nvfp4, WEIGH_EVENLY)
 
-// ------------------------------------------------------------------------------------------------- a bit or
-// two
-
-enum {
-    tq1_0_block_weights = 256,
-    tq2_0_block_weights = 256,
-    q1_0_block_weights = 128,
-    q2_0_block_weights = 64
-};
+// ----------------------------------------------------------------------------------------- a bit or two
 
 // Weights of -1, 0 and 1, and of 2 too: scales reach down to a fraction of the largest magnitude.
 #define TERNARY     ((code_range){-1.0f, 1.0f, 0.25f, NULL, 0})

@@ -27,8 +27,10 @@ static inline uint8_t q4_0_round(float v) {
     return (uint8_t)(int)float_of_bits(bits_select(finite, bits, 0x41000000));
 }
 
-// The first weight of the largest magnitude becomes code 0, which is -8: that side reaches one step further.
-// A block that holds a NaN or an infinity gets such a scale and decodes to NaNs.
+// How pages of the KV cache are written, quickly and with the same bytes as elsewhere; weights are encoded by
+// kernels/encode_plain.inc.h. The first weight of the largest magnitude becomes code 0, which is -8: that
+// side reaches one step further. A block that holds a NaN or an infinity gets such a scale and decodes to
+// NaNs.
 static inline void q4_0_encode(const float *restrict x, block_q4_0 *restrict b) {
     int32_t largest = 0; // as bits: magnitudes order like integers, infinity and NaNs last
     for (int j = 0; j < 32; j++) {

@@ -30,7 +30,9 @@ static ingot_status check_importance(const float *importance, uint64_t width, in
 
 ingot_status ingot_encode(ingot_runtime *runtime, int32_t type, const float *src, uint64_t rows,
                           uint64_t width, const float *importance, void *dst, ingot_error *err) {
-    enum { PIECE = 64 }; // blocks, a multiple of what every instruction set takes at a time
+    // Blocks of a piece, a multiple of what every instruction set takes at a time; of small ones more, so
+    // that a piece is worth its handing out.
+    enum { LEAST = 64, WEIGHTS = 1 << 14 };
     uint64_t n;
     TRY(runtime_check(runtime, err));
     const quant_type *t = quant_type_get(type);
@@ -47,6 +49,7 @@ ingot_status ingot_encode(ingot_runtime *runtime, int32_t type, const float *src
                     (unsigned long long)width);
     TRY(check_importance(importance, width, err));
     encode_job job = {runtime->env.kernels, t, {src, (int64_t)width, importance}, dst};
-    pool_run(runtime->env.threads, (int64_t)n / t->block_size, PIECE, encode_blocks, &job);
+    const int64_t piece = WEIGHTS / t->block_size > LEAST ? WEIGHTS / t->block_size : LEAST;
+    pool_run(runtime->env.threads, (int64_t)n / t->block_size, piece, encode_blocks, &job);
     return INGOT_OK;
 }

@@ -89,6 +89,10 @@ INLINE vec vec_div(vec a, vec b) {
     return _mm512_div_ps(a, b);
 }
 
+INLINE vec vec_sqrt(vec a) {
+    return _mm512_sqrt_ps(a);
+}
+
 INLINE vec vec_max(vec a, vec b) {
     return _mm512_max_ps(a, b);
 }

@@ -111,6 +111,12 @@ INLINE vec vec_div(vec a, vec b) {
     return a;
 }
 
+INLINE vec vec_sqrt(vec a) {
+    for (int i = 0; i < VEC_LANES; i++)
+        a.lane[i] = sqrtf(a.lane[i]);
+    return a;
+}
+
 INLINE vec vec_max(vec a, vec b) {
     for (int i = 0; i < VEC_LANES; i++)
         a.lane[i] = a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i];

@@ -88,6 +88,10 @@ INLINE vec vec_div(vec a, vec b) {
     return vdivq_f32(a, b);
 }
 
+INLINE vec vec_sqrt(vec a) {
+    return vsqrtq_f32(a);
+}
+
 // As other instruction sets have them: `b` if either is no number, where vmaxq and vminq say so.
 INLINE vec vec_max(vec a, vec b) {
     return vbslq_f32(vcgtq_f32(a, b), a, b);

@@ -49,23 +49,6 @@ ingot_status ingot_type_find(const char *name, ingot_type_info *out, ingot_error
     return INGOT_OK;
 }
 
-static ingot_status check_blocks(const quant_type *type, uint64_t n, ingot_error *err) {
-    if (n % (uint64_t)type->block_size == 0)
-        return INGOT_OK;
-    return fail(err, INGOT_ERR_INVALID, "%llu weights of type %s: expected a multiple of its block size, %d",
-                (unsigned long long)n, type->name, type->block_size);
-}
-
-ingot_status ingot_decode(int32_t type, const void *src, uint64_t n, float *dst, ingot_error *err) {
-    const quant_type *t;
-    TRY(get_type(type, &t, err));
-    TRY(check_blocks(t, n, err));
-    if (!t->decode)
-        return fail(err, INGOT_ERR_UNSUPPORTED, "tensor type %s can't be decoded", t->name);
-    t->decode(src, dst, n);
-    return INGOT_OK;
-}
-
 // ------------------------------------------------------------------------------------------------- files
 
 ingot_status ingot_gguf_open(ingot_runtime *runtime, const char *path, const ingot_gguf_params *params,

@@ -8,10 +8,7 @@
 #include "quantize/plan.h"
 
 uint32_t quantize_plan_file_count(const plan *p) {
-    uint32_t count = 1;
-    for (size_t i = 1; p->options->keep_split && i < p->n; i++)
-        count += p->details[i].source->split != p->details[i - 1].source->split;
-    return count;
+    return p->options->keep_split ? (uint32_t)ingot_gguf_split_count(p->input) : 1;
 }
 
 ingot_status quantize_plan_file_name(const plan *p, uint32_t i, char **out, ingot_error *err) {

@@ -138,7 +138,7 @@ static ingot_status take_rows(worker *w, const shape *s, uint64_t row, uint64_t 
     void *to = plain ? (void *)w->floats : w->raw;
     TRY(read_rows(w, t, row * s->from_bytes, to, n * s->from_bytes, err));
     if (!plain)
-        TRY(ingot_decode(t->type, w->raw, n * s->width, w->floats, err));
+        TRY(ingot_decode(w->runtime, t->type, w->raw, n * s->width, w->floats, err));
     return check_weights(w, s, row, n, err);
 }
 
@@ -148,7 +148,7 @@ static ingot_status measure(worker *w, const shape *s, uint64_t row, uint64_t n,
     for (uint64_t i = (s->stride - row % s->stride) % s->stride; i < n; i += s->stride) {
         const float *x = w->floats + i * s->width;
         double error = 0, squares = 0;
-        TRY(ingot_decode(type, w->encoded + i * s->to_bytes, s->width, w->again, err));
+        TRY(ingot_decode(w->runtime, type, w->encoded + i * s->to_bytes, s->width, w->again, err));
         for (uint64_t k = 0; k < s->width; k++) {
             double difference = (double)x[k] - (double)w->again[k];
             error += difference * difference;
@@ -190,13 +190,16 @@ static ingot_status encode_tensor(worker *w, size_t i, ingot_error *err) {
 static ingot_status declare(worker *w, ingot_error *err) {
     const plan *p = w->plan;
     TRY(metadata_write(p, w->writer, err));
+    int32_t begun = 0;
     for (size_t i = 0; i < p->n; i++) {
         const ingot_gguf_tensor *t = p->details[i].source;
-        if (p->options->keep_split && (i == 0 || t->split != p->details[i - 1].source->split))
+        for (; p->options->keep_split && begun <= t->split; begun++)
             gguf_writer_next_file(w->writer);
         TRY(ingot_gguf_writer_tensor(w->writer, p->tensors[i].name, p->tensors[i].to,
                                      t->n_dims > 0 ? t->n_dims : 1, t->shape, err));
     }
+    for (; p->options->keep_split && begun < ingot_gguf_split_count(p->input); begun++)
+        gguf_writer_next_file(w->writer); // whose layers were left out
     return INGOT_OK;
 }
 

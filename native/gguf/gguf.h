@@ -28,8 +28,9 @@ ingot_status gguf_writer_new(const ingot_allocator *mem, const char *path,
                              const ingot_gguf_writer_params *params, ingot_gguf_writer **out,
                              ingot_error *err);
 
-// The next tensor that is declared is the first of a further file of a split, whatever max_split_bytes says.
-// The first call must come before the first tensor: with it the writer's path is the stem of a split's names.
+// Tensors that are declared from here on lie in a further file of a split, whatever max_split_bytes says; a
+// file that gets none has no more than metadata. The first call must come before the first tensor: it begins
+// the first file, and the writer's path is the stem of a split's names then.
 void gguf_writer_next_file(ingot_gguf_writer *writer);
 
 // The file's name for messages.

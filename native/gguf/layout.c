@@ -10,21 +10,26 @@
 ingot_status writer_plan(ingot_gguf_writer *w, ingot_error *err) {
     if (w->alignment == 0)
         w->alignment = GGUF_DEFAULT_ALIGNMENT;
-    uint32_t split = 0;
-    uint64_t used = 0; // bytes of tensor data in the current file
+    uint32_t split = 0, extra = 0; // files, and those of them that the caller didn't begin
+    uint64_t used = 0;             // bytes of tensor data in the current file
     for (uint32_t i = 0; i < w->tensor_names.count; i++) {
         ingot_gguf_tensor *t = &w->tensors[i];
         uint64_t padded, end = 0;
         if (!checked_align(t->bytes, w->alignment, &padded) || !checked_add(used, padded, &end))
             return fail(err, INGOT_ERR_LIMIT, "%s: the sizes of the tensors overflow", w->path);
-        if (t->split != 0 || (w->max_split_bytes > 0 && used > 0 && end > w->max_split_bytes)) {
-            split++;
+        uint32_t begun = (uint32_t)t->split + extra;
+        bool full = begun == split && w->max_split_bytes > 0 && used > 0 && end > w->max_split_bytes;
+        extra += full;
+        if (full || begun > split) {
+            split = begun + full;
             used = 0;
         }
         t->split = (int32_t)split;
         t->offset = used;
         used += padded;
     }
+    if (w->n_begun > 0)
+        split = w->n_begun - 1 + extra;
     if (split >= GGUF_MAX_SPLITS)
         return fail(err, INGOT_ERR_LIMIT,
                     "%s: pieces of %" PRIu64 " bytes make %" PRIu32

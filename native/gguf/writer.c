@@ -116,7 +116,7 @@ ingot_status ingot_gguf_writer_kv(ingot_gguf_writer *w, const char *key, const i
 
 void gguf_writer_next_file(ingot_gguf_writer *w) {
     w->is_split = true;
-    w->next_file = true;
+    w->n_begun++;
 }
 
 ingot_status ingot_gguf_writer_tensor(ingot_gguf_writer *w, const char *name, int32_t type, int32_t n_dims,
@@ -138,8 +138,7 @@ ingot_status ingot_gguf_writer_tensor(ingot_gguf_writer *w, const char *name, in
         w->tensors = tensors;
         w->tensor_capacity = capacity;
     }
-    t.split = w->next_file && count > 0; // writer_plan makes a number of it
-    w->next_file = false;
+    t.split = w->n_begun > 0 ? (int32_t)w->n_begun - 1 : 0; // at least: writer_plan decides
     w->tensors[count] = t;
     return index_append(&w->tensor_names, w->mem, t.name, err);
 }

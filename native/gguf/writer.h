@@ -16,7 +16,7 @@ struct ingot_gguf_writer {
     char *path;                 // of the file, or the stem of a split's
     uint64_t max_split_bytes;   // 0: any number
     bool is_split;              // else it is one file
-    bool next_file;             // the next tensor begins one
+    uint32_t n_begun;           // files that the caller began
     uint64_t alignment;         // 0 until it was given or the files were planned
     buffer metadata;            // the caller's keys and values as they stand in the file
     name_index keys;            // the caller's

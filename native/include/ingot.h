@@ -168,8 +168,9 @@ INGOT_API ingot_status ingot_type_get(int32_t id, ingot_type_info *out, ingot_er
 // The type called `name` ("q4_k", any case).
 INGOT_API ingot_status ingot_type_find(const char *name, ingot_type_info *out, ingot_error *err);
 
-// Decodes `n` weights (a multiple of the type's block size) of `src` into `dst`.
-INGOT_API ingot_status ingot_decode(int32_t type, const void *src, uint64_t n, float *dst, ingot_error *err);
+// Decodes `n` weights (a multiple of the type's block size) of `src` into `dst` with the runtime's threads.
+INGOT_API ingot_status ingot_decode(ingot_runtime *runtime, int32_t type, const void *src, uint64_t n,
+                                    float *dst, ingot_error *err);
 
 // Encodes `rows` rows of `width` weights (a multiple of the block size) into `dst` (rows * width / block_size
 // * block_bytes bytes) with the runtime's threads; the bytes don't depend on how many there are. `importance`

@@ -28,7 +28,7 @@ from ingot.errors import (
 )
 
 if TYPE_CHECKING:
-    from ingot import gguf
+    from ingot import gguf, quant
     from ingot.generation import Chunk, Completion, Stream, Timings
     from ingot.imatrix_file import Imatrix
     from ingot.importance import imatrix
@@ -93,6 +93,7 @@ __all__ = [
     "gguf",
     "imatrix",
     "instruction_sets",
+    "quant",
     "sampler_params",
 ]
 
@@ -100,8 +101,8 @@ __all__ = [
 if not TYPE_CHECKING:  # which would take any name for known
 
     def __getattr__(name: str) -> object:
-        if name == "gguf":
-            return importlib.import_module("ingot.gguf")
+        if name in ("gguf", "quant"):
+            return importlib.import_module(f"ingot.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module 'ingot' has no attribute {name!r}")
         value = getattr(importlib.import_module(f"ingot.{_HOMES[name]}"), name)

@@ -27,7 +27,6 @@ import numpy.typing as npt
 from ingot import errors, gguf
 from ingot._lib import Progress
 from ingot.generation import Timings
-from ingot.gguf.types import type_by_name
 from ingot.machine import (
     __version__,
     devices,
@@ -36,6 +35,7 @@ from ingot.machine import (
     measure_read,
 )
 from ingot.model import Model
+from ingot.quant import type_by_name
 
 _LOOKED_UP = ("token_embd.", "position_embd.", "token_types.")  # of these one row is read
 _PAGE = 32  # tokens; a page belongs to one sequence

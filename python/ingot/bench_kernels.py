@@ -10,8 +10,8 @@ import numpy as np
 
 from ingot import errors
 from ingot._lib import Progress
-from ingot.gguf.types import TensorType, types
 from ingot.machine import __version__, devices, instruction_sets, measure_int8, measure_product
+from ingot.quant import TensorType, types
 from ingot.shapes import random_blocks
 
 _ROWS, _WIDTH = 64, 2048  # of weights, which a second cache holds in every type

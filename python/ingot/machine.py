@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ingot import errors
 from ingot._lib import INT32_MAX, check, integer, runtime, text
 from ingot._native import ffi, lib
-from ingot.gguf.types import type_by_name
+from ingot.quant import type_by_name
 
 __version__ = text(lib.ingot_version())
 

@@ -35,9 +35,9 @@ from ingot._lib import (
 from ingot._native import ffi, lib
 from ingot.collecting import Collected
 from ingot.generation import Completion, Keywords, Options, Stream, token_array
-from ingot.gguf.types import type_by_name
 from ingot.gguf.values import Metadata
 from ingot.prompts import POOLINGS, Tokens
+from ingot.quant import type_by_name
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
-from ingot.gguf.types import TensorType, dequantize, quantize, type_by_name
 from ingot.gguf.writer import Writer
+from ingot.quant import TensorType, decode, encode, type_by_name
 
 _MAKER = 1  # grows when other bytes are made; part of a kept file's name
 _DEVIATION = 0.02  # of the weights: activations neither vanish nor explode
@@ -213,7 +213,8 @@ def random_blocks(kind: TensorType, n: int, random: np.random.Generator) -> Byte
     scales = _SCALES.get(kind.name)
     if scales is None and kind.can_encode:
         weights = random.standard_normal((n, kind.block_size), np.float32) * np.float32(_DEVIATION)
-        return quantize(weights, kind.name)
+        blocks = np.frombuffer(encode(weights, kind.name), np.uint8)
+        return blocks.reshape(n, kind.block_bytes)
     if scales is None and kind.name not in _SCALE_BYTES:
         known = sorted({*_SCALES, *_SCALE_BYTES, *_ALIGNED})
         raise errors.UnsupportedError(
@@ -228,11 +229,15 @@ def random_blocks(kind: TensorType, n: int, random: np.random.Generator) -> Byte
     put = _set_quarters if kind.name == "IQ1_M" else _set_scales
     sample = blocks[:_SAMPLE].copy()
     put(sample, scales, np.ones(len(sample)))
-    unit = _DEVIATION / float(dequantize(sample, kind.name).std(dtype=np.float64))
+    unit = _DEVIATION / float(_decoded(sample, kind).std(dtype=np.float64))
     # Codes are seldom symmetric around zero: signs make them so where no minimum does.
     signs = random.choice([-1.0, 1.0], n) if len(scales) == 1 else np.ones(n)
     put(blocks, scales, unit * signs)
     return blocks
+
+
+def _decoded(blocks: Bytes, kind: TensorType) -> npt.NDArray[np.float32]:
+    return decode(blocks, kind.name, (len(blocks), kind.block_size))
 
 
 def _set_scales(blocks: Bytes, scales: list[tuple[int, float]], values: npt.ArrayLike) -> None:

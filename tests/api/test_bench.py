@@ -12,7 +12,7 @@ from typing import Any
 import ingot
 import numpy as np
 import pytest
-from ingot import bench, bench_kernels, bench_profile, errors, gguf, shapes
+from ingot import bench, bench_kernels, bench_profile, errors, quant, shapes
 from ingot.bench import Own, Peer, Row, Settings, Work
 from ingot.generation import Stream
 from ingot.machine import measure_product, measure_read
@@ -386,7 +386,7 @@ def test_kernels_of_all_types() -> None:
     assert report.keys() == {"machine", "isa", "threads", "ingot", "int8_peak", "kernels"}
     found = {row["type"]: row for row in report["kernels"]}
     no_weights = {"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"}
-    assert found.keys() == gguf.types().keys() - no_weights
+    assert found.keys() == quant.types().keys() - no_weights
     for row in found.values():
         assert row["weights_per_second"].keys() == {"1", "2", "4"}
         assert min(*row["weights_per_second"].values(), row["pack_weights_per_second"]) > 0

@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gguf as reference
 import numpy as np
 import pytest
-from ingot import gguf
+from ingot import gguf, quant
 from ingot.cli.quantize import program
 from scripts import ROOT
 
@@ -203,15 +204,15 @@ def test_importance_of_experts(model: Path, tmp_path: Path) -> None:
         writer.add_tensor(f"{name}.in_sum2", sums)
         writer.add_tensor(f"{name}.counts", np.array([[1], [1], [1], [0]], np.float32))
     out = tmp_path / "out.gguf"
-    kinds = ["Q4_0", *(k for k in ("Q5_1", "IQ4_NL") if gguf.types()[k].can_encode)]
+    kinds = ["Q4_0", *(k for k in ("Q5_1", "IQ4_NL") if quant.types()[k].can_encode)]
     for kind in kinds:
         run_well("--imatrix", imatrix, "--pure", model, out, kind)
         with gguf.open(out) as file:
             found = np.array(file.tensors[name].data).reshape(4, -1)
         weights = tensors_of_a_model()[name].astype(np.float16)
         for expert in range(4):
-            rows = gguf.quantize(weights[expert], kind, importance=sums[expert])
-            assert np.array_equal(found[expert], rows.ravel()), (kind, expert)
+            rows = quant.encode(weights[expert], kind, importance=sums[expert])
+            assert found[expert].tobytes() == rows, (kind, expert)
 
 
 def test_json_and_dry_run(model: Path) -> None:
@@ -250,6 +251,41 @@ def test_split_input(tmp_path: Path) -> None:
     assert first.name in fail(second, "Q8_0")
     second.unlink()
     assert second.name in fail(first, "Q8_0")
+
+
+def test_split_whose_first_file_has_no_tensors(tmp_path: Path) -> None:
+    whole = write_model(tmp_path / "model.gguf")
+    writer = reference.GGUFWriter(
+        tmp_path / "in.gguf", "llama", split_max_size=40_000, small_first_shard=True
+    )
+    writer.add_block_count(LAYERS)
+    with gguf.open(whole) as file:
+        for tensor in file.tensors.values():
+            writer.add_tensor(tensor.name, tensor.data)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    first = next(tmp_path.glob("in-00001-of-*.gguf"))
+    count = len(list(tmp_path.glob("in-*.gguf")))
+    assert count > 2
+
+    def splits(out: str, *options: str) -> list[int]:
+        run_well("--keep-split", *options, first, tmp_path / out, "Q8_0")
+        assert len(list(tmp_path.glob(f"{out}-*.gguf"))) == count
+        with gguf.open(tmp_path / f"{out}-00001-of-{count:05}.gguf") as file:
+            assert file.n_files == count
+            return [tensor.split for tensor in file.tensors.values()]
+
+    with gguf.open(first) as file:
+        places = {tensor.name: tensor.split for tensor in file.tensors.values()}
+    assert splits("out") == list(places.values())
+    assert min(places.values()) == 1
+    # Also where no layer is left of a file.
+    last = [name for name, split in places.items() if split == count - 1]
+    assert all(name.startswith("blk.") for name in last)
+    layers = {name.split(".")[1] for name in last}
+    assert max(splits("pruned", "--prune-layers", ",".join(layers))) < count - 1
 
 
 def test_copy_joins_and_prunes(model: Path, tmp_path: Path) -> None:

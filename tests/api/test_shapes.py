@@ -8,8 +8,8 @@ from pathlib import Path
 import ingot
 import numpy as np
 import pytest
-from ingot import errors, gguf, shapes
-from ingot.gguf.types import type_by_name
+from ingot import errors, gguf, quant, shapes
+from ingot.quant import type_by_name
 from ingot.shapes import SHAPES, Shape
 
 QUANTIZED = {  # what the files of the shared data call these shapes
@@ -49,7 +49,7 @@ def test_weights_have_their_deviation_and_no_mean(name: str) -> None:
     n = 200_000 // kind.block_size
     blocks = shapes.random_blocks(kind, n, np.random.default_rng(1))
     assert blocks.shape == (n, kind.block_bytes)
-    weights = gguf.dequantize(blocks, name).astype(np.float64)
+    weights = quant.decode(blocks, name, (n, kind.block_size)).astype(np.float64)
     assert weights.std() == pytest.approx(0.02, rel=0.12)
     assert abs(weights.mean()) < 0.001
     assert np.abs(weights).max() < 0.2

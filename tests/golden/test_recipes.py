@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ingot import gguf
+from ingot import gguf, quant
 from ingot.cli.quantize import program
 from make_recipes import SHAPES
 
@@ -47,7 +47,7 @@ def write_sparse(
 
     directory, offset, count = b"", 0, 0
     for name, kind, shape in tensors:
-        row = gguf.types()[kind]
+        row = quant.types()[kind]
         size = row.row_bytes(shape[0]) * int(np.prod(shape[1:], dtype=np.int64))
         directory += text(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
         directory += struct.pack("<IQ", row.id, offset)

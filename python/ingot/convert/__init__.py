@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ingot import errors, gguf
+from ingot import errors, gguf, quant
 from ingot._lib import Progress
 from ingot.convert import mxfp4, special
 from ingot.convert.architectures import ROWS, Architecture
@@ -131,7 +131,7 @@ def _type_of(output: Output, chosen: str) -> str:
         return "F32"
     if output.dtype == mxfp4.TYPE:
         return mxfp4.TYPE
-    kind = gguf.types()[chosen.upper()]
+    kind = quant.types()[chosen.upper()]
     return "F16" if output.shape[-1] % kind.block_size else kind.name
 
 

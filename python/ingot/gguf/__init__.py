@@ -1,4 +1,4 @@
-"""GGUF files: read, written, and the tensor types in them.
+"""GGUF files: read and written.
 
 >>> from ingot import gguf
 >>> with gguf.open("model.gguf") as file:  # doctest: +SKIP
@@ -6,9 +6,8 @@
 """
 
 from ingot.gguf.reader import Reader, Tensor
-from ingot.gguf.types import TensorType, dequantize, quantize, types
 from ingot.gguf.writer import Writer
 
 open = Reader  # noqa: A001
 
-__all__ = ["Reader", "Tensor", "TensorType", "Writer", "dequantize", "open", "quantize", "types"]
+__all__ = ["Reader", "Tensor", "Writer", "open"]

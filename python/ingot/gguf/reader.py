@@ -23,8 +23,8 @@ from ingot._lib import (
     watched,
 )
 from ingot._native import ffi, lib
-from ingot.gguf.types import dequantize, type_by_id, type_by_name
 from ingot.gguf.values import Metadata, view
+from ingot.quant import decode, type_by_id, type_by_name
 
 _PLAIN = {
     "F32": "<f4",
@@ -77,7 +77,7 @@ class Tensor:
         """The weights as float32, an array of ``shape`` of its own."""
         data = self.data
         plain = self.type in _PLAIN
-        weights = data.astype(np.float32) if plain else dequantize(data, self.type)
+        weights = data.astype(np.float32) if plain else decode(data, self.type, self.shape)
         with self._owner as file:
             check(lib.ingot_gguf_check, file)  # again: it may have been cut off meanwhile
         return weights

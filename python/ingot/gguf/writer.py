@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
@@ -14,8 +13,8 @@ import numpy.typing as npt
 from ingot import errors
 from ingot._lib import Handle, check, integer, path_bytes, runtime, utf8
 from ingot._native import ffi, lib
-from ingot.gguf.types import TensorType, quantize, type_by_name
 from ingot.gguf.values import NativeValue
+from ingot.quant import TensorType, encode, type_by_name
 
 _PIECE_WEIGHTS = 1 << 20  # written at a time
 _OWN_TYPES = {"float32": "F32", "float16": "F16", "float64": "F64"} | {
@@ -161,7 +160,7 @@ def _encoded_shape(
     """The shape in weights of encoded data."""
     if shape is None:
         return (*data.shape[:-1], kind.row_width(data.shape[-1]))
-    expected = kind.row_bytes(shape[-1]) * math.prod(shape[:-1]) if len(shape) else 0
+    expected = kind.array_bytes(shape)
     if data.nbytes != expected:
         raise errors.ArgumentError(
             f"tensor {name}: {kind.name} weights of shape {tuple(shape)} take {expected} bytes, "
@@ -179,7 +178,7 @@ def _pieces(name: str, data: npt.NDArray[Any], kind: TensorType) -> Iterator[npt
         piece = rows[begin : begin + step]
         piece = np.ascontiguousarray(piece, piece.dtype.newbyteorder("<"))
         try:
-            yield piece if plain else quantize(piece, kind.name)
+            yield piece if plain else np.frombuffer(encode(piece, kind.name), np.uint8)
         except errors.ArgumentError as e:
             raise errors.ArgumentError(f"tensor {name}: {e}") from None
 

@@ -1,10 +1,48 @@
-// Encoding weights with all threads of a runtime.
+// Encoding and decoding weights with all threads of a runtime.
 #include "run/runtime.h"
 
 #include <math.h>
 
 #include "base/checked.h"
 #include "quant/quant.h"
+
+// Blocks of a piece, a multiple of what every instruction set takes at a time; of small ones more, so that a
+// piece is worth its handing out.
+static int64_t blocks_of_piece(const quant_type *t) {
+    enum { LEAST = 64, WEIGHTS = 1 << 14 };
+    return WEIGHTS / t->block_size > LEAST ? WEIGHTS / t->block_size : LEAST;
+}
+
+typedef struct decode_job {
+    const quant_type *type;
+    const uint8_t *src;
+    float *dst;
+} decode_job;
+
+static void decode_blocks(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const decode_job *job = arg;
+    const quant_type *t = job->type;
+    t->decode(job->src + begin * t->block_bytes, job->dst + begin * t->block_size,
+              (uint64_t)((end - begin) * t->block_size));
+}
+
+ingot_status ingot_decode(ingot_runtime *runtime, int32_t type, const void *src, uint64_t n, float *dst,
+                          ingot_error *err) {
+    TRY(runtime_check(runtime, err));
+    const quant_type *t = quant_type_get(type);
+    if (!t)
+        return fail(err, INGOT_ERR_NOT_FOUND, "there is no tensor type %d", type);
+    if (!t->decode)
+        return fail(err, INGOT_ERR_UNSUPPORTED, "tensor type %s can't be decoded", t->name);
+    if (n % (uint64_t)t->block_size != 0 || n > INT64_MAX)
+        return fail(err, INGOT_ERR_INVALID,
+                    "%llu weights of type %s: expected a multiple of its block size, %d",
+                    (unsigned long long)n, t->name, t->block_size);
+    decode_job job = {t, src, dst};
+    pool_run(runtime->env.threads, (int64_t)n / t->block_size, blocks_of_piece(t), decode_blocks, &job);
+    return INGOT_OK;
+}
 
 typedef struct encode_job {
     const struct kernels *kernels;
@@ -30,9 +68,6 @@ static ingot_status check_importance(const float *importance, uint64_t width, in
 
 ingot_status ingot_encode(ingot_runtime *runtime, int32_t type, const float *src, uint64_t rows,
                           uint64_t width, const float *importance, void *dst, ingot_error *err) {
-    // Blocks of a piece, a multiple of what every instruction set takes at a time; of small ones more, so
-    // that a piece is worth its handing out.
-    enum { LEAST = 64, WEIGHTS = 1 << 14 };
     uint64_t n;
     TRY(runtime_check(runtime, err));
     const quant_type *t = quant_type_get(type);
@@ -49,7 +84,6 @@ ingot_status ingot_encode(ingot_runtime *runtime, int32_t type, const float *src
                     (unsigned long long)width);
     TRY(check_importance(importance, width, err));
     encode_job job = {runtime->env.kernels, t, {src, (int64_t)width, importance}, dst};
-    const int64_t piece = WEIGHTS / t->block_size > LEAST ? WEIGHTS / t->block_size : LEAST;
-    pool_run(runtime->env.threads, (int64_t)n / t->block_size, piece, encode_blocks, &job);
+    pool_run(runtime->env.threads, (int64_t)n / t->block_size, blocks_of_piece(t), encode_blocks, &job);
     return INGOT_OK;
 }

@@ -1,19 +1,30 @@
-"""Tensor types: how the weights of a GGUF file are encoded."""
+"""Tensor types, and weights to bytes and back: how the weights of a GGUF file are encoded.
+
+>>> from ingot import quant
+>>> data = quant.encode([[0.5, -1.0] * 16], "Q8_0")
+>>> len(data), quant.decode(data, "Q8_0", (1, 32)).shape
+(34, (1, 32))
+"""
 
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
-from ingot._lib import check, runtime, utf8
+from ingot._lib import check, integer, runtime, utf8
 from ingot._native import ffi, lib
 
 _ID_LIMIT = 256  # ids are small; those that no type has are skipped
+_DIM_LIMIT = 2**63 - 1
+
+Encoded: TypeAlias = bytes | bytearray | memoryview | npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,14 @@ class TensorType:
                 f"{self.name} encodes blocks of {self.block_size} weights: {width} is no multiple"
             )
         return width // self.block_size * self.block_bytes
+
+    def array_bytes(self, shape: Sequence[int]) -> int:
+        """What weights of ``shape`` take, rows first and the width of a row last."""
+        if not shape:
+            raise errors.ArgumentError(
+                "a scalar has no rows: the shape is (), expected (..., row width)"
+            )
+        return self.row_bytes(shape[-1]) * math.prod(shape[:-1])
 
     def row_width(self, row_bytes: int) -> int:
         """How many weights a row of ``row_bytes`` holds."""
@@ -74,36 +93,18 @@ def types() -> dict[str, TensorType]:
     return found
 
 
-def dequantize(data: npt.NDArray[np.uint8], type: str) -> npt.NDArray[np.float32]:  # noqa: A002
-    """Decodes encoded rows, uint8 [..., row bytes], to float32 [..., row width]."""
-    kind = type_by_name(type)
-    rows = np.asarray(data, order="C")
-    if rows.dtype != np.uint8 or rows.ndim == 0:
-        raise errors.ArgumentError(
-            f"expected an array of uint8 rows, got {rows.dtype} {rows.shape}"
-        )
-    out = np.empty((*rows.shape[:-1], kind.row_width(rows.shape[-1])), np.float32)
-    check(
-        lib.ingot_decode,
-        kind.id,
-        ffi.from_buffer(rows),
-        out.size,
-        ffi.from_buffer("float[]", out, require_writable=True),
-    )
-    return out
-
-
-def quantize(
-    data: npt.ArrayLike,
+def encode(
+    x: npt.ArrayLike,
     type: str,  # noqa: A002
     importance: npt.ArrayLike | None = None,
-) -> npt.NDArray[np.uint8]:
-    """Encodes float32 [..., row width] to rows of ``type``, uint8 [..., row bytes].
+) -> bytes:
+    """Encodes weights, float32 [..., row width], to rows of ``type``, one after the other.
 
-    ``importance`` [row width] says how much a squared error of each column matters.
+    ``importance`` [row width] says how much a squared error of each column matters: finite numbers
+    that aren't negative. The bytes don't depend on the number of threads.
     """
     kind = type_by_name(type)
-    rows = np.asarray(data, np.float32, order="C")
+    rows = np.asarray(x, np.float32, order="C")
     if rows.ndim == 0:
         raise errors.ArgumentError("expected an array of rows, got a scalar")
     if kind.block_size > 1 and not np.isfinite(rows).all():
@@ -116,7 +117,7 @@ def quantize(
                 f"importance has shape {columns.shape}, expected {rows.shape[-1:]}"
             )
         weights = ffi.from_buffer("float[]", columns)
-    out = np.empty((*rows.shape[:-1], kind.row_bytes(rows.shape[-1])), np.uint8)
+    out = bytearray(kind.array_bytes(rows.shape))
     with runtime() as native:
         check(
             lib.ingot_encode,
@@ -127,5 +128,38 @@ def quantize(
             rows.shape[-1],
             weights,
             ffi.from_buffer(out, require_writable=True),
+        )
+    return bytes(out)
+
+
+def decode(
+    data: Encoded,
+    type: str,  # noqa: A002
+    shape: Sequence[int],
+) -> npt.NDArray[np.float32]:
+    """Decodes rows of ``type`` that lie one after the other to float32 of ``shape``, rows first.
+
+    ``data`` is anything that holds bytes in one piece: bytes, a memory view, an array.
+    """
+    kind = type_by_name(type)
+    dims = tuple(integer("a number in shape", n, 0, _DIM_LIMIT) for n in shape)
+    try:
+        memory = ffi.from_buffer(data)
+    except (TypeError, ValueError, BufferError) as e:
+        raise errors.ArgumentError(f"data holds no bytes in one piece: {e}") from None
+    expected, found = kind.array_bytes(dims), memoryview(data).nbytes
+    if found != expected:
+        raise errors.ArgumentError(
+            f"{kind.name} weights of shape {dims} take {expected} bytes, got {found}"
+        )
+    out = np.empty(dims, np.float32)
+    with runtime() as native:
+        check(
+            lib.ingot_decode,
+            native,
+            kind.id,
+            memory,
+            out.size,
+            ffi.from_buffer("float[]", out, require_writable=True),
         )
     return out

@@ -35,7 +35,7 @@ static const char usage[] =
     "this program:\n"
     "  --dry-run                   write nothing; show each tensor, its types, bytes and bits per weight\n"
     "  --max-memory SIZE           for buffers (default 64M; what encoders need comes on top)\n"
-    "  --json                      report as JSON\n"
+    "  --json                      report as JSON; progress and errors, too, as lines of standard error\n"
     "  -h, --help                  show this and end\n"
     "\n"
     "types, with the bits per weight of a model of 8 billion weights:\n";

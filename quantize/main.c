@@ -15,17 +15,28 @@ static bool stop(void) {
     return stopped != 0;
 }
 
+#ifdef SIGPIPE
+// Nobody reads how it goes on any more. Further lines aren't read either, and shall not kill us meanwhile.
+static void on_pipe(int number) {
+    stopped = 1;
+    signal(number, SIG_IGN);
+}
+#endif
+
 // What the caller has us ignore (nohup, a shell's background) stays ignored.
-static void listen(int number) {
-    if (signal(number, on_signal) == SIG_IGN)
+static void listen(int number, void (*handler)(int)) {
+    if (signal(number, handler) == SIG_IGN)
         signal(number, SIG_IGN);
 }
 
 int main(int argc, char **argv) {
-    listen(SIGINT);
-    listen(SIGTERM);
+    listen(SIGINT, on_signal);
+    listen(SIGTERM, on_signal);
+#ifdef SIGPIPE
+    listen(SIGPIPE, on_pipe);
+#endif
 #ifdef SIGHUP
-    listen(SIGHUP);
+    listen(SIGHUP, on_signal);
 #endif
 #ifdef SIGXFSZ
     signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error of its write

@@ -4,8 +4,8 @@
 
 enum { DONE = 0, FAILED = 1, WRONG_USAGE = 2, INTERRUPTED = 130 };
 
-static int complain(const ingot_error *err) {
-    fprintf(stderr, "quantize: %s\n", err->message);
+static int complain(bool json, const ingot_error *err) {
+    report_error(json, err);
     return err->status == INGOT_ERR_CANCELLED ? INTERRUPTED : FAILED;
 }
 
@@ -28,11 +28,11 @@ static int carry_out(const plan *p, ingot_runtime *runtime, stop_fn stop) {
     report_warnings(p);
     if (p->options->dry_run) {
         if (quantize_plan_check(p, &err) != INGOT_OK)
-            fprintf(stderr, "quantize: without --dry-run this would fail: %s\n", err.message);
+            report_warning(p->options->json, "without --dry-run this would fail: %s", err.message);
         return report(p, NULL);
     }
     if (quantize_plan_check(p, &err) != INGOT_OK || run_plan(p, runtime, stop, &r, &err) != INGOT_OK)
-        return complain(&err);
+        return complain(p->options->json, &err);
     return report(p, &r);
 }
 
@@ -44,13 +44,13 @@ static int with_options(const options *o, const char *isa, stop_fn stop) {
     params.threads = o->dry_run ? 1 : o->threads;
     params.isa = isa;
     if (ingot_runtime_new(&params, &runtime, &err) != INGOT_OK)
-        return complain(&err);
+        return complain(o->json, &err);
     int code;
     if (quantize_plan_make(o, runtime, &p, &err) == INGOT_OK) {
         code = carry_out(&p, runtime, stop);
         quantize_plan_free(&p);
     } else {
-        code = complain(&err);
+        code = complain(o->json, &err);
     }
     ingot_runtime_free(runtime);
     return code;
@@ -62,11 +62,13 @@ int quantize_main(int argc, char **argv, const char *isa, stop_fn stop) {
     int code;
     ingot_status status = options_read(argc - 1, argv + 1, &o, &err);
     if (status == INGOT_ERR_INVALID) {
-        fprintf(stderr, "quantize: %s\nusage: %s; --help says more\n", err.message,
-                "quantize [options] IN.gguf [OUT.gguf] TYPE [THREADS]");
+        report_error(o.json, &err);
+        if (!o.json)
+            fprintf(stderr,
+                    "usage: quantize [options] IN.gguf [OUT.gguf] TYPE [THREADS]; --help says more\n");
         code = WRONG_USAGE;
     } else if (status != INGOT_OK) { // a file of options that can't be read
-        code = complain(&err);
+        code = complain(o.json, &err);
     } else if (o.help) {
         help_print();
         code = finish_output();

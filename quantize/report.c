@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -92,25 +93,54 @@ void report_table(const plan *p, const result *r) {
     printf("\n");
 }
 
-void report_warnings(const plan *p) {
-    if (p->n_fallbacks > 0)
-        fprintf(stderr,
-                "quantize: %zu of %zu tensors have rows that the wanted types' blocks don't divide and get "
-                "others\n",
-                p->n_fallbacks, p->n);
-    if (p->n_unimportant > 0)
-        fprintf(stderr, "quantize: %s has no entry for %zu of the tensors that are quantised\n",
-                p->options->imatrix, p->n_unimportant);
+void report_json_text(FILE *file, const char *text) {
+    putc('"', file);
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        if (*c < 0x20)
+            fprintf(file, "\\u%04x", *c);
+        else
+            fprintf(file, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+    putc('"', file);
 }
 
 static void json_text(const char *text) {
-    putchar('"');
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        if (*c < 0x20)
-            printf("\\u%04x", *c);
-        else
-            printf(*c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
-    putchar('"');
+    report_json_text(stdout, text);
+}
+
+void report_warning(bool json, const char *format, ...) {
+    char text[2 * sizeof((ingot_error){0}.message)];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (!json) {
+        fprintf(stderr, "quantize: %s\n", text);
+        return;
+    }
+    fprintf(stderr, "{\"warning\": ");
+    report_json_text(stderr, text);
+    fprintf(stderr, "}\n");
+}
+
+void report_error(bool json, const ingot_error *err) {
+    if (!json) {
+        fprintf(stderr, "quantize: %s\n", err->message);
+        return;
+    }
+    fprintf(stderr, "{\"error\": ");
+    report_json_text(stderr, err->message);
+    fprintf(stderr, ", \"status\": \"%s\"}\n", ingot_status_name(err->status));
+}
+
+void report_warnings(const plan *p) {
+    const options *o = p->options;
+    if (p->n_fallbacks > 0)
+        report_warning(
+            o->json, "%zu of %zu tensors have rows that the wanted types' blocks don't divide and get others",
+            p->n_fallbacks, p->n);
+    if (p->n_unimportant > 0)
+        report_warning(o->json, "%s has no entry for %zu of the tensors that are quantised", o->imatrix,
+                       p->n_unimportant);
 }
 
 static void json_tensors(const plan *p) {

@@ -2,6 +2,8 @@
 #ifndef INGOT_QUANTIZE_REPORT_H
 #define INGOT_QUANTIZE_REPORT_H
 
+#include <stdio.h>
+
 #include "quantize/plan.h"
 
 enum { REPORT_MAX_TYPES = 64 };
@@ -17,9 +19,9 @@ typedef struct result {
     double seconds;
 } result;
 
-// A line that is written again and again, on a terminal alone.
+// On a terminal a line that is written again and again; elsewhere, with --json, lines of JSON.
 typedef struct progress {
-    bool shown;
+    bool terminal, lines;
     double begin, last; // seconds
     uint64_t total;     // bytes of the input
     uint64_t done;
@@ -33,8 +35,15 @@ void progress_end(progress *g);
 void report_table(const plan *p, const result *r);
 void report_json(const plan *p, const result *r);
 
-// What a user should know of a plan, as lines of stderr.
+// What a user should know of a plan.
 void report_warnings(const plan *p);
+
+// Lines of stderr: "quantize: ...", or with `json` {"warning": ...} and {"error": ..., "status": ...}.
+void report_warning(bool json, const char *format, ...) PRINTF_LIKE(2, 3);
+void report_error(bool json, const ingot_error *err);
+
+// A string of JSON. Bytes that are no UTF-8 stay what they are.
+void report_json_text(FILE *file, const char *text);
 
 // "1.5 GB" in a static sized buffer that the caller gives.
 typedef struct size_text {

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         instruction_sets,
     )
     from ingot.model import Model, ModelInfo
+    from ingot.quantizing import Quantized, quantize
     from ingot.sampling import SamplerParam, sampler_params
 
     __version__: str
@@ -52,6 +53,8 @@ _HOMES = {
     "Timings": "generation",
     "Imatrix": "imatrix_file",
     "imatrix": "importance",
+    "Quantized": "quantizing",
+    "quantize": "quantizing",
     "Device": "machine",
     "InstructionSet": "machine",
     "architectures": "machine",
@@ -82,6 +85,7 @@ __all__ = [
     "ModelInfo",
     "NotFoundError",
     "OutOfMemoryError",
+    "Quantized",
     "SamplerParam",
     "StateError",
     "Stream",
@@ -94,6 +98,7 @@ __all__ = [
     "imatrix",
     "instruction_sets",
     "quant",
+    "quantize",
     "sampler_params",
 ]
 

@@ -22,7 +22,8 @@ from ingot._native import ffi, lib
 INT32_MAX = 2**31 - 1
 
 Progress = Callable[[float], object]
-"""Called now and then with the share done, 0 to 1; an exception that it raises cancels the work."""
+"""Called now and then with the share done, 0 to 1. An exception that it raises cancels the work;
+False does, too, and is a ``CancelledError``."""
 
 _EXCEPTIONS: dict[int, type[errors.IngotError]] = {
     lib.INGOT_ERR_INVALID: errors.ArgumentError,
@@ -36,6 +37,14 @@ _EXCEPTIONS: dict[int, type[errors.IngotError]] = {
     lib.INGOT_ERR_STATE: errors.StateError,
     lib.INGOT_ERR_INTERNAL: errors.InternalError,
 }
+
+
+def error_named(status: str, message: str) -> errors.IngotError:
+    """The exception for a status by its name, as programs say it."""
+    for number, kind in _EXCEPTIONS.items():
+        if text(lib.ingot_status_name(number)) == status:
+            return kind(message)
+    return errors.InternalError(message)
 
 
 def error_of(err: Any) -> errors.IngotError:
@@ -58,13 +67,17 @@ def check_opening(path: bytes, function: Callable[..., int], *args: Any) -> None
     try:
         check(function, *args)
     except errors.FileError as e:
-        try:
-            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-        except OSError as why:
-            missing = isinstance(why, FileNotFoundError)
-            kind = errors.MissingFileError if missing else errors.FileError
-            raise kind.of(str(e), why) from None
+        explain(e, path)
         raise
+
+
+def explain(error: errors.FileError, path: str | bytes) -> None:
+    """Raises an error that has the system's errno too, if ``path`` is what can't be opened."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as why:
+        kind = errors.MissingFileError if isinstance(why, FileNotFoundError) else errors.FileError
+        raise kind.of(str(error), why) from None
 
 
 def text(pointer: Any) -> str:
@@ -322,9 +335,13 @@ def _progress_raised(_kind: object, value: BaseException, trace: TracebackType) 
 @ffi.def_extern(error=False, onerror=_progress_raised)  # type: ignore[untyped-decorator]
 def ingot_python_progress(user: Any, done: float) -> bool:
     watch: _Watch = ffi.from_handle(user)
-    if watch.report is not None:
-        watch.report(done)
-    return True
+    return watch.report is None or watch.report(done) is not False
+
+
+def advance(report: Progress | None, done: float) -> None:
+    """Tells the share that is done of work that is no native call."""
+    if report is not None and report(done) is False:
+        raise errors.CancelledError("the progress callback ended the work")
 
 
 @contextmanager

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingot import errors, gguf
-from ingot._lib import Progress
+from ingot._lib import Progress, advance
 from ingot.generation import Timings
 from ingot.machine import (
     __version__,
@@ -387,8 +387,7 @@ def measure(
                         report.products.append(product_rate)
                         _record(rows, rates, peer_rates, work, read, product_rate)
                     n_done += 1
-                    if progress is not None:
-                        progress(n_done / n_rounds)
+                    advance(progress, n_done / n_rounds)
     return report
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ingot import errors
-from ingot._lib import Progress
+from ingot._lib import Progress, advance
 from ingot.machine import __version__, devices, instruction_sets, measure_int8, measure_product
 from ingot.quant import TensorType, types
 from ingot.shapes import random_blocks
@@ -88,8 +88,7 @@ def measure(only: str | None = None, progress: Progress | None = None) -> Kernel
         except errors.NotFoundError:  # such weights are decoded first
             if only is not None:
                 raise
-        if progress is not None:
-            progress((i + 1) / len(wanted))
+        advance(progress, (i + 1) / len(wanted))
     isa = next(isa.name for isa in instruction_sets() if isa.active)
     return Kernels(devices()[0].description, isa, measure_int8(1), products)
 

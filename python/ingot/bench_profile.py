@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingot._lib import Progress
+from ingot._lib import Progress, advance
 from ingot.bench import Own, Settings, middle
 from ingot.machine import __version__, devices, instruction_sets
 from ingot.model import Model, Stage
@@ -121,8 +121,7 @@ def measure(path: str, settings: Settings, progress: Progress | None = None) -> 
                     for profile in found:
                         _round(own, model, profile)
                 profiles += found
-                if progress is not None:
-                    progress((i + (number + 1) / len(settings.cases())) / n_models)
+                advance(progress, (i + (number + 1) / len(settings.cases())) / n_models)
     isa = next(isa.name for isa in instruction_sets() if isa.active)
     threads = settings.threads or device.threads
     return Report(path, device.description, isa, threads, profiles)

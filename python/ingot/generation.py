@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
-from ingot._lib import INT32_MAX, Handle, Progress, check, error_of, integer, raw, utf8
+from ingot._lib import INT32_MAX, Handle, Progress, advance, check, error_of, integer, raw, utf8
 from ingot._native import ffi, lib
 from ingot.sampling import sampling_values
 
@@ -313,8 +313,7 @@ class Stream(Iterator[Chunk]):
             if event is None:
                 continue
             if event.finish is None and event.token is None:
-                if self._progress is not None:
-                    self._progress(event.n_prompt / self.n_prompt)
+                advance(self._progress, event.n_prompt / self.n_prompt)
                 continue
             return self._chunk(event)
         raise StopIteration

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ingot import errors
-from ingot._lib import INT32_MAX, Progress, integer
+from ingot._lib import INT32_MAX, Progress, advance, integer
 from ingot.collecting import Collected
 from ingot.gguf.reader import Reader
 from ingot.imatrix_file import Imatrix, Origin, check_format
@@ -57,7 +57,8 @@ def imatrix(
                      same model and text, the work continues behind its chunks.
     output_format    "gguf" or "dat"; a file of the latter can't be continued
     merge            others that are added, also in the file, which can't be continued then
-    progress         called with the share that is done; an exception in it ends the work
+    progress         called with the share that is done; an exception in it, or
+                     False, ends the work
     """
     check_format(output_format)
     every = INT32_MAX
@@ -78,8 +79,7 @@ def imatrix(
                 if run.chunks // every > before // every:
                     run.keep()
                     file.write(run.kept)
-                if progress is not None:
-                    progress(run.chunks / len(run.ids))
+                advance(progress, run.chunks / len(run.ids))
             run.keep()
         except BaseException:
             if run.kept.chunks > run.first:

@@ -144,7 +144,8 @@ class Model:
     ignore_extra_tensors   load a file although it has tensors that its architecture doesn't use
     profile       measure each operation, for ``stages``
     collect       sum up what matrices are multiplied with, for ``collected``; not with ``profile``
-    progress      called with the share that is loaded; an exception in it cancels the load
+    progress      called with the share that is loaded; an exception in it, or False, cancels
+                  the load
 
     A model may be used from several threads at once. Closing it while another thread generates ends
     that generation with StateError.

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
-from ingot._lib import Handle, Progress, integer
+from ingot._lib import Handle, Progress, advance, integer
 from ingot.generation import Fills, Options, Request, token_array
 
 Tokens: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
@@ -134,12 +134,10 @@ def embed(
             waiting.append(Request(engine, tokens, options, 0, Fills(embedding=room, pooling=kind)))
             if len(waiting) == _IN_FLIGHT:
                 finish_one()
-                if progress is not None:
-                    progress((i + 1 - len(waiting)) / len(texts))
+                advance(progress, (i + 1 - len(waiting)) / len(texts))
         while waiting:
             finish_one()
-            if progress is not None:
-                progress(1 - len(waiting) / len(texts))
+            advance(progress, 1 - len(waiting) / len(texts))
     finally:
         for request in waiting:
             request.cancel()

@@ -147,7 +147,7 @@ def decode(
         memory = ffi.from_buffer(data)
     except (TypeError, ValueError, BufferError) as e:
         raise errors.ArgumentError(f"data holds no bytes in one piece: {e}") from None
-    expected, found = kind.array_bytes(dims), memoryview(data).nbytes
+    expected, found = kind.array_bytes(dims), len(memory)
     if found != expected:
         raise errors.ArgumentError(
             f"{kind.name} weights of shape {dims} take {expected} bytes, got {found}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,11 +17,11 @@ import numpy.typing as npt
 from ingot import errors
 from ingot.gguf.writer import Writer
 from ingot.quant import TensorType, decode, encode, type_by_name
+from ingot.quantizing import quantize
 
-_MAKER = 1  # grows when other bytes are made; part of a kept file's name
+_MAKER = 2  # grows when other bytes are made; part of a kept file's name
 _DEVIATION = 0.02  # of the weights: activations neither vanish nor explode
 _CONTEXT = 131072
-_ALIGNED = ("F32", "F16", "BF16", "Q8_0")  # types whose mix has one type for everything
 
 # At most so many random blocks are made and then repeated. A prime: no two rows begin alike.
 _CHUNK = 1_000_003
@@ -59,73 +61,6 @@ SHAPES = {
     ),
 }
 
-# -------------------------------------------------------------------------------------------- mixes
-
-Rule: TypeAlias = tuple[str, Callable[[int, Shape], bool], str]
-
-
-def _all(_: int, __: Shape) -> bool:
-    return True
-
-
-def _first(n: int) -> Callable[[int, Shape], bool]:
-    return lambda layer, _: layer < n
-
-
-def _share(parts: int) -> Callable[[int, Shape], bool]:
-    return lambda layer, shape: layer < shape.n_layer // parts
-
-
-def _more(layer: int, shape: Shape) -> bool:
-    """The first and the last eighth of the layers, and every third between."""
-    eighth = shape.n_layer // 8
-    return not eighth <= layer < 7 * shape.n_layer // 8 or (layer - eighth) % 3 == 2
-
-
-def _shared_heads(_: int, shape: Shape) -> bool:
-    """Few values for many queries: they are cheap to keep well."""
-    return shape.n_head >= 4 * shape.n_head_kv
-
-
-# llama.cpp's mixes: the type of most matrices, and for parts of layers another one, the first rule
-# that fits. tests/api/test_bench.py compares them with what llama-quantize does.
-_MIXES: dict[str, tuple[str, list[Rule]]] = {
-    "Q2_K": (
-        "Q2_K",
-        [
-            ("attn_v", _shared_heads, "Q4_K"),
-            ("attn_v", _all, "Q3_K"),
-            ("attn_output", _all, "Q3_K"),
-            ("ffn_down", _all, "Q3_K"),
-        ],
-    ),
-    "Q3_K_S": ("Q3_K", []),
-    "Q3_K_M": (
-        "Q3_K",
-        [
-            ("attn_v", _first(2), "Q5_K"),
-            ("attn_v", _all, "Q4_K"),
-            ("attn_output", _all, "Q4_K"),
-            ("ffn_down", _share(16), "Q5_K"),
-            ("ffn_down", _all, "Q4_K"),
-        ],
-    ),
-    "Q3_K_L": (
-        "Q3_K",
-        [
-            ("attn_v", _all, "Q5_K"),
-            ("attn_output", _all, "Q5_K"),
-            ("ffn_down", _all, "Q5_K"),
-        ],
-    ),
-    "Q4_K_S": ("Q4_K", [("attn_v", _first(4), "Q5_K"), ("ffn_down", _share(8), "Q5_K")]),
-    "Q4_K_M": ("Q4_K", [("attn_v", _more, "Q6_K"), ("ffn_down", _more, "Q6_K")]),
-    "Q5_K_S": ("Q5_K", []),
-    "Q5_K_M": ("Q5_K", [("attn_v", _more, "Q6_K"), ("ffn_down", _more, "Q6_K")]),
-    "IQ4_XS": ("IQ4_XS", [("attn_v", _shared_heads, "Q5_K"), ("ffn_down", _share(8), "Q5_K")]),
-    "IQ4_NL": ("IQ4_NL", [("attn_v", _shared_heads, "Q5_K"), ("ffn_down", _share(8), "Q5_K")]),
-}
-
 
 @dataclass(frozen=True)
 class Weights:
@@ -136,23 +71,35 @@ class Weights:
     type: str
 
 
-def tensors(shape: Shape, mix: str) -> Iterator[Weights]:
-    """The tensors of a model whose matrices have the types of ``mix``, or are all of that type."""
-    mix = mix.upper()
-    base, rules = _MIXES.get(mix, (mix, []))
-    base = type_by_name(base).name
-    head = base if base in _ALIGNED else "Q6_K"
-    width = shape.n_embd
-    yield Weights("token_embd.weight", (shape.n_vocab, width), head if shape.tied else base)
+def tensors(shape: Shape, mix: str) -> list[Weights]:
+    """The tensors of a model that was quantised to the file type ``mix``, or whose matrices are all
+    of a tensor type that no file type is called after."""
+    dims = dict(_dims(shape))
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder, "model.gguf")
+        with Writer(model) as file:  # types follow from names and widths: few rows are enough
+            for key, value in _metadata(shape, "").items():
+                file.add(key, value)
+            for name, whole in dims.items():
+                kind = np.float32 if len(whole) == 1 or "ffn_gate_inp" in name else np.float16
+                file.add_tensor(name, np.zeros((2,) * (len(whole) - 1) + whole[-1:], kind))
+        plan = partial(quantize, model, Path(folder, "out.gguf"), dry_run=True)
+        try:
+            done = plan(mix)
+        except errors.ArgumentError:
+            done = plan("F16", tensor_types={".": mix})
+    types = {tensor.name: tensor.type for tensor in done.tensors}
+    return [Weights(name, whole, types[name]) for name, whole in dims.items()]
+
+
+def _dims(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield "token_embd.weight", (shape.n_vocab, shape.n_embd)
     if not shape.tied:
-        yield Weights("output.weight", (shape.n_vocab, width), head)
-    yield Weights("output_norm.weight", (width,), "F32")
+        yield "output.weight", (shape.n_vocab, shape.n_embd)
+    yield "output_norm.weight", (shape.n_embd,)
     for layer in range(shape.n_layer):
         for part, dims in _parts(shape):
-            fits = (t for name, when, t in rules if part.startswith(name) and when(layer, shape))
-            plain = len(dims) == 1 or part == "ffn_gate_inp"
-            kind = "F32" if plain else next(fits, base)
-            yield Weights(f"blk.{layer}.{part}.weight", dims, kind)
+            yield f"blk.{layer}.{part}.weight", dims
 
 
 def _parts(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -216,7 +163,7 @@ def random_blocks(kind: TensorType, n: int, random: np.random.Generator) -> Byte
         blocks = np.frombuffer(encode(weights, kind.name), np.uint8)
         return blocks.reshape(n, kind.block_bytes)
     if scales is None and kind.name not in _SCALE_BYTES:
-        known = sorted({*_SCALES, *_SCALE_BYTES, *_ALIGNED})
+        known = sorted({*_SCALES, *_SCALE_BYTES, "F32", "F16", "BF16", "Q8_0"})
         raise errors.UnsupportedError(
             f"random weights of type {kind.name} can't be made; of {', '.join(known)} they can"
         )
@@ -283,7 +230,7 @@ class _Pools:
 
 def write(path: str | os.PathLike[str], shape: Shape, mix: str, name: str = "random") -> None:
     """Writes the model; the same arguments make the same bytes."""
-    wanted = list(tensors(shape, mix))
+    wanted = tensors(shape, mix)
     pools = _Pools([t for t in wanted if len(t.shape) > 1], np.random.default_rng(_MAKER))
     with Writer(path) as file:
         for key, value in _metadata(shape, f"{name} {mix}").items():

@@ -263,8 +263,8 @@ def test_wrong_usage(arguments: str, message: str) -> None:
 
 def test_types_that_cannot_be_made(tmp_path: Path) -> None:
     done = run(*command("--shape tiny --type I32"), XDG_CACHE_HOME=str(tmp_path))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "random weights of type I32 can't be made" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'I32' is no tensor type for weights" in done.stderr
     assert list((tmp_path / "ingot" / "bench").iterdir()) == []
 
 

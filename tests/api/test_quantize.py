@@ -20,7 +20,7 @@ import gguf as reference
 import numpy as np
 import pytest
 from ingot import gguf, quant
-from ingot.cli.quantize import program
+from ingot.quantizing import program
 from scripts import ROOT
 
 LAYERS = 4

@@ -21,7 +21,7 @@ QUANTIZED = {  # what the files of the shared data call these shapes
 }
 MIXES = """
 F16 BF16 Q8_0 Q6_K Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M IQ4_NL
-IQ4_XS Q1_0
+IQ4_XS IQ2_XXS IQ1_M MXFP4_MOE Q1_0
 """
 RANDOM = """
 F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ1_S IQ2_XXS IQ2_XS IQ2_S IQ3_XXS
@@ -58,8 +58,8 @@ def test_weights_have_their_deviation_and_no_mean(name: str) -> None:
 def test_a_type_without_random_weights_is_refused() -> None:
     with pytest.raises(errors.UnsupportedError, match="I32 can't be made; of BF16, F16, "):
         shapes.random_blocks(type_by_name("I32"), 1, np.random.default_rng(1))
-    with pytest.raises(errors.NotFoundError, match="no tensor type 'Q9_Z'"):
-        list(shapes.tensors(SHAPES["tiny"], "Q9_Z"))
+    with pytest.raises(errors.ArgumentError, match="'Q9_Z' is no tensor type"):
+        shapes.tensors(SHAPES["tiny"], "Q9_Z")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ingot import gguf, quant
-from ingot.cli.quantize import program
+from ingot.quantizing import program
 from make_recipes import SHAPES
 
 # Output that has the bytes of llama-quantize's.

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ingot import errors, gguf, quant
-from ingot._lib import Progress
+from ingot._lib import Progress, advance
 from ingot.convert import mxfp4, special
 from ingot.convert.architectures import ROWS, Architecture
 from ingot.convert.checkpoint import Checkpoint
@@ -151,8 +151,7 @@ def _add_tensors(
             for piece, n_weights in _pieces(output, config, kind):
                 yield piece
                 done += n_weights
-                if progress is not None:
-                    progress(done / total)
+                advance(progress, done / total)
 
         writer.add_stream(output.name, output.shape, kind, make)
 

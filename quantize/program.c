@@ -17,8 +17,8 @@ static int finish_output(void) {
     return FAILED;
 }
 
-static int report(const plan *p, const result *r) {
-    (p->options->json ? report_json : report_table)(p, r);
+static int report(const plan *p, const result *r, const char *problem) {
+    (p->options->json ? report_json : report_table)(p, r, problem);
     return finish_output();
 }
 
@@ -27,13 +27,12 @@ static int carry_out(const plan *p, ingot_runtime *runtime, stop_fn stop) {
     result r;
     report_warnings(p);
     if (p->options->dry_run) {
-        if (quantize_plan_check(p, &err) != INGOT_OK)
-            report_warning(p->options->json, "without --dry-run this would fail: %s", err.message);
-        return report(p, NULL);
+        bool sound = quantize_plan_check(p, &err) == INGOT_OK;
+        return report(p, NULL, sound ? NULL : err.message);
     }
     if (quantize_plan_check(p, &err) != INGOT_OK || run_plan(p, runtime, stop, &r, &err) != INGOT_OK)
         return complain(p->options->json, &err);
-    return report(p, &r);
+    return report(p, &r, NULL);
 }
 
 static int with_options(const options *o, const char *isa, stop_fn stop) {

@@ -80,7 +80,9 @@ static void print_types(const plan *p, const result *r) {
     }
 }
 
-void report_table(const plan *p, const result *r) {
+void report_table(const plan *p, const result *r, const char *problem) {
+    if (problem)
+        fprintf(stderr, "quantize: without --dry-run this would fail: %s\n", problem);
     if (!r)
         print_tensors(p);
     print_types(p, r);
@@ -181,7 +183,7 @@ static void json_types(const plan *p, const result *r) {
     printf("],\n");
 }
 
-void report_json(const plan *p, const result *r) {
+void report_json(const plan *p, const result *r, const char *problem) {
     printf("{\"input\": ");
     json_text(p->options->input);
     printf(", \"output\": ");
@@ -194,7 +196,13 @@ void report_json(const plan *p, const result *r) {
            ", \"bits_per_weight\": %.4f, \"seconds\": ",
            p->weights, p->bytes_before, p->bytes, bits(p->bytes, p->weights));
     if (r)
-        printf("%.3f}\n", r->seconds);
+        printf("%.3f", r->seconds);
     else
-        printf("null}\n");
+        printf("null");
+    printf(", \"problem\": ");
+    if (problem)
+        json_text(problem);
+    else
+        printf("null");
+    printf("}\n");
 }

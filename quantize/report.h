@@ -31,9 +31,10 @@ progress progress_begin(const plan *p);
 void progress_step(progress *g, const plan *p, size_t tensor, uint64_t bytes);
 void progress_end(progress *g);
 
-// Prints what was done, or with --dry-run would be; `r` is NULL then.
-void report_table(const plan *p, const result *r);
-void report_json(const plan *p, const result *r);
+// Prints what was done, or with --dry-run would be: `r` is NULL then, and `problem` what would make the work
+// fail (NULL: nothing).
+void report_table(const plan *p, const result *r, const char *problem);
+void report_json(const plan *p, const result *r, const char *problem);
 
 // What a user should know of a plan.
 void report_warnings(const plan *p);

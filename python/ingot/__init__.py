@@ -29,6 +29,7 @@ from ingot.errors import (
 
 if TYPE_CHECKING:
     from ingot import gguf, quant
+    from ingot.comparing import Quality, TypeQuality, quality
     from ingot.generation import Chunk, Completion, Stream, Timings
     from ingot.imatrix_file import Imatrix
     from ingot.importance import imatrix
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         devices,
         instruction_sets,
     )
+    from ingot.measures import Divergence, Estimate, Perplexity, divergence, perplexity
     from ingot.model import Model, ModelInfo
     from ingot.quantizing import Quantized, quantize
     from ingot.sampling import SamplerParam, sampler_params
@@ -53,6 +55,14 @@ _HOMES = {
     "Timings": "generation",
     "Imatrix": "imatrix_file",
     "imatrix": "importance",
+    "Divergence": "measures",
+    "Estimate": "measures",
+    "Perplexity": "measures",
+    "divergence": "measures",
+    "perplexity": "measures",
+    "Quality": "comparing",
+    "TypeQuality": "comparing",
+    "quality": "comparing",
     "Quantized": "quantizing",
     "quantize": "quantizing",
     "Device": "machine",
@@ -73,6 +83,8 @@ __all__ = [
     "Chunk",
     "Completion",
     "Device",
+    "Divergence",
+    "Estimate",
     "FileError",
     "FormatError",
     "Imatrix",
@@ -85,18 +97,24 @@ __all__ = [
     "ModelInfo",
     "NotFoundError",
     "OutOfMemoryError",
+    "Perplexity",
+    "Quality",
     "Quantized",
     "SamplerParam",
     "StateError",
     "Stream",
     "TemplateError",
     "Timings",
+    "TypeQuality",
     "UnsupportedError",
     "architectures",
     "devices",
+    "divergence",
     "gguf",
     "imatrix",
     "instruction_sets",
+    "perplexity",
+    "quality",
     "quant",
     "quantize",
     "sampler_params",

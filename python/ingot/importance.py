@@ -23,8 +23,8 @@ from ingot.collecting import Collected
 from ingot.gguf.reader import Reader
 from ingot.imatrix_file import Imatrix, Origin, check_format
 from ingot.logits_file import Ids, hash_of
+from ingot.measures import text_bytes, windows
 from ingot.model import Model
-from ingot.quality import windows
 
 _CHUNK = 512
 _SHARE = 0.02  # of the time, that may go to copies of what was collected so far
@@ -64,7 +64,7 @@ def imatrix(
     every = INT32_MAX
     if save_frequency is not None:
         every = integer("save_frequency", save_frequency, 1, INT32_MAX)
-    data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+    data = text_bytes(text)
     file = _Output(output, output_format, list(merge))
     with ExitStack() as stack:
         if not isinstance(model, Model):

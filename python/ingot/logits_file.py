@@ -29,7 +29,7 @@ import numpy.typing as npt
 from ingot import errors
 
 MAGIC = b"INGOTLP1"
-_LIMITS = {"n_vocab": 1 << 24, "n_ctx": 1 << 30, "n_windows": 1 << 30}
+_LIMITS = {"n_vocab": 1 << 24, "n_ctx": 1 << 30, "n_chunks": 1 << 30}
 _HEADER_LIMIT = 1 << 20
 
 Doubles = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ class Header:
     model: str
     n_vocab: int
     n_ctx: int
-    n_windows: int
+    n_chunks: int
     tokens: str
     text: str
 
@@ -109,7 +109,7 @@ class Reader:
         try:
             self.header = self._header()
             self._type = _row_type(self.header.n_vocab)
-            n = self.header.n_windows * self.header.rows
+            n = self.header.n_chunks * self.header.rows
             expected = self._file.tell() + n * self._type.itemsize
             found = os.fstat(self._file.fileno()).st_size
             if found != expected:

@@ -55,8 +55,8 @@ class QuantizedType:
 
 @dataclass(frozen=True)
 class Quantized:
-    """What was written, or with ``dry_run`` would be. Bytes are those of the tensors. ``warnings``:
-    what a user should know, with ``dry_run`` also what would make the work fail."""
+    """What was written, or with ``dry_run`` would be. Bytes are those of the tensors. ``problem``:
+    what would make the work fail, of a dry run. ``warnings``: what else a user should know."""
 
     input: str
     output: str
@@ -69,6 +69,7 @@ class Quantized:
     bytes: int
     bits_per_weight: float
     seconds: float | None
+    problem: str | None
     warnings: tuple[str, ...]
 
 

@@ -510,7 +510,7 @@ def test_models_that_dont_collect(bundled: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"text": b"short"}, r"tokens; 1 windows of 64 \(n_ctx\) need 64: take a longer text"),
+        ({"text": b"short"}, r"tokens; 1 chunks of 64 \(n_ctx\) need 64: take a longer text"),
         ({"n_ctx": 2}, "n_ctx is 2; a window needs at least 3 tokens"),
         ({"output_format": "csv"}, "format is 'csv'; expected one of gguf, dat"),
         ({"save_frequency": 0}, "save_frequency is 0; expected an integer from 1"),
@@ -599,7 +599,7 @@ def test_ctrl_c_saves(text_file: Path, model: ingot.Model, tmp_path: Path) -> No
         ("-f {text}", 2, "one of -o/--output and --show-statistics is required"),
         ("-f {text} -o {out} --in-file {out}", 2, "--output is one of --in-file, and would count"),
         ("-f {text} -o {out} -c 2", 2, "--ctx-size is 2; a window needs at least 3 tokens"),
-        ("-f {text} -o {out} --chunks 9999", 2, "9999 windows of 512 (--ctx-size) need 5119488"),
+        ("-f {text} -o {out} --chunks 9999", 2, "9999 chunks of 512 (--ctx-size) need 5119488"),
         ("-f {text} -o {out} --output-format csv", 2, "invalid choice: 'csv'"),
         ("-f {text} -o /nowhere/out -c 64 --chunks 1", 1, "/nowhere/out"),
         ("-f /nowhere/text -o {out}", 1, "/nowhere/text"),

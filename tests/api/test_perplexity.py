@@ -14,7 +14,7 @@ import ingot
 import numpy as np
 import numpy.typing as npt
 import pytest
-from ingot import errors, logits_file, quality, shapes
+from ingot import errors, logits_file, measures, shapes
 from ingot.logits_file import MAGIC, Header, Reader
 from test_cli import run, run_well
 
@@ -91,42 +91,64 @@ def test_perplexity(n_ctx: int, model: ingot.Model, tmp_path: Path) -> None:
     nll = nll_of(model, n_ctx)
     seen: list[tuple[int, int, float]] = []
 
-    def running(done: int, of: int, so_far: quality.Estimate) -> None:
+    def running(done: int, of: int, so_far: measures.Estimate) -> None:
         seen.append((done, of, so_far.value))
 
-    found = quality.perplexity(model, TEXT, n_ctx=n_ctx, running=running)
+    found = measures.perplexity(model, TEXT, n_ctx=n_ctx, running=running)
     n = len(whole_windows(model, n_ctx))
-    assert (found.n_windows, found.n_scored) == (n, len(nll))
+    assert (found.n_chunks, found.n_scored) == (n, len(nll))
     expected = math.exp(nll.mean())
     assert found.perplexity.value == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(found.nll, nll, rtol=1e-4, atol=1e-5)
     error = expected * nll.std() / math.sqrt(len(nll) - 1)
     assert found.perplexity.error == pytest.approx(error, rel=1e-5)
     assert [row[:2] for row in seen] == [(i, n) for i in range(1, n + 1)]
     assert seen[0][2] == pytest.approx(math.exp(nll[: len(nll) // n].mean()), rel=1e-6)
     assert seen[-1][2] == found.perplexity.value
-    saving = quality.perplexity(model, TEXT, n_ctx=n_ctx, save_logits=tmp_path / "base")
+    saving = measures.perplexity(model, TEXT, n_ctx=n_ctx, save_logits=tmp_path / "base")
     assert saving.perplexity.value == pytest.approx(expected, rel=1e-9)
+
+
+def test_files_and_texts(model: ingot.Model, tmp_path: Path) -> None:
+    """A model may be a file, a text a str, and the file of logits knows n_ctx."""
+    shares: list[float] = []
+    base = ingot.perplexity(
+        model.path,
+        TEXT.decode(),
+        n_ctx=N_CTX,
+        n_chunks=2,
+        save_logits=tmp_path / "base",
+        progress=shares.append,
+    )
+    assert shares == [0.5, 1]
+    assert base.n_chunks == 2
+    assert ingot.divergence(model.path, TEXT, tmp_path / "base").perplexity == base.perplexity
+    with pytest.raises(errors.CancelledError):
+        ingot.divergence(model, TEXT, tmp_path / "base", progress=lambda _: False)
+    with pytest.raises(errors.CancelledError):
+        ingot.perplexity(model, TEXT, save_logits=tmp_path / "more", progress=lambda _: False)
+    assert not (tmp_path / "more").exists()
 
 
 def test_a_model_that_wants_no_bos(bundled: Path) -> None:
     with ingot.Model(bundled, n_ctx=N_CTX) as model:
         assert not model.specials.add_bos
         expected = math.exp(nll_of(model, N_CTX).mean())
-        found = quality.perplexity(model, TEXT, n_ctx=N_CTX)
+        found = measures.perplexity(model, TEXT, n_ctx=N_CTX)
     assert found.perplexity.value == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_first_windows(model: ingot.Model) -> None:
     nll = nll_of(model, N_CTX)[: 2 * 31]
-    found = quality.perplexity(model, TEXT, n_ctx=N_CTX, n_windows=2)
-    assert (found.n_windows, found.n_scored) == (2, 62)
+    found = measures.perplexity(model, TEXT, n_ctx=N_CTX, n_chunks=2)
+    assert (found.n_chunks, found.n_scored) == (2, 62)
     assert found.perplexity.value == pytest.approx(math.exp(nll.mean()), rel=1e-6)
 
 
 def test_a_model_beside_itself(model: ingot.Model, tmp_path: Path) -> None:
     """What is left is the rounding of the file: steps of less than a thousandth."""
-    base = quality.perplexity(model, TEXT, n_ctx=N_CTX, save_logits=tmp_path / "base")
-    found = quality.divergence(model, TEXT, tmp_path / "base", n_ctx=N_CTX)
+    base = measures.perplexity(model, TEXT, n_ctx=N_CTX, save_logits=tmp_path / "base")
+    found = measures.divergence(model, TEXT, tmp_path / "base", n_ctx=N_CTX)
     assert found.perplexity == base.perplexity
     assert found.base_perplexity.value == pytest.approx(base.perplexity.value, rel=1e-5)
     assert 0 <= found.kl.value < 1e-7
@@ -138,11 +160,11 @@ def test_a_model_beside_itself(model: ingot.Model, tmp_path: Path) -> None:
 
 
 def test_divergence(model: ingot.Model, other: Path, tmp_path: Path) -> None:
-    quality.perplexity(model, TEXT, n_ctx=N_CTX, save_logits=tmp_path / "base")
+    measures.perplexity(model, TEXT, n_ctx=N_CTX, save_logits=tmp_path / "base")
     rows = whole_windows(model, N_CTX)
     kl, difference, same, log_ratio = [], [], [], []
     with ingot.Model(other, n_ctx=N_CTX) as noisy:
-        found = quality.divergence(noisy, TEXT, tmp_path / "base", n_ctx=N_CTX)
+        found = measures.divergence(noisy, TEXT, tmp_path / "base", n_ctx=N_CTX)
         for row in rows:
             ours, base = logprobs_of(noisy, row), logprobs_of(model, row)
             for i in range(N_CTX // 2, N_CTX - 1):
@@ -151,7 +173,7 @@ def test_divergence(model: ingot.Model, other: Path, tmp_path: Path) -> None:
                 difference.append(np.exp(ours[i, right]) - np.exp(base[i, right]))
                 same.append(ours[i].argmax() == base[i].argmax())
                 log_ratio.append(base[i, right] - ours[i, right])
-        again = quality.divergence(noisy, TEXT, tmp_path / "base", n_ctx=N_CTX, n_windows=1)
+        again = measures.divergence(noisy, TEXT, tmp_path / "base", n_ctx=N_CTX, n_chunks=1)
     n = len(kl)
     assert n == found.n_scored == 31 * len(rows)
     assert np.mean(kl) > 1e-4  # there is something to be found
@@ -165,10 +187,13 @@ def test_divergence(model: ingot.Model, other: Path, tmp_path: Path) -> None:
     for name, value in expected.items():
         assert getattr(found, name).value == pytest.approx(value, rel=1e-3, abs=2e-6), name
     assert found.kl.error == pytest.approx(np.std(kl) / math.sqrt(n - 1), rel=1e-3)
+    np.testing.assert_allclose(found.token_kl, kl, rtol=0.05, atol=1e-6)
+    # The file's steps are some 0.0004 here, and round by half of that.
+    np.testing.assert_allclose(found.base_nll - found.nll, np.multiply(log_ratio, -1), atol=3e-4)
     p = np.mean(same)
     assert found.same_top.error == pytest.approx(math.sqrt(p * (1 - p) / (n - 1)), abs=1e-4)
     quantiles = dict(
-        zip(quality.QUANTILES, np.quantile(kl, [0.5, 0.9, 0.99, 0.999, 1]), strict=True)
+        zip(measures.QUANTILES, np.quantile(kl, [0.5, 0.9, 0.99, 0.999, 1]), strict=True)
     )
     assert found.kl_quantiles == pytest.approx(quantiles, rel=1e-3, abs=1e-7)
     assert again.kl.value == pytest.approx(np.mean(kl[:31]), rel=1e-3)
@@ -184,7 +209,7 @@ def test_known_divergences(tmp_path: Path) -> None:
         read = np.concatenate(list(file.window()))
     np.testing.assert_allclose(read, base, atol=1e-4)
     np.testing.assert_allclose(np.exp(read).sum(axis=1), 1, rtol=1e-12)
-    columns = quality._compared(ours, read, np.array([0, 1, 2], np.int32))
+    columns = measures._compared(ours, read, np.array([0, 1, 2], np.int32))
     np.testing.assert_allclose(columns[0], -ours[[0, 1, 2], [0, 1, 2]])
     np.testing.assert_allclose(columns[2], [0.25 * math.log(2), 0, 0], atol=2e-5)
     np.testing.assert_allclose(columns[3], [-0.25, 0, 0], atol=2e-5)
@@ -205,9 +230,9 @@ def test_command(text_file: Path, model: ingot.Model, other: Path, tmp_path: Pat
     base = tmp_path / "base.logits"
     given = ["perplexity", "-f", text_file, "-c", N_CTX, "--json"]
     report = json.loads(run_well(*given, model.path, "--save-logits", base))
-    assert report.keys() == {"model", "n_ctx", "n_windows", "n_scored", "perplexity"}
+    assert report.keys() == {"model", "n_ctx", "n_chunks", "n_scored", "perplexity"}
     assert (report["model"], report["n_ctx"]) == (model.path, N_CTX)
-    expected = quality.perplexity(model, TEXT, n_ctx=N_CTX).perplexity
+    expected = measures.perplexity(model, TEXT, n_ctx=N_CTX).perplexity
     assert report["perplexity"]["value"] == pytest.approx(expected.value, rel=1e-6)
     assert report["perplexity"]["error"] == pytest.approx(expected.error, rel=1e-5)
     # Its windows are the file's, without -c.
@@ -231,7 +256,7 @@ def test_command(text_file: Path, model: ingot.Model, other: Path, tmp_path: Pat
     [
         ("", 2, "the following arguments are required: -f"),
         ("-f {text} -c 2", 2, "--ctx-size is 2; a window needs at least 3 tokens"),
-        ("-f {text} --chunks 9999", 2, "9999 windows of 512 (--ctx-size) need 5119488"),
+        ("-f {text} --chunks 9999", 2, "9999 chunks of 512 (--ctx-size) need 5119488"),
         ("-f {text} --save-logits a --kl-divergence b", 2, "not allowed with argument"),
         ("-f {text} --kl-divergence {text}", 1, "no file of logits: it must be made with"),
         ("-f {text} --save-logits /nowhere/base", 1, "/nowhere/base.part"),
@@ -250,7 +275,7 @@ def test_wrong_usage(options: str, status: int, message: str, text_file: Path) -
 @pytest.fixture(scope="module")
 def saved(model: ingot.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("saved") / "base"
-    quality.perplexity(model, TEXT, n_ctx=N_CTX, n_windows=2, save_logits=path)
+    measures.perplexity(model, TEXT, n_ctx=N_CTX, n_chunks=2, save_logits=path)
     return path
 
 
@@ -258,7 +283,7 @@ def saved(model: ingot.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("text", "options", "message"),
     [
         (TEXT, {"n_ctx": 128}, "n_ctx is 64 there and 128 here; it was made with .*gguf"),
-        (TEXT, {"n_windows": 3}, "2 windows are in it; 3 can't be compared"),
+        (TEXT, {"n_chunks": 3}, "2 chunks are in it; 3 can't be compared"),
         (b"x" + TEXT, {}, "the text is another one than that of .*gguf, saved in it"),
         (b"x", {}, "the text is another one"),
     ],
@@ -267,11 +292,11 @@ def test_other_texts_and_windows(
     text: bytes, options: dict[str, Any], message: str, model: ingot.Model, saved: Path
 ) -> None:
     with pytest.raises(errors.ArgumentError, match=message):
-        quality.divergence(model, text, saved, **{"n_ctx": N_CTX, **options})
+        measures.divergence(model, text, saved, **{"n_ctx": N_CTX, **options})
 
 
 def test_text_behind_the_windows_may_differ(model: ingot.Model, saved: Path) -> None:
-    assert quality.divergence(model, TEXT + b"more", saved, n_ctx=N_CTX).n_windows == 2
+    assert measures.divergence(model, TEXT + b"more", saved, n_ctx=N_CTX).n_chunks == 2
 
 
 def test_other_vocabularies(saved: Path, bundled: Path, tmp_path: Path) -> None:
@@ -280,18 +305,18 @@ def test_other_vocabularies(saved: Path, bundled: Path, tmp_path: Path) -> None:
     with ingot.Model(path, n_ctx=N_CTX) as model:
         message = rf"n_vocab is {ingot.Model(bundled).info.n_vocab} there and 1024 here"
         with pytest.raises(errors.ArgumentError, match=message):
-            quality.divergence(model, TEXT, saved, n_ctx=N_CTX)
+            measures.divergence(model, TEXT, saved, n_ctx=N_CTX)
 
 
 def test_other_tokens(model: ingot.Model, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenize = model.tokenize
     monkeypatch.setattr(model, "tokenize", lambda *a, **k: tokenize(*a, **k)[::-1])
     with pytest.raises(errors.ArgumentError, match="makes other tokens of the text"):
-        quality.divergence(model, TEXT, saved, n_ctx=N_CTX)
+        measures.divergence(model, TEXT, saved, n_ctx=N_CTX)
 
 
 def header(**changes: object) -> bytes:
-    fields: dict[str, object] = {"model": "m", "n_vocab": 3, "n_ctx": 4, "n_windows": 1}
+    fields: dict[str, object] = {"model": "m", "n_vocab": 3, "n_ctx": 4, "n_chunks": 1}
     text = json.dumps(fields | {"tokens": "", "text": ""} | changes).encode()
     return MAGIC + struct.pack("<I", len(text)) + text
 
@@ -308,7 +333,7 @@ def header(**changes: object) -> bytes:
         (header(extra=1), "its header has no object with"),
         (header(n_vocab=0), "field n_vocab of its header is no integer from 1 to"),
         (header(n_vocab=2**40), "field n_vocab of its header is no integer from 1 to"),
-        (header(n_windows="1"), "field n_windows of its header is no integer"),
+        (header(n_chunks="1"), "field n_chunks of its header is no integer"),
         (header(n_ctx=True), "field n_ctx of its header is no integer"),
         (header(model=None), "field model of its header is no text"),
         (header() + bytes(13), r"1 rows make \d+ bytes, and it has \d+: save it again"),
@@ -339,7 +364,7 @@ def test_a_file_appears_when_it_is_whole(model: ingot.Model, tmp_path: Path) -> 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        quality.perplexity(
+        measures.perplexity(
             model, TEXT, n_ctx=N_CTX, save_logits=tmp_path / "base", running=interrupted
         )
     assert list(tmp_path.iterdir()) == []
@@ -353,7 +378,7 @@ def test_models_that_give_no_numbers(bundled: Path, tmp_path: Path) -> None:
     with ingot.Model(path, n_ctx=N_CTX) as model:
         for base in (None, tmp_path / "base"):
             with pytest.raises(errors.FormatError, match="logits that are no finite numbers"):
-                quality.perplexity(model, TEXT, n_ctx=N_CTX, n_windows=1, save_logits=base)
+                measures.perplexity(model, TEXT, n_ctx=N_CTX, n_chunks=1, save_logits=base)
     assert not (tmp_path / "base").exists()
 
 
@@ -363,10 +388,10 @@ def test_a_trained_model(shared: Path, tmp_path: Path) -> None:
     folder = shared / "models"
     text = (folder / "valid.txt").read_bytes()
     with ingot.Model(folder / "prose-7m-f16.gguf", n_ctx=512) as model:
-        found = quality.perplexity(model, text, save_logits=tmp_path / "base")
+        found = measures.perplexity(model, text, save_logits=tmp_path / "base")
     assert found.perplexity.value == pytest.approx(91.84, abs=0.02)
     for name, kl, same in (("Q8_0", 0.00014, 0.9887), ("Q4_K_M", 0.0025, 0.951)):
         with ingot.Model(folder / f"prose-7m-{name}.gguf", n_ctx=512) as model:
-            compared = quality.divergence(model, text, tmp_path / "base")
+            compared = measures.divergence(model, text, tmp_path / "base")
         assert 0.2 * kl < compared.kl.value < 1.1 * kl
         assert compared.same_top.value == pytest.approx(same, abs=0.01)

@@ -22,6 +22,7 @@ COMMANDS = {
     "tokenize": "show the tokens of a text",
     "bench": "measure how fast a model is here",
     "perplexity": "measure how well a model predicts a text",
+    "quality": "measure what each way of quantising costs a model",
     "imatrix": "find which columns of a model's matrices matter, for quantising it",
     "devices": "show what models run on here",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 import time
@@ -13,7 +12,14 @@ from typing import Any
 
 from ingot.cli import options, terminal
 from ingot.logits_file import read_header
-from ingot.quality import Divergence, Estimate, Perplexity, divergence, perplexity
+from ingot.measures import (
+    Divergence,
+    Estimate,
+    Perplexity,
+    divergence,
+    perplexity,
+    without_arrays,
+)
 
 _EPILOG = """\
 examples:
@@ -37,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-f", "--file", required=True, metavar="TEXT", help="a text file; - is standard input"
     )
     parser.add_argument(
-        "--chunks", type=options.count, metavar="N", help="use the first N windows of the text"
+        "--chunks", type=options.count, metavar="N", help="use the first N chunks of the text"
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
@@ -58,7 +64,7 @@ def execute(args: argparse.Namespace) -> int:
         args.ctx_size = _N_CTX
     wanted: dict[str, Any] = {
         "n_ctx": args.ctx_size,
-        "n_windows": args.chunks,
+        "n_chunks": args.chunks,
         "running": _Running().report,
     }
     found: Perplexity | Divergence
@@ -68,7 +74,7 @@ def execute(args: argparse.Namespace) -> int:
         else:
             found = divergence(model, text, args.kl_divergence, **wanted)
         if args.json:
-            answer = {"model": model.path, "n_ctx": args.ctx_size, **dataclasses.asdict(found)}
+            answer = {"model": model.path, "n_ctx": args.ctx_size, **without_arrays(found)}
             print(json.dumps(answer))
         elif isinstance(found, Perplexity):
             terminal.table("", _COLUMNS, [_row("perplexity", found.perplexity)])
@@ -107,5 +113,5 @@ class _Running:
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + _EVERY
             terminal.note(
-                f"{done} of {of} windows: perplexity {so_far.value:.4f} +- {so_far.error:.4f}"
+                f"{done} of {of} chunks: perplexity {so_far.value:.4f} +- {so_far.error:.4f}"
             )

@@ -27,6 +27,7 @@ _FLAGS = {
     "n_batch": "--batch-size",
     "kv_type": "--kv-type",
     "process_output": "--process-output",
+    "allow_requantize": "--allow-requantize",
 }
 
 

@@ -88,6 +88,56 @@ def importance() -> dict[str, bytes]:
     return {"new": image(metadata, tensors), "old": old + dataset, "oldest": old}
 
 
+def quantizing() -> dict[str, bytes]:
+    """What ``quantize`` is given: arguments, tensor types, an importance matrix, a model."""
+    metadata = [
+        entry("general.architecture", STRING, "llama"),
+        entry("llama.block_count", U32, 2),
+        entry("llama.attention.head_count", ARRAY, array(U32, scalar(U32, 4), scalar(U32, 4))),
+        entry("llama.expert_count", U32, 2),
+    ]
+
+    def f16(n: int) -> bytes:
+        return struct.pack(f"<{n}e", *[(i % 15 - 7) / 8 for i in range(n)])
+
+    tensors = [
+        ("token_embd.weight", (64, 2), 1, f16(128)),
+        ("output.weight", (64, 2), 1, f16(128)),
+        ("output_norm.weight", (64,), 0, struct.pack("<64f", *[1.0] * 64)),
+    ]
+    for i in range(2):
+        tensors += [
+            (f"blk.{i}.attn_v.weight", (64, 2), 1, f16(128)),
+            (f"blk.{i}.ffn_down_exps.weight", (64, 2, 2), 1, f16(256)),
+            (f"blk.{i}.ffn_gate_inp.weight", (64, 2), 0, bytes(512)),
+        ]
+    sums = struct.pack("<64f", *range(64))
+    imatrix = image(
+        [entry("general.type", STRING, "imatrix")],
+        [
+            ("blk.0.attn_v.weight.in_sum2", (64, 1), 0, sums),
+            ("blk.0.attn_v.weight.counts", (1, 1), 0, struct.pack("<f", 2)),
+        ],
+    )
+    model = image(metadata, tensors)
+    wide = image(metadata, [("blk.0.attn_v.weight", (256, 3), 1, f16(768))])
+    arguments = {
+        "plain": "IN OUT Q8_0",
+        "types": "--tensor-type-file TYPES --tensor-type=attn_(k|v)$=bf16 IN OUT Q4_K_M 2",
+        "importance": "--imatrix I --exclude-weights blk.1 --pure IN OUT IQ4_NL",
+        "keys": "--override-kv a.b=int:-3 --override-kv general.name=str:x --keep-split IN OUT F16",
+        "pruned": "--prune-layers 1,0 --max-memory 1K IN COPY",
+        "head": "--output-tensor-type q4_0 --token-embedding-type F32 --dry-run -- IN OUT 38",
+        "left": "--leave-output-tensor --allow-requantize IN OUT Q5_1",
+    }
+    types = b"blk\\.[0-9]+\\.ffn=q5_0 ^out=f32\n"
+    seeds = {"wide": b"\n----\n".join([b"IN\nOUT\nQ4_K_M", b"", b"", wide])}
+    for name, words in arguments.items():
+        lines = "\n".join(words.split()).encode()
+        seeds[name] = b"\n----\n".join([lines, types, imatrix, model])
+    return seeds
+
+
 def main() -> None:
     scalars, arrays = [], []
     for kind in (*CODES, STRING):
@@ -107,7 +157,12 @@ def main() -> None:
         "vocab": image(vocabulary(), []),
         "model": image(vocabulary(), [("token_embd.weight", (8, 9), 0, 288), *quants]),
     }
-    for folder, suffix, files in (("gguf", ".gguf", seeds), ("imatrix", "", importance())):
+    everything = (
+        ("gguf", ".gguf", seeds),
+        ("imatrix", "", importance()),
+        ("quantize", "", quantizing()),
+    )
+    for folder, suffix, files in everything:
         (CORPUS / folder).mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             (CORPUS / folder / (name + suffix)).write_bytes(data)

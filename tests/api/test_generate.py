@@ -253,6 +253,8 @@ def test_progress_of_the_prompt(model: ingot.Model) -> None:
 
     with pytest.raises(LookupError, match="enough"):
         model.generate([2] * 500, max_tokens=1, progress=stop)
+    with pytest.raises(ingot.CancelledError, match="progress callback ended the work"):
+        model.generate([3] * 500, max_tokens=1, progress=lambda _: False)
     assert model.generate(PROMPT, max_tokens=2).n_generated == 2
 
 

@@ -238,6 +238,8 @@ def test_progress(bundled: Path) -> None:
 
     with pytest.raises(LookupError, match="enough"):
         ingot.Model(bundled, mmap=False, progress=stop)
+    with pytest.raises(ingot.CancelledError):
+        ingot.Model(bundled, mmap=False, progress=lambda _: False)
 
 
 def test_templates(model: ingot.Model) -> None:

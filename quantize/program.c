@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 
 #include "quantize/run.h"
@@ -13,7 +14,8 @@ static int complain(bool json, const ingot_error *err) {
 static int finish_output(void) {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return DONE;
-    fprintf(stderr, "quantize: the report couldn't be written\n");
+    if (errno != EPIPE) // else the reader wanted no more
+        fprintf(stderr, "quantize: the report couldn't be written\n");
     return FAILED;
 }
 

@@ -511,6 +511,19 @@ def test_full_disk(model: Path, tmp_path: Path) -> None:
     nothing_else(tmp_path, "model.gguf")
 
 
+def test_a_reader_that_is_gone(model: Path, tmp_path: Path) -> None:
+    """As with ``| head``: the file is complete, and nobody is bothered."""
+    for args in ([model, tmp_path / "out.gguf", "Q8_0"], ["--help"]):
+        end, pipe = os.pipe()
+        os.close(end)
+        done = subprocess.run(
+            [str(program()), *map(str, args)], stdout=pipe, stderr=subprocess.PIPE, check=False
+        )
+        os.close(pipe)
+        assert (done.returncode, done.stderr) == (1, b"")
+    assert types_in(tmp_path / "out.gguf")["output.weight"] == "Q8_0"
+
+
 def test_progress_on_a_terminal(tmp_path: Path) -> None:
     model = large_model(tmp_path / "large.gguf")
     parent, child = pty.openpty()

@@ -24,7 +24,8 @@ const char *ingot_version(void) {
 // types
 
 static void fill_type(const quant_type *type, ingot_type_info *out) {
-    *out = (ingot_type_info){type->id, type->block_size, type->block_bytes, type->can_encode, ""};
+    *out = (ingot_type_info){type->id,         type->block_size,   type->block_bytes,
+                             type->can_encode, type->has_feedback, ""};
     size_t n = strlen(type->name);
     memcpy(out->name, type->name, n < sizeof out->name ? n : sizeof out->name - 1);
 }
@@ -115,6 +116,13 @@ ingot_status ingot_model_collected_read(const ingot_model *model, int32_t i, dou
     backend *device;
     TRY(model_device(model, &device, err));
     return backend_collected_read(device, i, sums, counts, err);
+}
+
+ingot_status ingot_model_collected_moments(const ingot_model *model, int32_t i, float *moments,
+                                           ingot_error *err) {
+    backend *device;
+    TRY(model_device(model, &device, err));
+    return backend_collected_moments(device, i, moments, err);
 }
 
 ingot_status ingot_model_collected_clear(ingot_model *model, ingot_error *err) {

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/status.h"
+#include "quant/quant.h"
 
 // Checked both ways: a table made for another version is refused by backend_open, and a backend refuses
 // params of another version.
@@ -164,13 +165,18 @@ struct backend_ops {
     void (*routing_free)(backend *b, backend_routing *routing);
 
     // Of `mats` matrices' inputs, `width` columns each; zeros at first and once cleared.
-    ingot_status (*squares_new)(backend *b, int64_t width, int64_t mats, backend_squares **out,
+    // With `moments` products of columns are summed too.
+    ingot_status (*squares_new)(backend *b, int64_t width, int64_t mats, bool moments, backend_squares **out,
                                 ingot_error *err);
     void (*squares_free)(backend *b, backend_squares *squares);
     void (*squares_clear)(backend *b, backend_squares *squares);
 
     // Syncs and copies the sums, [mats][width], and of how many rows they are, [mats], to the host.
     ingot_status (*squares_read)(backend *b, const backend_squares *squares, double *sums, uint64_t *counts,
+                                 ingot_error *err);
+
+    // Copies the sums of products, laid out as ingot_model_collected_moments says.
+    ingot_status (*moments_read)(backend *b, const backend_squares *squares, float *moments,
                                  ingot_error *err);
 
     // Waits for all operations. INGOT_ERR_IO or INGOT_ERR_INTERNAL if one failed.
@@ -274,13 +280,15 @@ ingot_status backend_open_profile(const backend_params *params, int32_t device, 
 ingot_status backend_stage(backend *b, int32_t i, ingot_stage *out, ingot_error *err);
 
 // The same as backend_open, with sums over what weights are multiplied with. Weights that come together in a
-// product always do, as they do in a forward pass. Sums that couldn't be made are reported by sync.
-ingot_status backend_open_collect(const backend_params *params, int32_t device, backend **out,
+// product always do, as they do in a forward pass. Sums that couldn't be made are reported by sync. With
+// `moments` also sums of products of columns.
+ingot_status backend_open_collect(const backend_params *params, int32_t device, bool moments, backend **out,
                                   ingot_error *err);
 
-// As ingot_model_collected, ingot_model_collected_read and ingot_model_collected_clear.
+// As ingot_model_collected, and those that begin with its name.
 ingot_status backend_collected(backend *b, int32_t i, ingot_collected *out, ingot_error *err);
 ingot_status backend_collected_read(backend *b, int32_t i, double *sums, uint64_t *counts, ingot_error *err);
+ingot_status backend_collected_moments(backend *b, int32_t i, float *moments, ingot_error *err);
 ingot_status backend_collected_clear(backend *b, ingot_error *err);
 
 // The instruction sets of backend/cpu: the i-th compiled in, worst first (NULL past the last), whether this
@@ -309,6 +317,12 @@ typedef struct backend_rows {
 // is where block 0 goes.
 void backend_isa_encode(const struct kernels *chosen, int32_t type, const backend_rows *rows, int64_t begin,
                         int64_t end, uint8_t *dst);
+
+// Encodes a window of rows [begin, end), from column `column` on, as tensor type `type`, which has feedback.
+// `dst` is where row 0 goes.
+void backend_isa_encode_window(const struct kernels *chosen, int32_t type, const backend_rows *rows,
+                               int64_t begin, int64_t end, int64_t column, const quant_feedback *feedback,
+                               uint8_t *dst);
 
 // The name of a chosen one.
 const char *backend_isa_of(const struct kernels *chosen);

@@ -26,6 +26,7 @@ typedef struct collect {
     backend head;
     backend *inner;
     const ingot_allocator *mem;
+    bool moments;
     mutex lock; // for the sums: two engines may run on one model
     collected *tensors;
     int32_t n_tensors;
@@ -61,7 +62,8 @@ static backend_squares *find_squares(collect *c, const backend_product *products
         return NULL;
     if (first->input == UNUSED) {
         backend *to = c->inner;
-        if (to->ops->squares_new(to, first->width, first->mats, &first->squares, &c->failure) != INGOT_OK)
+        if (to->ops->squares_new(to, first->width, first->mats, c->moments, &first->squares, &c->failure) !=
+            INGOT_OK)
             return NULL;
         for (int32_t i = 0; i < n_products; i++) {
             collected *t = find_tensor(c, products[i].weight);
@@ -140,6 +142,23 @@ ingot_status backend_collected_read(backend *b, int32_t i, double *sums, uint64_
     return status;
 }
 
+ingot_status backend_collected_moments(backend *b, int32_t i, float *moments, ingot_error *err) {
+    const collected *t = NULL;
+    TRY(tensor_at(b, i, &t, err));
+    collect *c = collect_of(b);
+    if (!c->moments)
+        return fail(err, INGOT_ERR_STATE,
+                    "the model was opened without `moments`: no products were summed up");
+    ingot_status status = INGOT_OK;
+    mutex_lock(&c->lock);
+    if (t->input != UNUSED)
+        status = c->inner->ops->moments_read(c->inner, c->tensors[t->input].squares, moments, err);
+    else
+        memset(moments, 0, (size_t)(t->width * t->mats) * INGOT_WINDOW * sizeof *moments);
+    mutex_unlock(&c->lock);
+    return status;
+}
+
 ingot_status backend_collected_clear(backend *b, ingot_error *err) {
     TRY(check_collects(b, err));
     collect *c = collect_of(b);
@@ -197,9 +216,11 @@ static ingot_status collect_open(const backend_params *params, int32_t device, b
     return INGOT_OK;
 }
 
-ingot_status backend_open_collect(const backend_params *params, int32_t device, backend **out,
+ingot_status backend_open_collect(const backend_params *params, int32_t device, bool moments, backend **out,
                                   ingot_error *err) {
-    return collect_ops.open(params, device, out, err);
+    TRY(collect_ops.open(params, device, out, err));
+    collect_of(*out)->moments = moments;
+    return INGOT_OK;
 }
 
 // Makes room for another tensor and another weight.

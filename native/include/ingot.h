@@ -158,8 +158,9 @@ typedef struct ingot_type_info {
     int32_t id;
     int32_t block_size;
     int32_t block_bytes;
-    bool can_encode; // ingot_encode knows it
-    char name[16];   // "Q4_K"
+    bool can_encode;   // ingot_encode knows it
+    bool has_feedback; // and can let errors of a row's weights make up for each other
+    char name[16];     // "Q4_K"
 } ingot_type_info;
 
 // The row of type `id`; INGOT_ERR_NOT_FOUND for ids that no GGUF file may hold.
@@ -172,13 +173,29 @@ INGOT_API ingot_status ingot_type_find(const char *name, ingot_type_info *out, i
 INGOT_API ingot_status ingot_decode(ingot_runtime *runtime, int32_t type, const void *src, uint64_t n,
                                     float *dst, ingot_error *err);
 
+enum { INGOT_WINDOW = 256 }; // columns whose products are known
+
+// How the errors of a row's weights are to make up for each other: the product of a row with an input is to
+// change as little as can be, for inputs as they come.
+typedef struct ingot_feedback ingot_feedback;
+
+// From the means of products of an input's columns over many tokens: row i of `moments`
+// [width][INGOT_WINDOW] holds those of column i with the columns of its window, which begins at column i /
+// INGOT_WINDOW * INGOT_WINDOW (what would lie behind the last column isn't read). A number that isn't finite
+// and a negative square are INGOT_ERR_INVALID. `width` is a multiple of 32.
+INGOT_API ingot_status ingot_feedback_new(ingot_runtime *runtime, const float *moments, uint64_t width,
+                                          ingot_feedback **out, ingot_error *err);
+INGOT_API void ingot_feedback_free(ingot_runtime *runtime, ingot_feedback *feedback);
+
 // Encodes `rows` rows of `width` weights (a multiple of the block size) into `dst` (rows * width / block_size
 // * block_bytes bytes) with the runtime's threads; the bytes don't depend on how many there are. `importance`
 // [width] (NULL: none) is how much the squared error of a column's weights matters, as an importance matrix
 // says it; a number that is negative or not finite is INGOT_ERR_INVALID. Weights that aren't finite have no
-// code in quantised types: a block that holds one decodes to NaNs or zeros.
+// code in quantised types: a block that holds one decodes to NaNs or zeros. `feedback` (NULL: none), made for
+// rows of this width, lets errors of a row's weights make up for each other, in types that have it.
 INGOT_API ingot_status ingot_encode(ingot_runtime *runtime, int32_t type, const float *src, uint64_t rows,
-                                    uint64_t width, const float *importance, void *dst, ingot_error *err);
+                                    uint64_t width, const float *importance, const ingot_feedback *feedback,
+                                    void *dst, ingot_error *err);
 
 // ---------------------------------------------------------------------------------------------- GGUF files
 
@@ -310,6 +327,8 @@ typedef struct ingot_model_params {
     bool profile;              // measure each operation: ingot_model_stage
     bool collect;              // sum up what matrices are multiplied with: ingot_model_collected. Not with
                                // `profile`
+    bool moments;              // with `collect`: the products of columns too, ingot_model_collected_moments,
+                               // for which the sums take 1024 bytes for each column
 } ingot_model_params;
 
 INGOT_API ingot_model_params ingot_model_default_params(void);
@@ -384,6 +403,12 @@ INGOT_API ingot_status ingot_model_collected(const ingot_model *model, int32_t i
 // threads or batches. While a request runs, some layers may be ahead of others.
 INGOT_API ingot_status ingot_model_collected_read(const ingot_model *model, int32_t i, double *sums,
                                                   uint64_t *counts, ingot_error *err);
+
+// Copies the sums of products of columns, with `moments`: to row i of `moments` [matrices][width]
+// [INGOT_WINDOW] those of column i with the columns of its window, which begins at i / INGOT_WINDOW *
+// INGOT_WINDOW; zeros for what lies behind the last column. INGOT_ERR_STATE without `moments`.
+INGOT_API ingot_status ingot_model_collected_moments(const ingot_model *model, int32_t i, float *moments,
+                                                     ingot_error *err);
 
 // Sets all sums and counts to zero.
 INGOT_API ingot_status ingot_model_collected_clear(ingot_model *model, ingot_error *err);

@@ -131,15 +131,16 @@ INLINE void weigh_errors(encode_weights kind, int size, bool importance, encode_
     }
 }
 
-// The blocks that begin at `x`; those that are missing to VEC_LANES are the last one again.
-INLINE void load_blocks(const float *x, int n, int size, const float *importance, int64_t width,
-                        int64_t column, encode_lanes *b) {
+// `n` blocks that begin `stride` apart, the first at `x` and column `column`; those that are missing to
+// VEC_LANES are the last one again.
+INLINE void load_blocks(const float *x, int n, int size, int64_t stride, const float *importance,
+                        int64_t width, int64_t column, encode_lanes *b) {
     float rows[VEC_LANES * ENCODE_MAX];
     for (int i = 0; i < VEC_LANES; i++)
-        memcpy(rows + i * size, x + (i < n ? i : n - 1) * size, (size_t)size * sizeof *x);
+        memcpy(rows + i * size, x + (i < n ? i : n - 1) * stride, (size_t)size * sizeof *x);
     turn_blocks(rows, size, b->x);
     for (int i = 0; importance && i < VEC_LANES; i++)
-        memcpy(rows + i * size, importance + (column + (i < n ? i : n - 1) * size) % width,
+        memcpy(rows + i * size, importance + (column + (i < n ? i : n - 1) * stride) % width,
                (size_t)size * sizeof *x);
     if (importance)
         turn_blocks(rows, size, b->w);
@@ -163,7 +164,7 @@ enum {
             const int n = n_blocks - b < VEC_LANES ? (int)(n_blocks - b) : VEC_LANES;                        \
             const encode_out out = {(uint8_t *)dst + b * bytes, bytes, n};                                   \
             encode_lanes lanes;                                                                              \
-            load_blocks(x + b * size, n, size, importance, width, column + b * size, &lanes);                \
+            load_blocks(x + b * size, n, size, size, importance, width, column + b * size, &lanes);          \
             weigh_errors(weights, size, importance != NULL, &lanes);                                         \
             encode_lanes_of_type;                                                                            \
         }                                                                                                    \
@@ -479,12 +480,31 @@ INLINE void encode_scales_mins(const encode_lanes *b, encode_groups *g, int step
     improve_scales_mins(b, g);
 }
 
-// The codes of a group as whole numbers from 0 on.
-INLINE void group_codes(const encode_lanes *b, const encode_groups *g, int k, ivec *codes) {
-    const vec d = vec_mul(g->d, g->scale[k]), m = vec_mul(g->e, g->minimum[k]);
-    const vec inverse = vec_ratio(vec_set1(1.0f), d);
-    for (int i = 0; i < g->size; i++) {
-        const vec q = nearest_code(vec_add(b->x[k * g->size + i], m), inverse, g->codes);
-        codes[i] = number_of(q, g->codes);
+// ------------------------------------------------------------------------------------------------- codes
+
+enum { ENCODE_GROUPS = ENCODE_MAX / 16 };
+
+// What codes stand for: weight = d * code - m, with a d and an m for each group of weights.
+typedef struct encode_grid {
+    int n, size; // groups, weights of each
+    vec d[ENCODE_GROUPS], m[ENCODE_GROUPS];
+} encode_grid;
+
+INLINE encode_grid grid_of(const encode_groups *g) {
+    encode_grid grid = {.n = g->n, .size = g->size};
+    for (int k = 0; k < g->n; k++) {
+        const scale_min at = group_scale_min(g, g->scale[k], g->minimum[k]);
+        grid.d[k] = at.d;
+        grid.m[k] = at.m;
+    }
+    return grid;
+}
+
+// Each weight's nearest code, as whole numbers from 0 on.
+INLINE void nearest_codes(const vec *x, int n, const encode_grid *g, code_range r, ivec *codes) {
+    for (int k = 0; k < n / g->size; k++) {
+        const vec inverse = vec_ratio(vec_set1(1.0f), g->d[k]);
+        for (int i = k * g->size; i < (k + 1) * g->size; i++)
+            codes[i] = number_of(nearest_code(vec_add(x[i], g->m[k]), inverse, r), r);
     }
 }

@@ -1,16 +1,27 @@
 // Encoders of types with large codebooks: entries of eight weights of three levels or of four weights of
 // eight. All entries are looked at: what each level costs each weight is summed up for halves of entries
 // first, and of the second halves that go with a first one the best is found by one minimum each, since their
-// numbers stand in the lowest bits of their costs. quant/<type>.inc.h describes the layouts.
+// numbers stand in the lowest bits of their costs. Pairs of second halves that go with several first ones are
+// compared once for all of them, and pairs of such pairs. quant/<type>.inc.h describes the layouts.
 
-enum { CODEBOOK_MAX = 2048, CODEBOOK_HALVES = 81, HALF_BITS = 7 };
+enum {
+    CODEBOOK_MAX = 2048,
+    CODEBOOK_HALVES = 81,
+    CODEBOOK_PAIRS = 128,
+    CODEBOOK_SETS = CODEBOOK_HALVES + CODEBOOK_PAIRS,
+    HALF_BITS = 7,
+};
 
 // Entries as numbers of the levels of their halves' weights, the first weight's level counting least.
 typedef struct encode_codebook {
     int weights, levels;
     int halves; // combinations of a half's levels
     float level[8];
-    // Second halves of entries whose first is h: from second[start[h]] on, up to start[h + 1].
+    float half[CODEBOOK_HALVES][4]; // the levels of each half's weights
+    int pairs;
+    uint8_t pair[CODEBOOK_PAIRS][2]; // sets of second halves: number CODEBOOK_HALVES + i is what both of pair
+                                     // i hold; smaller numbers are halves
+    // Second halves of entries whose first is h, as sets: from second[start[h]] on, up to start[h + 1].
     uint16_t start[CODEBOOK_HALVES + 1];
     uint8_t second[CODEBOOK_MAX];
     uint16_t entry[CODEBOOK_HALVES << HALF_BITS]; // by first half << HALF_BITS | second half
@@ -26,29 +37,92 @@ INLINE int half_of(const encode_codebook *c, uint64_t bytes, int first, int step
     return number;
 }
 
+enum { SET_WORDS = (CODEBOOK_SETS + 63) / 64 };
+
+// Which sets of second halves go with each first one, as bits, and with how many of them each two go.
+typedef struct encode_sets {
+    uint64_t with[CODEBOOK_HALVES][SET_WORDS];
+    uint8_t together[CODEBOOK_SETS][CODEBOOK_SETS];
+} encode_sets;
+
+static bool has_set(const uint64_t *with, int a) {
+    return with[a / 64] >> (a % 64) & 1;
+}
+
+// Lets set `a` go with a first half, or no longer.
+static void turn_set(encode_sets *s, uint64_t *with, int a) {
+    const int by = has_set(with, a) ? -1 : 1;
+    with[a / 64] ^= UINT64_C(1) << (a % 64);
+    for (int word = 0; word < SET_WORDS; word++)
+        for (uint64_t left = with[word]; left; left &= left - 1) {
+            const int b = 64 * word + __builtin_ctzll(left);
+            if (b != a)
+                s->together[a][b] = s->together[b][a] = (uint8_t)(s->together[a][b] + by);
+        }
+}
+
+// The two sets that go together most often; returns how often.
+static int find_pair(const encode_sets *s, int n, uint8_t pair[2]) {
+    uint8_t most = 0;
+    for (int a = 0; a < n; a++) {
+        uint8_t most_here = 0;
+        for (int b = 0; b < CODEBOOK_SETS; b++)
+            most_here = s->together[a][b] > most_here ? s->together[a][b] : most_here;
+        if (most_here > most) {
+            most = most_here;
+            pair[0] = (uint8_t)a;
+        }
+    }
+    for (int b = 0; b < n; b++)
+        if (s->together[pair[0]][b] == most)
+            pair[1] = (uint8_t)b;
+    return most;
+}
+
+// Makes sets of pairs as long as that saves comparisons.
+static void make_pairs(encode_codebook *c, encode_sets *s) {
+    while (c->pairs < CODEBOOK_PAIRS) {
+        const int n = CODEBOOK_HALVES + c->pairs;
+        uint8_t *pair = c->pair[c->pairs];
+        if (find_pair(s, n, pair) < 3)
+            return;
+        c->pairs++;
+        for (int h = 0; h < c->halves; h++)
+            if (has_set(s->with[h], pair[0]) && has_set(s->with[h], pair[1])) {
+                turn_set(s, s->with[h], pair[0]);
+                turn_set(s, s->with[h], pair[1]);
+                turn_set(s, s->with[h], n);
+            }
+    }
+}
+
 // `n` entries of eight bytes (`wide`) or of four, in which level k is about first + k * step.
-INLINE void make_codebook(encode_codebook *c, int n, const uint64_t *wide, const uint32_t *narrow, int first,
-                          int step) {
-    uint16_t count[CODEBOOK_HALVES + 1] = {0};
+static NOINLINE void make_codebook(encode_codebook *c, int n, const uint64_t *wide, const uint32_t *narrow,
+                                   int first, int step, const float *level) {
+    encode_sets s;
+    memset(c, 0, sizeof *c);
+    memset(&s, 0, sizeof s);
     c->weights = wide ? 8 : 4;
     c->levels = wide ? 3 : 8;
     c->halves = wide ? 81 : 64;
-    memset(c->entry, 0, sizeof c->entry);
-    for (int fill = 0; fill < 2; fill++) {
-        for (int e = 0; e < n; e++) {
-            const uint64_t bytes = wide ? wide[e] : narrow[e];
-            const int a = half_of(c, bytes, first, step),
-                      b = half_of(c, bytes >> 4 * c->weights, first, step);
-            c->entry[a << HALF_BITS | b] = (uint16_t)e;
-            if (fill)
-                c->second[c->start[a] + count[a]] = (uint8_t)b;
-            count[a]++;
-        }
-        for (int h = 0, from = 0; h <= c->halves && !fill; h++) {
-            c->start[h] = (uint16_t)from;
-            from += count[h];
-            count[h] = 0;
-        }
+    memcpy(c->level, level, (size_t)c->levels * sizeof *level);
+    for (int h = 0; h < c->halves; h++)
+        for (int i = 0, left = h; i < c->weights / 2; i++, left /= c->levels)
+            c->half[h][i] = level[left % c->levels];
+    for (int e = 0; e < n; e++) {
+        const uint64_t bytes = wide ? wide[e] : narrow[e];
+        const int a = half_of(c, bytes, first, step), b = half_of(c, bytes >> 4 * c->weights, first, step);
+        c->entry[a << HALF_BITS | b] = (uint16_t)e;
+        if (!has_set(s.with[a], b))
+            turn_set(&s, s.with[a], b);
+    }
+    make_pairs(c, &s);
+    for (int h = 0, at = 0; h < c->halves; h++) {
+        c->start[h] = (uint16_t)at;
+        for (int b = 0; b < CODEBOOK_SETS; b++)
+            if (has_set(s.with[h], b))
+                c->second[at++] = (uint8_t)b;
+        c->start[h + 1] = (uint16_t)at;
     }
 }
 
@@ -74,7 +148,7 @@ INLINE void half_costs(const encode_codebook *c, const vec (*cost)[8], int n, ve
 // The entry that is nearest to `x` / scale + `shift`, weighed.
 INLINE encode_entry nearest_entry(const encode_codebook *c, const vec *x, const vec *w, vec inverse,
                                   float shift) {
-    vec cost[8][8], halves[2][CODEBOOK_HALVES];
+    vec cost[8][8], firsts[CODEBOOK_HALVES], seconds[CODEBOOK_SETS];
     const int n = c->weights / 2;
     for (int i = 0; i < c->weights; i++) {
         const vec a = vec_mul(x[i], inverse);
@@ -83,20 +157,22 @@ INLINE encode_entry nearest_entry(const encode_codebook *c, const vec *x, const 
             cost[i][k] = vec_mul(vec_mul(w[i], e), e);
         }
     }
-    half_costs(c, cost, n, halves[0]);
-    half_costs(c, cost + n, n, halves[1]);
+    half_costs(c, cost, n, firsts);
+    half_costs(c, cost + n, n, seconds);
     for (int k = 0; k < c->halves; k++)
-        halves[1][k] = veci_as_float(
-            veci_or(veci_and(veci_as_int(halves[1][k]), veci_set1(-(1 << HALF_BITS))), veci_set1(k)));
+        seconds[k] = veci_as_float(
+            veci_or(veci_and(veci_as_int(seconds[k]), veci_set1(-(1 << HALF_BITS))), veci_set1(k)));
+    for (int i = 0; i < c->pairs; i++)
+        seconds[CODEBOOK_HALVES + i] = vec_min(seconds[c->pair[i][0]], seconds[c->pair[i][1]]);
     // Something is chosen even where nothing is less than anything else.
-    vec first = vec_set1(0.0f), second = halves[1][c->second[0]], least = vec_set1(INFINITY);
+    vec first = vec_set1(0.0f), second = seconds[c->second[0]], least = vec_set1(INFINITY);
     for (int h = 0; h < c->halves; h++) {
         if (c->start[h] == c->start[h + 1])
             continue;
-        vec least_here = halves[1][c->second[c->start[h]]];
+        vec least_here = seconds[c->second[c->start[h]]];
         for (int e = c->start[h] + 1; e < c->start[h + 1]; e++)
-            least_here = vec_min(least_here, halves[1][c->second[e]]);
-        const vec sum = vec_add(halves[0][h], least_here);
+            least_here = vec_min(least_here, seconds[c->second[e]]);
+        const vec sum = vec_add(firsts[h], least_here);
         first = vec_where_less(sum, least, vec_set1((float)h), first);
         second = vec_where_less(sum, least, least_here, second);
         least = vec_min(sum, least);
@@ -113,12 +189,12 @@ INLINE fit_sums fit_entry(const encode_codebook *c, const vec *x, const vec *w, 
     vec_store(lane, number);
     for (int l = 0; l < VEC_LANES; l++)
         for (int h = 0; h < 2; h++) {
-            int half = h ? (int)lane[l] & ((1 << HALF_BITS) - 1) : (int)lane[l] >> HALF_BITS;
-            for (int i = 0; i < c->weights / 2; i++, half /= c->levels)
-                value[h * c->weights / 2 + i][l] = c->level[half % c->levels] + shift;
+            const int half = h ? (int)lane[l] & ((1 << HALF_BITS) - 1) : (int)lane[l] >> HALF_BITS;
+            for (int i = 0; i < c->weights / 2; i++)
+                value[h * c->weights / 2 + i][l] = c->half[half][i];
         }
     for (int i = 0; i < c->weights; i++) {
-        const vec v = vec_load(value[i]), wv = vec_mul(w[i], v);
+        const vec v = vec_add(vec_load(value[i]), vec_set1(shift)), wv = vec_mul(w[i], v);
         s.wxq = vec_fma(wv, x[i], s.wxq);
         s.wqq = vec_fma(wv, v, s.wqq);
     }
@@ -353,8 +429,7 @@ INLINE ivec signs_and_scale(const ivec *signs, ivec scale) {
 // Bytes of tables have 64 added.
 INLINE void iq2_codebook(encode_codebook *c, const uint64_t *bytes, int n) {
     static const float level[3] = {8.0f, 25.0f, 43.0f};
-    make_codebook(c, n, bytes, NULL, 64 + 8, 17);
-    memcpy(c->level, level, sizeof level);
+    make_codebook(c, n, bytes, NULL, 64 + 8, 17, level);
 }
 
 INLINE void iq2_xxs_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
@@ -399,9 +474,10 @@ INLINE void iq2_s_encode_lanes(const encode_codebook *book, const encode_lanes *
 // ------------------------------------------------------------------------------------------------- IQ3
 
 INLINE void iq3_codebook(encode_codebook *c, const uint32_t *bytes, int n, int first, int step, float last) {
-    make_codebook(c, n, NULL, bytes, 64 + first, step);
+    float level[8];
     for (int i = 0; i < 8; i++)
-        c->level[i] = i == 7 ? last : (float)(first + step * i);
+        level[i] = i == 7 ? last : (float)(first + step * i);
+    make_codebook(c, n, NULL, bytes, 64 + first, step, level);
 }
 
 INLINE void iq3_xxs_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {
@@ -433,8 +509,7 @@ INLINE void iq3_s_encode_lanes(const encode_codebook *book, const encode_lanes *
 
 INLINE void iq1_codebook(encode_codebook *c) {
     static const float level[3] = {-1.0f, 0.0f, 1.0f};
-    make_codebook(c, 2048, codebook_iq1, NULL, 9, 8);
-    memcpy(c->level, level, sizeof level);
+    make_codebook(c, 2048, codebook_iq1, NULL, 9, 8, level);
 }
 
 INLINE void iq1_s_encode_lanes(const encode_codebook *book, const encode_lanes *b, const encode_out *out) {

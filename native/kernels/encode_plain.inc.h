@@ -1,20 +1,28 @@
 // Encoders of types whose codes are numbers: 4- to 6-bit ones, k-quants, ternary weights, small floats.
 // quant/<type>.inc.h describes the layouts.
 
-// Each type brings <type>_encode_lanes(blocks, where to).
-#define ENCODER(type, weights) ENCODE_BLOCKS(type, weights, (void)0, type##_encode_lanes(&lanes, &out))
+// Each type brings
+//   void <type>_fit(blocks, where to, grid)  finds the scales, puts them there, and fills in the grid
+//   void <type>_put(where to, codes)            puts the codes, which it may change
+// and what its codes stand for.
+#define ENCODER(type, weights, codes_range)                                                                  \
+    static NOINLINE void type##_fit_lanes(const encode_lanes *b, const encode_out *out, encode_grid *g) {    \
+        type##_fit(b, out, g);                                                                               \
+    }                                                                                                        \
+    INLINE void type##_encode_lanes(const encode_lanes *b, const encode_out *out) {                          \
+        encode_grid grid;                                                                                    \
+        ivec codes[type##_block_weights];                                                                    \
+        type##_fit_lanes(b, out, &grid);                                                                     \
+        nearest_codes(b->x, type##_block_weights, &grid, codes_range, codes);                                \
+        type##_put(out, codes);                                                                              \
+    }                                                                                                        \
+    ENCODE_BLOCKS(type, weights, (void)0, type##_encode_lanes(&lanes, &out))                                 \
+    ENCODE_WINDOWS(type, weights, codes_range)
 
 enum { ENCODE_STEPS = 9 };
 
 // ------------------------------------------------------------------------------------------------- Q4_0 to
 // Q5_1
-
-// The codes of weights: whole numbers from 0 on.
-INLINE void codes_of(const vec *x, int n, vec d, vec m, code_range r, ivec *codes) {
-    const vec inverse = vec_ratio(vec_set1(1.0f), d);
-    for (int i = 0; i < n; i++)
-        codes[i] = number_of(nearest_code(vec_sub(x[i], m), inverse, r), r);
-}
 
 INLINE void put_nibbles(const encode_out *out, int64_t at, const ivec *codes, int apart, int n) {
     const ivec mask = veci_set1(15);
@@ -32,59 +40,74 @@ INLINE void put_fifth_bits(const encode_out *out, int64_t at, const ivec *codes)
     put_words(out, at, bits);
 }
 
+// One scale for all weights of a block.
+INLINE void one_scale(encode_grid *g, int size, vec d, vec m) {
+    *g = (encode_grid){.n = 1, .size = size};
+    g->d[0] = d;
+    g->m[0] = m;
+}
+
 // Codes around zero.
-INLINE void scaled_32(const encode_lanes *b, code_range r, const encode_out *out, ivec codes[32]) {
+INLINE void scaled_32(const encode_lanes *b, code_range r, const encode_out *out, encode_grid *g) {
     const vec d = vec_as_half(search_scale(b->x, b->w, 32, r, 2 * ENCODE_STEPS));
     put_halves(out, 0, bits_of_half(d));
-    codes_of(b->x, 32, d, vec_set1(0.0f), r, codes);
+    one_scale(g, 32, d, vec_set1(0.0f));
 }
 
 // Codes from a minimum on.
-INLINE void scaled_min_32(const encode_lanes *b, float high, const encode_out *out, ivec codes[32]) {
-    const scale_min at = search_scale_min(b->x, b->w, 32, high, false, ENCODE_STEPS, 8);
+INLINE void scaled_min_32(const encode_lanes *b, code_range r, const encode_out *out, encode_grid *g) {
+    const scale_min at = search_scale_min(b->x, b->w, 32, r.high, false, ENCODE_STEPS, 8);
     const vec d = vec_as_half(at.d), m = vec_as_half(vec_negate(at.m));
     put_halves(out, 0, bits_of_half(d));
     put_halves(out, 2, bits_of_half(m));
-    codes_of(b->x, 32, d, m, WHOLE(0.0f, high), codes);
+    one_scale(g, 32, d, vec_negate(m));
 }
 
-INLINE void q4_0_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    ivec codes[32];
-    scaled_32(b, WHOLE(-8.0f, 7.0f), out, codes);
+#define Q4_0_CODES WHOLE(-8.0f, 7.0f)
+#define Q5_0_CODES WHOLE(-16.0f, 15.0f)
+#define FOUR_BITS  WHOLE(0.0f, 15.0f)
+#define FIVE_BITS  WHOLE(0.0f, 31.0f)
+
+INLINE void q4_0_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
+    scaled_32(b, Q4_0_CODES, out, g);
+}
+
+INLINE void q4_0_put(const encode_out *out, ivec *codes) {
     put_nibbles(out, 2, codes, 16, 16);
 }
 
-INLINE void q5_0_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    ivec codes[32];
-    scaled_32(b, WHOLE(-16.0f, 15.0f), out, codes);
+INLINE void q5_0_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
+    scaled_32(b, Q5_0_CODES, out, g);
+}
+
+INLINE void q5_0_put(const encode_out *out, ivec *codes) {
     put_fifth_bits(out, 2, codes);
     put_nibbles(out, 6, codes, 16, 16);
 }
 
-INLINE void q4_1_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    ivec codes[32];
-    scaled_min_32(b, 15.0f, out, codes);
+INLINE void q4_1_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
+    scaled_min_32(b, FOUR_BITS, out, g);
+}
+
+INLINE void q4_1_put(const encode_out *out, ivec *codes) {
     put_nibbles(out, 4, codes, 16, 16);
 }
 
-INLINE void q5_1_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    ivec codes[32];
-    scaled_min_32(b, 31.0f, out, codes);
+INLINE void q5_1_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
+    scaled_min_32(b, FIVE_BITS, out, g);
+}
+
+INLINE void q5_1_put(const encode_out *out, ivec *codes) {
     put_fifth_bits(out, 4, codes);
     put_nibbles(out, 8, codes, 16, 16);
 }
 
-ENCODER(q4_0, WEIGH_EVENLY)
-ENCODER(q4_1, WEIGH_EVENLY)
-ENCODER(q5_0, WEIGH_EVENLY)
-ENCODER(q5_1, WEIGH_EVENLY)
+ENCODER(q4_0, WEIGH_EVENLY, Q4_0_CODES)
+ENCODER(q4_1, WEIGH_EVENLY, FOUR_BITS)
+ENCODER(q5_0, WEIGH_EVENLY, Q5_0_CODES)
+ENCODER(q5_1, WEIGH_EVENLY, FIVE_BITS)
 
 // ------------------------------------------------------------------------------------------------- k-quants
-
-INLINE void all_codes(const encode_lanes *b, const encode_groups *g, ivec codes[256]) {
-    for (int k = 0; k < g->n; k++)
-        group_codes(b, g, k, codes + k * g->size);
-}
 
 // Bits `shift` and up of codes i, i + 32, ... i + 32 (n - 1), `bits` of each, in byte i; of runs of 32 n
 // codes.
@@ -123,13 +146,13 @@ INLINE void put_scales_mins_6(const encode_out *out, int64_t at, const encode_gr
 }
 
 // Q4_K and Q5_K.
-INLINE void scaled_min_k(const encode_lanes *b, float high, const encode_out *out, ivec codes[256]) {
-    encode_groups g = {.n = 8, .size = 32, .codes = WHOLE(0.0f, high), .scales = WHOLE(0.0f, 63.0f)};
+INLINE void scaled_min_k(const encode_lanes *b, code_range r, const encode_out *out, encode_grid *grid) {
+    encode_groups g = {.n = 8, .size = 32, .codes = r, .scales = WHOLE(0.0f, 63.0f)};
     encode_scales_mins(b, &g, ENCODE_STEPS);
     put_halves(out, 0, bits_of_half(g.d));
     put_halves(out, 2, bits_of_half(g.e));
     put_scales_mins_6(out, 4, &g);
-    all_codes(b, &g, codes);
+    *grid = grid_of(&g);
 }
 
 INLINE void put_nibble_runs(const encode_out *out, int64_t at, const ivec codes[256]) {
@@ -137,32 +160,43 @@ INLINE void put_nibble_runs(const encode_out *out, int64_t at, const ivec codes[
         put_nibbles(out, at + 32 * run, codes + 64 * run, 32, 32);
 }
 
-INLINE void q4_k_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    ivec codes[256];
-    scaled_min_k(b, 15.0f, out, codes);
+INLINE void q4_k_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
+    scaled_min_k(b, FOUR_BITS, out, g);
+}
+
+INLINE void q4_k_put(const encode_out *out, ivec *codes) {
     put_nibble_runs(out, 16, codes);
 }
 
-INLINE void q5_k_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    ivec codes[256];
-    scaled_min_k(b, 31.0f, out, codes);
+INLINE void q5_k_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
+    scaled_min_k(b, FIVE_BITS, out, g);
+}
+
+INLINE void q5_k_put(const encode_out *out, ivec *codes) {
     put_strided(out, 16, codes, 4, 1, 8);
     put_nibble_runs(out, 48, codes);
 }
 
-INLINE void q2_k_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    encode_groups g = {.n = 16, .size = 16, .codes = WHOLE(0.0f, 3.0f), .scales = WHOLE(0.0f, 15.0f)};
-    ivec s[16], m[16], codes[256];
+#define TWO_BITS   WHOLE(0.0f, 3.0f)
+#define Q3_K_CODES WHOLE(-4.0f, 3.0f)
+#define Q6_K_CODES WHOLE(-32.0f, 31.0f)
+
+INLINE void q2_k_fit(const encode_lanes *b, const encode_out *out, encode_grid *grid) {
+    encode_groups g = {.n = 16, .size = 16, .codes = TWO_BITS, .scales = WHOLE(0.0f, 15.0f)};
+    ivec s[16], m[16];
     encode_scales_mins(b, &g, ENCODE_STEPS);
     scale_codes(&g, g.scale, s);
     scale_codes(&g, g.minimum, m);
     for (int k = 0; k < 16; k++)
         s[k] = veci_or(s[k], veci_shl(m[k], 4));
     put_bytes(out, 0, s, 16);
-    all_codes(b, &g, codes);
-    put_strided(out, 16, codes, 0, 2, 4);
     put_halves(out, 80, bits_of_half(g.d));
     put_halves(out, 82, bits_of_half(g.e));
+    *grid = grid_of(&g);
+}
+
+INLINE void q2_k_put(const encode_out *out, ivec *codes) {
+    put_strided(out, 16, codes, 0, 2, 4);
 }
 
 // Groups without minimums.
@@ -174,10 +208,10 @@ INLINE encode_groups scaled_groups(const encode_lanes *b, int n, code_range code
     return g;
 }
 
-INLINE void q3_k_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    const encode_groups g = scaled_groups(b, 16, WHOLE(-4.0f, 3.0f), WHOLE(-32.0f, 31.0f));
+INLINE void q3_k_fit(const encode_lanes *b, const encode_out *out, encode_grid *grid) {
+    const encode_groups g = scaled_groups(b, 16, Q3_K_CODES, WHOLE(-32.0f, 31.0f));
     const ivec four = veci_set1(15);
-    ivec s[16], bytes[12], codes[256];
+    ivec s[16], bytes[12];
     scale_codes(&g, g.scale, s);
     for (int i = 0; i < 8; i++)
         bytes[i] = veci_or(veci_and(s[i], four), veci_shl(veci_and(s[8 + i], four), 4));
@@ -185,46 +219,54 @@ INLINE void q3_k_encode_lanes(const encode_lanes *b, const encode_out *out) {
         bytes[8 + i] =
             veci_or(veci_or(veci_shr(s[i], 4), veci_shl(veci_shr(s[4 + i], 4), 2)),
                     veci_or(veci_shl(veci_shr(s[8 + i], 4), 4), veci_shl(veci_shr(s[12 + i], 4), 6)));
-    all_codes(b, &g, codes);
-    put_strided(out, 0, codes, 2, 1, 8);
-    put_strided(out, 32, codes, 0, 2, 4);
     put_bytes(out, 96, bytes, 12);
     put_halves(out, 108, bits_of_half(g.d));
+    *grid = grid_of(&g);
 }
 
-INLINE void q6_k_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    const encode_groups g = scaled_groups(b, 16, WHOLE(-32.0f, 31.0f), WHOLE(-128.0f, 127.0f));
-    ivec s[16], codes[256];
-    all_codes(b, &g, codes);
-    for (int run = 0; run < 2; run++)
-        put_nibbles(out, 64 * run, codes + 128 * run, 64, 64);
-    put_strided(out, 128, codes, 4, 2, 4);
+INLINE void q3_k_put(const encode_out *out, ivec *codes) {
+    put_strided(out, 0, codes, 2, 1, 8);
+    put_strided(out, 32, codes, 0, 2, 4);
+}
+
+INLINE void q6_k_fit(const encode_lanes *b, const encode_out *out, encode_grid *grid) {
+    const encode_groups g = scaled_groups(b, 16, Q6_K_CODES, WHOLE(-128.0f, 127.0f));
+    ivec s[16];
     for (int k = 0; k < 16; k++)
         s[k] = veci_and(vec_round(g.scale[k]), veci_set1(255));
     put_bytes(out, 192, s, 16);
     put_halves(out, 208, bits_of_half(g.d));
+    *grid = grid_of(&g);
 }
 
-ENCODER(q2_k, WEIGH_MORE)
-ENCODER(q3_k, WEIGH_SQUARE)
-ENCODER(q4_k, WEIGH_MORE)
-ENCODER(q5_k, WEIGH_MORE)
-ENCODER(q6_k, WEIGH_SQUARE)
+INLINE void q6_k_put(const encode_out *out, ivec *codes) {
+    for (int run = 0; run < 2; run++)
+        put_nibbles(out, 64 * run, codes + 128 * run, 64, 64);
+    put_strided(out, 128, codes, 4, 2, 4);
+}
+
+ENCODER(q2_k, WEIGH_MORE, TWO_BITS)
+ENCODER(q3_k, WEIGH_SQUARE, Q3_K_CODES)
+ENCODER(q4_k, WEIGH_MORE, FOUR_BITS)
+ENCODER(q5_k, WEIGH_MORE, FIVE_BITS)
+ENCODER(q6_k, WEIGH_SQUARE, Q6_K_CODES)
 
 // ------------------------------------------------------------------------------------------------- IQ4_NL,
 // IQ4_XS
 
 #define IQ4_VALUES ((code_range){-127.0f, 113.0f, 1.2f, codebook_iq4, 16})
 
-INLINE void iq4_nl_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    ivec codes[32];
-    scaled_32(b, IQ4_VALUES, out, codes);
+INLINE void iq4_nl_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
+    scaled_32(b, IQ4_VALUES, out, g);
+}
+
+INLINE void iq4_nl_put(const encode_out *out, ivec *codes) {
     put_nibbles(out, 2, codes, 16, 16);
 }
 
-INLINE void iq4_xs_encode_lanes(const encode_lanes *b, const encode_out *out) {
+INLINE void iq4_xs_fit(const encode_lanes *b, const encode_out *out, encode_grid *grid) {
     const encode_groups g = scaled_groups(b, 8, IQ4_VALUES, WHOLE(-32.0f, 31.0f));
-    ivec s[8], high = veci_zero(), low = veci_zero(), codes[256];
+    ivec s[8], high = veci_zero(), low = veci_zero();
     scale_codes(&g, g.scale, s);
     for (int k = 0; k < 8; k++) {
         high = veci_or(high, veci_shl(veci_shr(s[k], 4), 2 * k));
@@ -233,13 +275,16 @@ INLINE void iq4_xs_encode_lanes(const encode_lanes *b, const encode_out *out) {
     put_halves(out, 0, bits_of_half(g.d));
     put_halves(out, 2, high);
     put_words(out, 4, low);
-    all_codes(b, &g, codes);
+    *grid = grid_of(&g);
+}
+
+INLINE void iq4_xs_put(const encode_out *out, ivec *codes) {
     for (int k = 0; k < 8; k++)
         put_nibbles(out, 8 + 16 * k, codes + 32 * k, 16, 16);
 }
 
-ENCODER(iq4_nl, WEIGH_EVENLY)
-ENCODER(iq4_xs, WEIGH_EVENLY)
+ENCODER(iq4_nl, WEIGH_EVENLY, IQ4_VALUES)
+ENCODER(iq4_xs, WEIGH_EVENLY, IQ4_VALUES)
 
 // ------------------------------------------------------------------------------------------------- MXFP4,
 // NVFP4
@@ -259,12 +304,12 @@ INLINE void e2m1_codes(ivec *codes, int n) {
 }
 
 // Of the powers of two near the largest magnitude's the best.
-INLINE void mxfp4_encode_lanes(const encode_lanes *b, const encode_out *out) {
+INLINE void mxfp4_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
     vec most = vec_set1(0.0f);
     for (int i = 0; i < 32; i++)
         most = vec_max(most, vec_abs(b->x[i]));
     const ivec exponent = veci_shr(veci_as_int(most), 23);
-    ivec best = veci_zero(), codes[32];
+    ivec best = veci_zero();
     vec least = vec_set1(INFINITY), scale = vec_set1(0.0f);
     for (int step = -4; step <= -1; step++) {
         const ivec e = veci_max(veci_add(exponent, veci_set1(step)), veci_set1(2));
@@ -276,9 +321,12 @@ INLINE void mxfp4_encode_lanes(const encode_lanes *b, const encode_out *out) {
     }
     // Nothing but zeros: the smallest scale.
     best = vec_round(vec_where_less(vec_set1(0.0f), most, veci_to_float(best), vec_set1(0.0f)));
-    codes_of(b->x, 32, scale, vec_set1(0.0f), E2M1_VALUES, codes);
-    e2m1_codes(codes, 32);
     put_first_bytes(out, 0, best);
+    one_scale(g, 32, scale, vec_set1(0.0f));
+}
+
+INLINE void mxfp4_put(const encode_out *out, ivec *codes) {
+    e2m1_codes(codes, 32);
     put_nibbles(out, 1, codes, 16, 16);
 }
 
@@ -290,8 +338,9 @@ INLINE ivec ue4m3_below(vec d) {
     return vec_round(vec_clamp(which, 0.0f, 125.0f));
 }
 
-INLINE void nvfp4_encode_lanes(const encode_lanes *b, const encode_out *out) {
+INLINE void nvfp4_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
     ivec scales[4];
+    *g = (encode_grid){.n = 4, .size = 16};
     for (int k = 0; k < 4; k++) {
         const vec *x = b->x + 16 * k, *w = b->w + 16 * k;
         const vec d = vec_abs(search_scale(x, w, 16, E2M1_VALUES, ENCODE_STEPS));
@@ -299,18 +348,22 @@ INLINE void nvfp4_encode_lanes(const encode_lanes *b, const encode_out *out) {
         const vec d_below = small_float(below), d_above = small_float(above);
         const vec error_below = scale_error(x, w, 16, d_below, E2M1_VALUES);
         const vec error_above = scale_error(x, w, 16, d_above, E2M1_VALUES);
-        ivec codes[16];
         scales[k] =
             vec_round(vec_where_less(error_above, error_below, veci_to_float(above), veci_to_float(below)));
-        codes_of(x, 16, small_float(scales[k]), vec_set1(0.0f), E2M1_VALUES, codes);
-        e2m1_codes(codes, 16);
-        put_nibbles(out, 4 + 8 * k, codes, 8, 8);
+        g->d[k] = small_float(scales[k]);
+        g->m[k] = vec_set1(0.0f);
     }
     put_bytes(out, 0, scales, 4);
 }
 
-ENCODER(mxfp4, WEIGH_EVENLY)
-ENCODER(nvfp4, WEIGH_EVENLY)
+INLINE void nvfp4_put(const encode_out *out, ivec *codes) {
+    e2m1_codes(codes, 64);
+    for (int k = 0; k < 4; k++)
+        put_nibbles(out, 4 + 8 * k, codes + 16 * k, 8, 8);
+}
+
+ENCODER(mxfp4, WEIGH_EVENLY, E2M1_VALUES)
+ENCODER(nvfp4, WEIGH_EVENLY, E2M1_VALUES)
 
 // ----------------------------------------------------------------------------------------- a bit or two
 
@@ -318,18 +371,20 @@ ENCODER(nvfp4, WEIGH_EVENLY)
 #define TERNARY     ((code_range){-1.0f, 1.0f, 0.25f, NULL, 0})
 #define TERNARY_TWO ((code_range){-1.0f, 2.0f, 0.25f, NULL, 0})
 
-INLINE vec few_codes(const encode_lanes *b, int n, code_range r, ivec *codes) {
+INLINE void few_codes(const encode_lanes *b, int n, code_range r, const encode_out *out, int64_t at,
+                      encode_grid *g) {
     vec d = search_scale(b->x, b->w, n, r, 2 * ENCODE_STEPS);
     d = vec_as_half(r.low == -r.high ? vec_abs(d) : d);
-    codes_of(b->x, n, d, vec_set1(0.0f), r, codes);
-    return d;
+    put_halves(out, at, bits_of_half(d));
+    one_scale(g, n, d, vec_set1(0.0f));
 }
 
-INLINE void tq2_0_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    ivec codes[256];
-    const vec d = few_codes(b, 256, TERNARY, codes);
+INLINE void tq2_0_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
+    few_codes(b, 256, TERNARY, out, 64, g);
+}
+
+INLINE void tq2_0_put(const encode_out *out, ivec *codes) {
     put_strided(out, 0, codes, 0, 2, 4);
-    put_halves(out, 64, bits_of_half(d));
 }
 
 // Bytes of five digits that stand `apart`, as fractions of 256; of four, the last is 0.
@@ -347,44 +402,54 @@ INLINE void put_digits(const encode_out *out, int64_t at, const ivec *codes, int
     put_bytes(out, at, bytes, apart);
 }
 
-INLINE void tq1_0_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    ivec codes[256];
-    const vec d = few_codes(b, 256, TERNARY, codes);
+INLINE void tq1_0_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
+    few_codes(b, 256, TERNARY, out, 52, g);
+}
+
+INLINE void tq1_0_put(const encode_out *out, ivec *codes) {
     put_digits(out, 0, codes, 32, 5);
     put_digits(out, 32, codes + 160, 16, 5);
     put_digits(out, 48, codes + 240, 4, 4);
-    put_halves(out, 52, bits_of_half(d));
 }
 
-INLINE void q2_0_encode_lanes(const encode_lanes *b, const encode_out *out) {
-    ivec codes[64], bytes[16];
-    const vec d = few_codes(b, 64, TERNARY_TWO, codes);
+INLINE void q2_0_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
+    few_codes(b, 64, TERNARY_TWO, out, 0, g);
+}
+
+INLINE void q2_0_put(const encode_out *out, ivec *codes) {
+    ivec bytes[16];
     for (int i = 0; i < 16; i++)
         bytes[i] = veci_or(veci_or(codes[4 * i], veci_shl(codes[4 * i + 1], 2)),
                            veci_or(veci_shl(codes[4 * i + 2], 4), veci_shl(codes[4 * i + 3], 6)));
-    put_halves(out, 0, bits_of_half(d));
     put_bytes(out, 2, bytes, 16);
 }
 
-INLINE void q1_0_encode_lanes(const encode_lanes *b, const encode_out *out) {
+static const int8_t both_signs[2] = {-1, 1};
+
+#define SIGNS ((code_range){-1.0f, 1.0f, 0.0f, both_signs, 2})
+
+INLINE void q1_0_fit(const encode_lanes *b, const encode_out *out, encode_grid *g) {
     vec sum = vec_set1(0.0f), weight = sum;
-    ivec bytes[16];
     for (int i = 0; i < 128; i++) {
         sum = vec_fma(b->w[i], vec_abs(b->x[i]), sum);
         weight = vec_add(weight, b->w[i]);
     }
+    const vec d = vec_as_half(vec_ratio(sum, weight));
+    put_halves(out, 0, bits_of_half(d));
+    one_scale(g, 128, d, vec_set1(0.0f));
+}
+
+INLINE void q1_0_put(const encode_out *out, ivec *codes) {
+    ivec bytes[16];
     for (int i = 0; i < 16; i++) {
         bytes[i] = veci_zero();
-        for (int k = 0; k < 8; k++) {
-            const vec bit = vec_where_less(b->x[8 * i + k], vec_set1(0.0f), vec_set1(0.0f), vec_set1(1.0f));
-            bytes[i] = veci_or(bytes[i], veci_shl(vec_round(bit), k));
-        }
+        for (int k = 0; k < 8; k++)
+            bytes[i] = veci_or(bytes[i], veci_shl(codes[8 * i + k], k));
     }
-    put_halves(out, 0, bits_of_half(vec_ratio(sum, weight)));
     put_bytes(out, 2, bytes, 16);
 }
 
-ENCODER(tq1_0, WEIGH_COLUMNS)
-ENCODER(tq2_0, WEIGH_COLUMNS)
-ENCODER(q1_0, WEIGH_COLUMNS)
-ENCODER(q2_0, WEIGH_COLUMNS)
+ENCODER(tq1_0, WEIGH_COLUMNS, TERNARY)
+ENCODER(tq2_0, WEIGH_COLUMNS, TERNARY)
+ENCODER(q1_0, WEIGH_COLUMNS, SIGNS)
+ENCODER(q2_0, WEIGH_COLUMNS, TERNARY_TWO)

@@ -7,6 +7,7 @@
 
 #include "base/cpu.h"
 #include "base/status.h"
+#include "quant/quant.h"
 
 // Positions of a page.
 enum { KERNELS_PAGE = 32 };
@@ -139,6 +140,12 @@ typedef struct kernels_page_type {
 typedef void kernels_encode(const float *x, int64_t n_blocks, const float *importance, int64_t width,
                             int64_t column, void *dst);
 
+// Encodes a window, `columns` that are a multiple of the type's blocks, of `n_rows` rows of `width`. `x` and
+// `importance` (not NULL) are at its first column, and `dst` at the first row's block of it, with `row_bytes`
+// to the next row's. A result depends on its row alone.
+typedef void kernels_encode_window(const float *x, int64_t n_rows, int64_t width, const float *importance,
+                                   const quant_feedback *feedback, void *dst, int64_t row_bytes);
+
 typedef struct kernels {
     const char *name;
 
@@ -178,8 +185,14 @@ typedef struct kernels {
     // instruction sets give the same bits.
     void (*add_squares)(const float *const *rows, int64_t n_rows, int64_t n, double *sums);
 
+    // sums[i][j] += rows[t][i] * rows[t][j], first row to last, of windows [QUANT_WINDOW]: for all j below
+    // the next multiple of 32 above i.
+    void (*add_moments)(const float *rows, int64_t n_rows, float *sums);
+
     // [KERNELS_TYPES], by id; NULL: none, and quant/ may have a scalar one.
     kernels_encode *const *encoders;
+    // [KERNELS_TYPES], NULL: none, as of types whose codes stand for several weights or hardly have an error.
+    kernels_encode_window *const *window_encoders;
 
     const kernels_page_type *const *page_types; // [KERNELS_TYPES], NULL: no pages of this type; F32 has one
 } kernels;

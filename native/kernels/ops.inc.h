@@ -113,6 +113,29 @@ static void softmax(float *x, int64_t n) {
 }
 
 // Some columns at a time stay in registers while the rows go by.
+// Four rows of sums by two vectors at a time.
+static void add_moments(const float *rows, int64_t n_rows, float *sums) {
+    enum { ROWS = 4, VECTORS = 2, STEP = VECTORS * VEC_LANES };
+    for (int i = 0; i < QUANT_WINDOW; i += ROWS)
+        for (int j = 0; j < (i / 32 + 1) * 32; j += STEP) {
+            float *to = sums + i * QUANT_WINDOW + j;
+            vec sum[ROWS][VECTORS];
+            for (int r = 0; r < ROWS; r++)
+                for (int k = 0; k < VECTORS; k++)
+                    sum[r][k] = vec_load(to + r * QUANT_WINDOW + k * VEC_LANES);
+            for (int64_t t = 0; t < n_rows; t++) {
+                const float *row = rows + t * QUANT_WINDOW;
+                for (int r = 0; r < ROWS; r++)
+                    for (int k = 0; k < VECTORS; k++)
+                        sum[r][k] =
+                            vec_fma(vec_set1(row[i + r]), vec_load(row + j + k * VEC_LANES), sum[r][k]);
+            }
+            for (int r = 0; r < ROWS; r++)
+                for (int k = 0; k < VECTORS; k++)
+                    vec_store(to + r * QUANT_WINDOW + k * VEC_LANES, sum[r][k]);
+        }
+}
+
 static void add_squares(const float *const *rows, int64_t n_rows, int64_t n, double *sums) {
     enum { VECTORS = 8 };
     int64_t i = 0;

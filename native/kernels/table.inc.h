@@ -11,6 +11,7 @@
 #include "kernels/unpack_codebook.inc.h"
 #include "kernels/product_float.inc.h"
 #include "kernels/encode.inc.h"
+#include "kernels/encode_window.inc.h"
 #include "kernels/encode_plain.inc.h"
 #include "kernels/encode_codebook.inc.h"
 #include "kernels/ops.inc.h"
@@ -55,6 +56,18 @@ static kernels_encode *const encoders[KERNELS_TYPES] = {
     [QUANT_IQ1_S] = iq1_s_encode_blocks,     [QUANT_IQ1_M] = iq1_m_encode_blocks,
 };
 
+static kernels_encode_window *const window_encoders[KERNELS_TYPES] = {
+    [QUANT_Q4_0] = q4_0_encode_window,     [QUANT_Q4_1] = q4_1_encode_window,
+    [QUANT_Q5_0] = q5_0_encode_window,     [QUANT_Q5_1] = q5_1_encode_window,
+    [QUANT_Q2_K] = q2_k_encode_window,     [QUANT_Q3_K] = q3_k_encode_window,
+    [QUANT_Q4_K] = q4_k_encode_window,     [QUANT_Q5_K] = q5_k_encode_window,
+    [QUANT_Q6_K] = q6_k_encode_window,     [QUANT_IQ4_NL] = iq4_nl_encode_window,
+    [QUANT_IQ4_XS] = iq4_xs_encode_window, [QUANT_MXFP4] = mxfp4_encode_window,
+    [QUANT_NVFP4] = nvfp4_encode_window,   [QUANT_TQ1_0] = tq1_0_encode_window,
+    [QUANT_TQ2_0] = tq2_0_encode_window,   [QUANT_Q1_0] = q1_0_encode_window,
+    [QUANT_Q2_0] = q2_0_encode_window,
+};
+
 static const kernels_page_type *const page_types[KERNELS_TYPES] = {
     [QUANT_F32] = &f32_pages,   [QUANT_F16] = &f16_pages,   [QUANT_BF16] = &bf16_pages,
     [QUANT_Q8_0] = &q8_0_pages, [QUANT_Q4_0] = &q4_0_pages,
@@ -79,7 +92,9 @@ static const kernels_page_type *const page_types[KERNELS_TYPES] = {
         .axpy = axpy,                                                                                        \
         .softmax = softmax,                                                                                  \
         .add_squares = add_squares,                                                                          \
+        .add_moments = add_moments,                                                                          \
         .encoders = encoders,                                                                                \
+        .window_encoders = window_encoders,                                                                  \
         .page_types = page_types,                                                                            \
     }
 

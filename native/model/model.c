@@ -18,9 +18,10 @@ static ingot_status open_weights(ingot_model *m, const ingot_model_params *param
                     gguf_name(m->file));
     if (params->profile && params->collect)
         return fail(err, INGOT_ERR_INVALID, "%s: profile and collect can't go together", gguf_name(m->file));
-    TRY((params->profile   ? backend_open_profile
-         : params->collect ? backend_open_collect
-                           : backend_open)(&m->env, 0, &m->device, err));
+    if (params->collect)
+        TRY(backend_open_collect(&m->env, 0, params->moments, &m->device, err));
+    else
+        TRY((params->profile ? backend_open_profile : backend_open)(&m->env, 0, &m->device, err));
     return plan_bind(m->file, m->device, m->env.mem, m->text ? vocab_size(m->text) : 0,
                      params->ignore_extra_tensors, &m->plan, err);
 }

@@ -5,16 +5,20 @@
 
 // The column `coding` of types.def, by token pasting.
 #define ENCODE_ROW_DECODE_ONLY(type)
-#define ENCODE_ROW_BY_LANES(type)
+#define ENCODE_ROW_BY_CODEBOOK(type)
+#define ENCODE_ROW_BY_WEIGHT(type)
+#define ENCODE_ROW_BY_WEIGHT_TOO(type) ENCODE_ROW_BOTH_WAYS(type)
 #define ENCODE_ROW_BOTH_WAYS(type)                                                                           \
     static void type##_encode_row(const float *src, void *dst, uint64_t n) {                                 \
         block_##type *b = dst;                                                                               \
         for (uint64_t i = 0; i < n / type##_weights; i++)                                                    \
             type##_encode(src + i * type##_weights, b + i);                                                  \
     }
-#define ENCODER_DECODE_ONLY(type) NULL, false
-#define ENCODER_BY_LANES(type)    NULL, true
-#define ENCODER_BOTH_WAYS(type)   type##_encode_row, true
+#define ENCODER_DECODE_ONLY(type)   NULL, false, false
+#define ENCODER_BOTH_WAYS(type)     type##_encode_row, true, false
+#define ENCODER_BY_CODEBOOK(type)   NULL, true, false
+#define ENCODER_BY_WEIGHT(type)     NULL, true, true
+#define ENCODER_BY_WEIGHT_TOO(type) type##_encode_row, true, true
 
 #define QUANT_TYPE(name, type, id, size, bytes, coding)                                                      \
     _Static_assert(sizeof(block_##type) == (bytes) && _Alignof(block_##type) == 1, #name);                   \

@@ -14,7 +14,8 @@ typedef struct quant_type {
     void (*decode)(const void *src, float *dst, uint64_t n);
     // Encodes `n` weights, a multiple of block_size; NULL where there is no scalar encoder.
     void (*encode)(const float *src, void *dst, uint64_t n);
-    bool can_encode; // so or by kernels/
+    bool can_encode;   // so or by kernels/
+    bool has_feedback; // kernels/ can let errors of a row's weights make up for each other
 } quant_type;
 
 // The type with GGUF id `id`, NULL if there is none. Ids that the format retired (4, 5, 31 to 33, 36 to 38)
@@ -42,5 +43,16 @@ enum {
 // Half precision both ways; encoding rounds to nearest even, a NaN stays one and becomes quiet.
 float quant_f16_decode(uint16_t half);
 uint16_t quant_f16_encode(float value);
+
+// A window of columns whose errors make up for each other: rows j of [columns][QUANT_WINDOW] have the shares
+// of the other columns' errors that column j adds to its weight before it takes the nearest code. `first` has
+// those of the columns before it, where all columns behind it will make up for what is left, and zeros;
+// `next` those of all others.
+enum { QUANT_WINDOW = 256 };
+
+typedef struct quant_feedback {
+    int32_t columns; // up to QUANT_WINDOW, a multiple of 32
+    const float *first, *next;
+} quant_feedback;
 
 #endif

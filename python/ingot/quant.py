@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -97,11 +98,15 @@ def encode(
     x: npt.ArrayLike,
     type: str,  # noqa: A002
     importance: npt.ArrayLike | None = None,
+    moments: npt.ArrayLike | None = None,
 ) -> bytes:
     """Encodes weights, float32 [..., row width], to rows of ``type``, one after the other.
 
     ``importance`` [row width] says how much a squared error of each column matters: finite numbers
-    that aren't negative. The bytes don't depend on the number of threads.
+    that aren't negative. ``moments`` [row width, 256] are means of products of the columns that the
+    weights will be multiplied with, each with those of its window of 256: errors of a row's weights
+    then make up for each other, if the type has a code for each weight. The bytes don't depend on
+    the number of threads.
     """
     kind = type_by_name(type)
     rows = np.asarray(x, np.float32, order="C")
@@ -118,7 +123,7 @@ def encode(
             )
         weights = ffi.from_buffer("float[]", columns)
     out = bytearray(kind.array_bytes(rows.shape))
-    with runtime() as native:
+    with runtime() as native, _feedback(native, moments, rows.shape[-1]) as feedback:
         check(
             lib.ingot_encode,
             native,
@@ -127,9 +132,28 @@ def encode(
             rows.size // max(rows.shape[-1], 1),
             rows.shape[-1],
             weights,
+            feedback,
             ffi.from_buffer(out, require_writable=True),
         )
     return bytes(out)
+
+
+@contextmanager
+def _feedback(native: Any, moments: npt.ArrayLike | None, width: int) -> Iterator[Any]:
+    if moments is None:
+        yield ffi.NULL
+        return
+    products = np.ascontiguousarray(moments, np.float32)
+    if products.shape != (width, lib.INGOT_WINDOW):
+        raise errors.ArgumentError(
+            f"moments have shape {products.shape}, expected {(width, lib.INGOT_WINDOW)}"
+        )
+    out = ffi.new("ingot_feedback **")
+    check(lib.ingot_feedback_new, native, ffi.from_buffer("float[]", products), width, out)
+    try:
+        yield out[0]
+    finally:
+        lib.ingot_feedback_free(native, out[0])
 
 
 def decode(

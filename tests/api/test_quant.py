@@ -7,6 +7,7 @@ import threading
 import gguf as reference
 import ingot
 import numpy as np
+import numpy.typing as npt
 import pytest
 from ingot import ArgumentError, NotFoundError, quant
 
@@ -78,6 +79,76 @@ def test_bytes_and_floats_do_not_depend_on_threads(
     for i in (0, 33, 63):
         alone = quant.decode(encoded[i * row : (i + 1) * row], name, (1024,))
         np.testing.assert_array_equal(alone, decoded[i])
+
+
+def covariance(
+    width: int, seed: int = 3
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """Means of products of correlated columns, whole and in windows."""
+    rng = np.random.default_rng(seed)
+    inputs = rng.standard_normal((2000, 24)) @ rng.standard_normal((24, width))
+    inputs += 0.5 * rng.standard_normal(inputs.shape)
+    whole = inputs.T @ inputs / len(inputs)
+    windows = np.zeros((width, 256), np.float32)
+    for i in range(width):
+        first = i // 256 * 256
+        part = whole[i, first : first + 256]
+        windows[i, : len(part)] = part
+    return whole, windows
+
+
+@pytest.mark.parametrize(
+    "name", ["Q4_0", "Q4_1", "Q5_1", "IQ4_NL", "MXFP4", "Q2_K", "Q4_K", "Q6_K"]
+)
+def test_feedback_makes_errors_of_products_smaller(name: str) -> None:
+    kind = quant.type_by_name(name)
+    width = 288 if kind.block_size == 32 else 512  # the last window isn't whole
+    x = np.random.default_rng(1).standard_normal((37, width)).astype(np.float32)
+    whole, windows = covariance(width)
+
+    def error(data: bytes) -> float:
+        lost = quant.decode(data, name, x.shape) - x.astype(np.float64)
+        return float(np.einsum("ri,ij,rj->", lost, whole, lost))
+
+    importance = np.diag(whole)
+    plain = quant.encode(x, name, importance)
+    better = quant.encode(x, name, importance, windows)
+    assert len(better) == len(plain)
+    assert error(better) < 0.6 * error(plain)
+    # Nothing is made up for by columns that go with no others.
+    alone = np.zeros_like(windows)
+    alone[np.arange(width), np.arange(width) % 256] = importance
+    assert quant.encode(x, name, importance, alone) == plain
+
+
+@pytest.mark.parametrize("name", ["Q8_0", "BF16", "IQ3_S"])
+def test_types_without_feedback_are_encoded_as_ever(name: str) -> None:
+    x = np.random.default_rng(1).standard_normal((5, 256)).astype(np.float32)
+    assert quant.encode(x, name, moments=covariance(256)[1]) == quant.encode(x, name)
+
+
+def test_wrong_moments() -> None:
+    x = np.ones((2, 64), np.float32)
+    moments = covariance(64)[1]
+    with pytest.raises(ArgumentError, match=r"shape \(64, 64\), expected \(64, 256\)"):
+        quant.encode(x, "Q4_0", moments=moments[:, :64])
+    moments[3, 5] = np.nan
+    with pytest.raises(ArgumentError, match="columns 3 and 5 is nan"):
+        quant.encode(x, "Q4_0", moments=moments)
+    moments[3, 5], moments[3, 3] = 0, -1
+    with pytest.raises(ArgumentError, match="columns 3 and 3 is -1, expected a finite"):
+        quant.encode(x, "Q4_0", moments=moments)
+    with pytest.raises(ArgumentError, match="multiple of 32"):
+        quant.encode(np.ones((1, 33)), "F16", moments=np.zeros((33, 256)))
+
+
+def test_moments_that_cant_be() -> None:
+    """Columns that go together more than they can: an answer, if no good one."""
+    x = np.random.default_rng(1).standard_normal((4, 256)).astype(np.float32)
+    moments = np.full((256, 256), 1e30, np.float32)
+    moments[np.arange(256), np.arange(256)] = 1e-30
+    decoded = quant.decode(quant.encode(x, "Q4_K", moments=moments), "Q4_K", x.shape)
+    assert np.isfinite(decoded).all()
 
 
 def test_other_threads_run_meanwhile() -> None:

@@ -1,7 +1,8 @@
-// What a model opened with `collect` sums up: the squares of what matrices are multiplied with, to the bit,
-// whatever the threads and batches; nothing that is computed changes.
+// What a model opened with `collect` sums up: the squares of what matrices are multiplied with, and products
+// of columns, to the bit, whatever the threads and batches; nothing that is computed changes.
 #include "check.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "backend/backend.h"
@@ -12,7 +13,7 @@ static const ingot_model_params collecting = {.collect = true};
 
 // ------------------------------------------------------------------------------------------------- a backend
 
-enum { WIDTH = 203, ROWS = 100, N_EXPERT = 5, N_USED = 2 };
+enum { WIDTH = 299, ROWS = 100, N_EXPERT = 5, N_USED = 2 };
 
 typedef struct device {
     pool *threads;
@@ -46,7 +47,7 @@ static device *device_open(int threads) {
     CHECK(pool_new(threads, NULL, NULL, &d->threads, NULL) == INGOT_OK);
     CHECK(backend_isa_choose(NULL, &chosen, NULL) == INGOT_OK);
     const backend_params params = {BACKEND_VERSION, d->threads, chosen, NULL, NULL};
-    CHECK(backend_open_collect(&params, 0, &d->b, NULL) == INGOT_OK);
+    CHECK(backend_open_collect(&params, 0, true, &d->b, NULL) == INGOT_OK);
     const backend_ops *ops = d->b->ops;
     d->table = weight(d->b, "table", d->rows, ROWS, 1);
     d->all = weight(d->b, "parts", d->rows, 1, 1);
@@ -102,9 +103,41 @@ static void check_dense(const device *d, int32_t n_rows) {
     CHECK(count == (uint64_t)n_rows && memcmp(sums, expected, sizeof sums) == 0);
 }
 
+// Column c of the rows that go to a matrix of `tensor`, of which `rows` has the numbers [n].
+static void check_moments(const device *d, const char *tensor, int32_t mat, const int *rows, int n) {
+    enum { COLUMNS = N_EXPERT * WIDTH };
+    static float found[COLUMNS][INGOT_WINDOW];
+    CHECK(backend_collected_moments(d->b, index_of(d, tensor), found[0], NULL) == INGOT_OK);
+    for (int c = 0; c < WIDTH; c++)
+        for (int k = 0; k < INGOT_WINDOW; k++) {
+            const int other = c / INGOT_WINDOW * INGOT_WINDOW + k;
+            double expected = 0.0, size = 0.0;
+            for (int i = 0; i < n && other < WIDTH; i++) {
+                const double product =
+                    (double)d->rows[rows[i] * WIDTH + c] * (double)d->rows[rows[i] * WIDTH + other];
+                expected += product;
+                size += fabs(product);
+            }
+            CHECK(fabs((double)found[mat * WIDTH + c][k] - expected) <= 1e-6 * size);
+        }
+}
+
+static void check_dense_moments(const device *d, int32_t n_rows, float *first) {
+    float found[WIDTH][INGOT_WINDOW];
+    int rows[ROWS];
+    for (int i = 0; i < n_rows; i++)
+        rows[i] = i;
+    check_moments(d, "parts", 0, rows, n_rows);
+    CHECK(backend_collected_moments(d->b, index_of(d, "parts"), found[0], NULL) == INGOT_OK);
+    if (first[0] == 0.0f)
+        memcpy(first, found, sizeof found);
+    CHECK(memcmp(first, found, sizeof found) == 0);
+}
+
 // The same rows in batches of several sizes.
 static void test_dense(int threads) {
     static const int32_t batches[] = {ROWS, 64, 7, 1};
+    float moments[WIDTH * INGOT_WINDOW] = {0}; // which batches don't change
     device *d = device_open(threads);
     const backend_product products[2] = {{d->all, NULL, d->out}, {d->part, NULL, d->more}};
     for (size_t k = 0; k < sizeof batches / sizeof *batches; k++) {
@@ -115,9 +148,11 @@ static void test_dense(int threads) {
         }
         CHECK(d->b->ops->sync(d->b, NULL) == INGOT_OK);
         check_dense(d, ROWS);
+        check_dense_moments(d, ROWS, moments);
         CHECK(backend_collected_clear(d->b, NULL) == INGOT_OK);
     }
     check_dense(d, 0);
+    check_moments(d, "parts", 0, NULL, 0);
     device_close(d);
 }
 
@@ -157,8 +192,15 @@ static void test_experts(int threads, bool per_choice) {
     }
     CHECK(backend_collected_read(d->b, index_of(d, "experts"), *sums, counts, NULL) == INGOT_OK);
     CHECK(memcmp(sums, expected, sizeof sums) == 0);
-    for (int e = 0; e < N_EXPERT; e++)
+    for (int e = 0; e < N_EXPERT; e++) {
+        int rows[ROWS], n = 0;
+        for (int t = 0; t < N; t++)
+            for (int j = 0; j < N_USED; j++)
+                if ((t + j) % N_EXPERT == e)
+                    rows[n++] = per_choice ? t * N_USED + j : t;
         CHECK(counts[e] == N * N_USED / N_EXPERT);
+        check_moments(d, "experts", e, rows, n);
+    }
     device_close(d);
 }
 
@@ -256,6 +298,8 @@ static void test_model(bool experts) {
     CHECK(ingot_model_collected(plain, 0, &found, &err) == INGOT_ERR_STATE);
     CHECK_CONTAINS(err.message, "opened without `collect`");
     CHECK(ingot_model_collected_clear(plain, NULL) == INGOT_ERR_STATE);
+    CHECK(ingot_model_collected_moments(m, 0, NULL, &err) == INGOT_ERR_STATE);
+    CHECK_CONTAINS(err.message, "opened without `moments`");
     CHECK(ingot_model_collected(m, -1, &found, NULL) == INGOT_ERR_NOT_FOUND);
     CHECK(ingot_model_collected(m, 1000, &found, &err) == INGOT_ERR_NOT_FOUND);
     CHECK_CONTAINS(err.message, "there is no matrix 1000");

@@ -13,7 +13,9 @@ enum { BLOCKS = 37, MAX_SIZE = 256, MAX_BYTES = 292 };
 
 static float x[BLOCKS * MAX_SIZE], importance[BLOCKS * MAX_SIZE], decoded[BLOCKS * MAX_SIZE];
 static uint8_t bytes[BLOCKS * MAX_BYTES], first_bytes[KERNELS_TYPES][2][BLOCKS * MAX_BYTES];
-static bool have_first[KERNELS_TYPES][2];
+static bool have_first[KERNELS_TYPES][2], have_window[KERNELS_TYPES];
+static uint8_t first_windows[KERNELS_TYPES][BLOCKS * MAX_BYTES * 4];
+static float shares[2][QUANT_WINDOW * QUANT_WINDOW];
 
 static uint32_t state = 7;
 
@@ -105,6 +107,37 @@ static void test_rows(const kernels *k, const quant_type *type) {
     }
 }
 
+// Rows of a window with no shares of errors are as blocks are, those of whole windows and of the last one.
+static void test_windows(const kernels *k, const quant_type *type) {
+    enum { N_ROWS = 19 };
+    static uint8_t apart[N_ROWS * MAX_BYTES * 8], together[N_ROWS * MAX_BYTES * 8];
+    const int width = type->block_size == 32 ? 96 : QUANT_WINDOW, blocks = width / type->block_size;
+    const int row_bytes = blocks * type->block_bytes;
+    make_rows(N_ROWS * width);
+    memset(shares, 0, sizeof shares);
+    const quant_feedback none = {width, shares[0], shares[1]};
+    k->encoders[type->id](x, N_ROWS * blocks, importance, width, 0, apart);
+    k->window_encoders[type->id](x, N_ROWS, width, importance, &none, together, row_bytes);
+    CHECK(memcmp(apart, together, (size_t)(N_ROWS * row_bytes)) == 0);
+    // With shares each row is still on its own.
+    for (int j = 0; j < width; j++)
+        for (int i = 0; i < width; i++) {
+            shares[1][j * QUANT_WINDOW + i] = i == j ? 0.0f : 0.1f * random_float();
+            shares[0][j * QUANT_WINDOW + i] = i < j ? shares[1][j * QUANT_WINDOW + i] : 0.0f;
+        }
+    k->window_encoders[type->id](x, N_ROWS, width, NULL, &none, apart, row_bytes);
+    for (int row = 0; row < N_ROWS; row++) {
+        k->window_encoders[type->id](x + row * width, 1, width, NULL, &none, together, row_bytes);
+        CHECK(memcmp(apart + row * row_bytes, together, (size_t)row_bytes) == 0);
+    }
+    if (strcmp(k->name, "generic") == 0)
+        return;
+    if (have_window[type->id])
+        CHECK(memcmp(apart, first_windows[type->id], (size_t)(N_ROWS * row_bytes)) == 0);
+    memcpy(first_windows[type->id], apart, (size_t)(N_ROWS * row_bytes));
+    have_window[type->id] = true;
+}
+
 // What has no code does no harm, and zeros stay zeros.
 static void test_odd_numbers(const kernels *k, const quant_type *type) {
     const float odd[] = {0.0f, NAN, INFINITY, -INFINITY, 3e38f, 1e-40f, -0.0f, 65504.0f};
@@ -135,6 +168,9 @@ static void test_all(const kernels *k) {
         test_errors(k, type, true);
         test_rows(k, type);
         test_odd_numbers(k, type);
+        CHECK(type->has_feedback == (k->window_encoders[type->id] != NULL));
+        if (type->has_feedback)
+            test_windows(k, type);
         if (check_failures > failures)
             printf("  %s\n", type->name);
     }

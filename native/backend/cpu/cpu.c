@@ -202,6 +202,7 @@ const backend_ops backend_cpu = {
     .squares_free = cpu_squares_free,
     .squares_clear = cpu_squares_clear,
     .squares_read = cpu_squares_read,
+    .moments_read = cpu_moments_read,
     .sync = cpu_sync,
     .read = cpu_read,
     .embed = cpu_embed,

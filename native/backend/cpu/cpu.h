@@ -54,6 +54,7 @@ struct backend_routing {
 struct backend_squares {
     int64_t width, mats;
     double *sums;     // [mats][width]
+    float *moments;   // [mats][windows][QUANT_WINDOW][QUANT_WINDOW], the lower halves; NULL: none
     uint64_t *counts; // [mats]
 };
 
@@ -211,12 +212,13 @@ void cpu_add_experts(backend *b, const backend_buffer *x, const backend_routing 
                      int64_t n_tokens, backend_buffer *y);
 
 // squares.c
-ingot_status cpu_squares_new(backend *b, int64_t width, int64_t mats, backend_squares **out,
+ingot_status cpu_squares_new(backend *b, int64_t width, int64_t mats, bool moments, backend_squares **out,
                              ingot_error *err);
 void cpu_squares_free(backend *b, backend_squares *squares);
 void cpu_squares_clear(backend *b, backend_squares *squares);
 ingot_status cpu_squares_read(backend *b, const backend_squares *squares, double *sums, uint64_t *counts,
                               ingot_error *err);
+ingot_status cpu_moments_read(backend *b, const backend_squares *squares, float *moments, ingot_error *err);
 void cpu_add_squares(backend *b, const backend_buffer *x, int64_t n_tokens, backend_squares *squares);
 void cpu_add_squares_experts(backend *b, const backend_buffer *x, bool per_choice,
                              const backend_routing *routing, backend_squares *squares);

@@ -32,6 +32,17 @@ void backend_isa_encode(const struct kernels *chosen, int32_t type, const backen
         t->encode(x, to, (uint64_t)((end - begin) * t->block_size));
 }
 
+void backend_isa_encode_window(const struct kernels *chosen, int32_t type, const backend_rows *rows,
+                               int64_t begin, int64_t end, int64_t column, const quant_feedback *feedback,
+                               uint8_t *dst) {
+    const quant_type *t = quant_type_get(type);
+    const int64_t row_bytes = rows->width / t->block_size * t->block_bytes;
+    chosen->window_encoders[type](rows->x + begin * rows->width + column, end - begin, rows->width,
+                                  rows->importance ? rows->importance + column : NULL, feedback,
+                                  dst + begin * row_bytes + column / t->block_size * t->block_bytes,
+                                  row_bytes);
+}
+
 const char *backend_isa_of(const struct kernels *chosen) {
     return chosen->name;
 }

@@ -3,6 +3,7 @@
 #ifndef INGOT_KERNELS_VEC_INLINE_H
 #define INGOT_KERNELS_VEC_INLINE_H
 
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE   static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 
 #endif

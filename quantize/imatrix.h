@@ -3,6 +3,8 @@
 //
 // GGUF: for each tensor NAME.in_sum2, F32 [columns, matrices], the sums of the squared activations, and
 // NAME.counts, F32 [1, matrices], how many were summed up; imatrix.datasets and imatrix.chunk_count.
+// With what `ingot imatrix --moments` adds: NAME.in_correlations, F16, of the columns in windows; keys
+// imatrix.ingot.input.NAME name the tensor whose correlations are NAME's too.
 // The older one, numbers little-endian: i32 entries; for each i32 length, name, i32 calls, i32 count,
 // F32[count] (sums, to be divided by the calls); then, maybe, i32 chunks, i32 length, the data set's name.
 #ifndef INGOT_QUANTIZE_IMATRIX_H
@@ -15,6 +17,10 @@ typedef struct imatrix_entry {
     const char *name; // of the tensor
     uint64_t n;       // columns, times the matrices of a tensor of three dimensions
     float *values;    // [n], finite and not negative
+    // Where the file has its columns' correlations, F16 [matrices][columns][INGOT_WINDOW] (row i of a matrix:
+    // those of column i with the columns of its window); 0: nowhere.
+    uint64_t correlations;
+    float *counts; // [matrices], of how many tokens they are; only with correlations
 } imatrix_entry;
 
 typedef struct imatrix {

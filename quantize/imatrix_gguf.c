@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "gguf/format.h"
@@ -6,7 +7,8 @@
 #include "quant/quant.h"
 #include "quantize/imatrix.h"
 
-static const char SUMS[] = ".in_sum2", COUNTS[] = ".counts";
+static const char SUMS[] = ".in_sum2", COUNTS[] = ".counts", CORRELATIONS[] = ".in_correlations";
+static const char INPUT[] = "imatrix.ingot.input.";
 
 static bool ends_with(ingot_str text, const char *suffix) {
     size_t n = strlen(suffix);
@@ -38,6 +40,44 @@ static ingot_status find_counts(const ingot_gguf *g, const ingot_gguf_tensor *su
     return INGOT_OK;
 }
 
+// The tensor NAME.in_correlations, of NAME's own or of those that its input's name says; *out NULL: none.
+static ingot_status find_correlations(const ingot_gguf *g, ingot_str name, const ingot_gguf_tensor **out,
+                                      ingot_error *err) {
+    char text[sizeof INPUT + GGUF_MAX_NAME_BYTES + sizeof CORRELATIONS];
+    snprintf(text, sizeof text, "%s%.*s", INPUT, (int)name.size, name.data);
+    ingot_str of = {0};
+    TRY(gguf_get_str(g, text, false, &of, err));
+    if (of.size == 0)
+        of = name;
+    if (of.size > GGUF_MAX_NAME_BYTES)
+        return fail(err, INGOT_ERR_FORMAT, "%s: key '%s' holds too long a name", gguf_name(g), text);
+    snprintf(text, sizeof text, "%.*s%s", (int)of.size, of.data, CORRELATIONS);
+    *out = ingot_gguf_find_tensor(g, text);
+    return INGOT_OK;
+}
+
+static ingot_status read_correlations(const ingot_gguf *g, const ingot_gguf_tensor *sums,
+                                      const ingot_gguf_tensor *counts, imatrix *m, imatrix_entry *e,
+                                      ingot_error *err) {
+    const ingot_gguf_tensor *found;
+    TRY(find_correlations(g, (ingot_str){sums->name.data, sums->name.size - (sizeof SUMS - 1)}, &found, err));
+    if (!found)
+        return INGOT_OK;
+    const uint64_t columns = sums->shape[0];
+    if (found->type != QUANT_F16 || found->shape[0] != INGOT_WINDOW || found->shape[1] != columns ||
+        found->shape[2] * found->shape[3] * columns != e->n)
+        return fail(
+            err, INGOT_ERR_FORMAT,
+            "%s: '%.*s' isn't of type F16 and shape %d x %" PRIu64 " for each of the matrices of '%s'",
+            gguf_name(g), gguf_name_shown(found->name), found->name.data, INGOT_WINDOW, columns, e->name);
+    e->correlations = found->offset;
+    e->counts = store_alloc(&m->store, NULL, e->n / columns, sizeof *e->counts);
+    if (!e->counts)
+        return fail_memory(err, e->n / columns * sizeof *e->counts, "an importance matrix");
+    memcpy(e->counts, counts->data, (size_t)(e->n / columns) * sizeof *e->counts);
+    return INGOT_OK;
+}
+
 static ingot_status read_entry(const ingot_gguf *g, const ingot_gguf_tensor *sums, imatrix *out,
                                ingot_error *err) {
     const ingot_gguf_tensor *counts;
@@ -53,7 +93,7 @@ static ingot_status read_entry(const ingot_gguf *g, const ingot_gguf_tensor *sum
         // An expert that no token chose: all columns matter alike.
         e->values[i] = count > 0 ? e->values[i] / count : 1.0f;
     }
-    return INGOT_OK;
+    return read_correlations(g, sums, counts, out, e, err);
 }
 
 static ingot_status read_metadata(const ingot_gguf *g, imatrix *out, ingot_error *err) {

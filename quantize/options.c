@@ -15,6 +15,7 @@ typedef enum option_kind {
     TEXT,
     TENSOR_TYPE,
     SIZE,
+    EFFORT,
     INCLUDE,
     EXCLUDE,
     WISH,
@@ -39,6 +40,7 @@ static const struct option_row {
     {"--imatrix", TEXT, offsetof(options, imatrix)},
     {"--output-tensor-type", TENSOR_TYPE, offsetof(options, output_type)},
     {"--token-embedding-type", TENSOR_TYPE, offsetof(options, embedding_type)},
+    {"--effort", EFFORT, offsetof(options, high_effort)},
     {"--max-memory", SIZE, offsetof(options, max_memory)},
     {"--include-weights", INCLUDE, 0},
     {"--exclude-weights", EXCLUDE, 0},
@@ -76,6 +78,12 @@ static ingot_status take_value(options *o, const struct option_row *row, const c
         return option_size(value, field, err) == INGOT_OK
                    ? INGOT_OK
                    : fail_prefix(err, INGOT_ERR_INVALID, "%s", row->name);
+    case EFFORT:
+        if (strcasecmp(value, "normal") != 0 && strcasecmp(value, "high") != 0)
+            return fail(err, INGOT_ERR_INVALID, "--effort: '%s' is no effort, expected normal or high",
+                        value);
+        *(bool *)field = strcasecmp(value, "high") == 0;
+        return INGOT_OK;
     case INCLUDE:
     case EXCLUDE:
         return add_weights(o, value, row->kind == INCLUDE, err);
@@ -203,6 +211,9 @@ ingot_status options_read(int argc, char **argv, options *o, ingot_error *err) {
         return fail(err, INGOT_ERR_INVALID,
                     "--%s-weights chooses among the entries of --imatrix, which is missing",
                     o->weights_included ? "include" : "exclude");
+    if (o->high_effort && !o->imatrix)
+        return fail(err, INGOT_ERR_INVALID,
+                    "--effort high needs what `ingot imatrix --moments` makes: give it with --imatrix");
     return take_positionals(o, args, n, err);
 }
 

@@ -40,6 +40,7 @@ typedef struct options {
     int32_t *pruned; // [n_pruned] layers, in order
     size_t n_pruned;
     uint64_t max_memory; // bytes for buffers
+    bool high_effort;    // errors of a row's weights make up for each other
     bool pure, leave_output, allow_requantize, keep_split, dry_run, json, help;
     store store; // texts
 } options;

@@ -164,6 +164,9 @@ static ingot_status find_importance(plan *p, size_t i, ingot_error *err) {
                     " columns: the matrix was made for another model",
                     p->options->imatrix, e->name, e->n, expected);
     p->details[i].importance = e;
+    p->details[i].feedback =
+        p->options->high_effort && e && e->correlations && quant_type_get(t->to)->has_feedback;
+    p->n_apart += p->options->high_effort && !p->details[i].feedback && t->to != QUANT_Q8_0;
     p->n_unimportant += e == NULL;
     return INGOT_OK;
 }

@@ -10,6 +10,7 @@
 typedef struct plan_tensor {
     const ingot_gguf_tensor *source;
     const imatrix_entry *importance; // for each matrix of the tensor; NULL: none
+    bool feedback;                   // errors of its weights make up for each other
     uint64_t bytes;                  // in the output
 } plan_tensor;
 
@@ -23,6 +24,7 @@ typedef struct plan {
     size_t n;
     int32_t file_type;     // general.file_type
     size_t n_fallbacks;    // tensors whose rows the wanted type's blocks don't divide
+    size_t n_apart;        // tensors whose errors don't make up for each other, though that was asked for
     size_t n_unimportant;  // tensors that are quantised without an entry of the importance matrix
     uint64_t bytes_before; // of all tensors
     uint64_t bytes;

@@ -140,6 +140,12 @@ void report_warnings(const plan *p) {
         report_warning(
             o->json, "%zu of %zu tensors have rows that the wanted types' blocks don't divide and get others",
             p->n_fallbacks, p->n);
+    if (p->n_apart > 0)
+        report_warning(o->json,
+                       "--effort high does nothing for %zu tensors: their types have codes of several "
+                       "weights, or the importance matrix no correlations (ingot imatrix --moments "
+                       "--process-output)",
+                       p->n_apart);
     if (p->n_unimportant > 0)
         report_warning(o->json, "%s has no entry for %zu of the tensors that are quantised", o->imatrix,
                        p->n_unimportant);
@@ -155,10 +161,10 @@ static void json_tensors(const plan *p) {
         for (int d = 0; d < p->details[i].source->n_dims; d++)
             printf("%s%" PRIu64, d ? ", " : "", t->shape[d]);
         printf("], \"from\": \"%s\", \"to\": \"%s\", \"wanted\": \"%s\", \"bytes_before\": %" PRIu64
-               ", \"bytes\": %" PRIu64 ", \"bits_per_weight\": %.4f, \"importance\": %s}",
+               ", \"bytes\": %" PRIu64 ", \"bits_per_weight\": %.4f, \"importance\": %s, \"feedback\": %s}",
                type_name(t->from), type_name(t->to), type_name(t->wanted), p->details[i].source->bytes,
                p->details[i].bytes, bits(p->details[i].bytes, weights_of(t)),
-               p->details[i].importance ? "true" : "false");
+               p->details[i].importance ? "true" : "false", p->details[i].feedback ? "true" : "false");
     }
     printf("],\n");
 }

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/thread.h"
 #include "gguf/gguf.h"
+#include "quantize/feedback.h"
 
 enum {
     PIECE_WEIGHTS = 1 << 20, // enough for many threads, little enough to stop soon
@@ -24,7 +25,8 @@ typedef struct worker {
     progress progress;
     file_in *file; // the input's file `split`
     int32_t split;
-    uint8_t *raw; // buffers for a piece, and for a row that is decoded again
+    ingot_feedback *feedback; // of the current matrix, or NULL
+    uint8_t *raw;             // buffers for a piece, and for a row that is decoded again
     float *floats;
     uint8_t *encoded;
     float *again;
@@ -160,6 +162,15 @@ static ingot_status measure(worker *w, const shape *s, uint64_t row, uint64_t n,
     return INGOT_OK;
 }
 
+static ingot_status take_feedback(worker *w, const shape *s, uint64_t matrix, ingot_error *err) {
+    const plan_tensor *details = &w->plan->details[s->tensor];
+    ingot_feedback_free(w->runtime, w->feedback);
+    w->feedback = NULL;
+    return details->feedback ? feedback_read(w->runtime, w->plan->options->imatrix, details->importance,
+                                             matrix, s->width, &w->feedback, err)
+                             : INGOT_OK;
+}
+
 static ingot_status encode_tensor(worker *w, size_t i, ingot_error *err) {
     const recipe_tensor *t = &w->plan->tensors[i];
     const imatrix_entry *importance = w->plan->details[i].importance;
@@ -171,14 +182,16 @@ static ingot_status encode_tensor(worker *w, size_t i, ingot_error *err) {
     for (uint64_t row = 0; row < s.rows;) {
         uint64_t n = s.rows - row < s.piece ? s.rows - row : s.piece;
         const float *columns = NULL;
+        uint64_t matrix = row / s.rows_per_matrix, of_matrix = row % s.rows_per_matrix;
+        if (of_matrix == 0)
+            TRY(take_feedback(w, &s, matrix, err));
         if (importance) { // each matrix has its own
-            uint64_t left = s.rows_per_matrix - row % s.rows_per_matrix;
-            n = n < left ? n : left;
-            columns = importance->values + row / s.rows_per_matrix * s.width;
+            n = n < s.rows_per_matrix - of_matrix ? n : s.rows_per_matrix - of_matrix;
+            columns = importance->values + matrix * s.width;
         }
         TRY(check_stop(w, err));
         TRY(take_rows(w, &s, row, n, err));
-        TRY(ingot_encode(w->runtime, t->to, w->floats, n, s.width, columns, w->encoded, err));
+        TRY(ingot_encode(w->runtime, t->to, w->floats, n, s.width, columns, w->feedback, w->encoded, err));
         TRY(ingot_gguf_writer_data(w->writer, w->encoded, n * s.to_bytes, err));
         TRY(measure(w, &s, row, n, err));
         progress_step(&w->progress, w->plan, i, n * s.from_bytes);
@@ -226,6 +239,7 @@ ingot_status run_plan(const plan *p, ingot_runtime *runtime, stop_fn stop, resul
     } else {
         ingot_gguf_writer_abort(w.writer);
     }
+    ingot_feedback_free(runtime, w.feedback);
     file_in_close(w.file);
     mem_free(NULL, w.raw);
     mem_free(NULL, w.floats);

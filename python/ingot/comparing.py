@@ -46,6 +46,7 @@ def quality(
     imatrix: str | os.PathLike[str] | None = None,
     n_ctx: int = 512,
     n_chunks: int | None = None,
+    effort: str = "normal",
     threads: int | None = None,
     allow_requantize: bool = False,
     folder: str | os.PathLike[str] | None = None,
@@ -54,7 +55,7 @@ def quality(
     """Quantises a model to each of ``types`` and measures what is left of it on a text.
 
     types              file types, as ``quantize`` takes them
-    imatrix            a file of importance, made from another text
+    imatrix, effort    as ``quantize`` takes them; the importance is to be of another text
     n_ctx, n_chunks    tokens of a chunk of the text, and how many chunks (None: all)
     allow_requantize   also from a model that is quantised already
     folder             where one quantised model at a time and the base's logits lie meanwhile
@@ -80,6 +81,7 @@ def quality(
                 small,
                 kind,
                 imatrix=imatrix,
+                effort=effort,
                 allow_requantize=allow_requantize,
                 threads=threads,
                 dry_run=dry_run,

@@ -7,7 +7,9 @@ GGUF: ``general.type`` is "imatrix"; of a tensor called NAME there are ``NAME.in
 ``NAME.counts`` (F32, [experts or 1, 1]: of how many tokens). ``imatrix.datasets`` are names of the
 texts, ``imatrix.chunk_count`` and ``imatrix.chunk_size`` say how much of them was used. With our
 own ``imatrix.ingot.model`` and ``imatrix.ingot.tokens``, hashes of what it was collected from, a
-file can be continued; others may ignore them.
+file can be continued; others may ignore them. The same holds for ``NAME.in_correlations`` (F16,
+[experts or 1, columns, 256]: ``ingot.correlations``), which encoders with feedback of errors need;
+``imatrix.ingot.input.NAME`` names the tensor that has those of NAME too.
 
 "dat", the older form, little-endian: int32 n; n times int32 size, name, int32 calls, int32
 values, float32 [values], which are means of squares times ``calls``, the number of chunks; then
@@ -16,6 +18,7 @@ int32 chunks, int32 size, name of the text.
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from contextlib import suppress
@@ -27,13 +30,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
+from ingot.correlations import WINDOW, Floats, from_moments, to_moments
 from ingot.gguf.reader import Reader
 from ingot.gguf.writer import Writer
 
 Doubles = npt.NDArray[np.float64]
 
 FORMATS = ("gguf", "dat")
-_SUMS, _COUNTS = ".in_sum2", ".counts"
+_SUMS, _COUNTS, _CORRELATIONS = ".in_sum2", ".counts", ".in_correlations"
+_INPUT = "imatrix.ingot.input."
 _KEYS = ("imatrix.datasets", "imatrix.chunk_count", "imatrix.chunk_size")
 _OWN_KEYS = ("imatrix.ingot.model", "imatrix.ingot.tokens")
 _NAME_LIMIT = 1 << 12
@@ -55,8 +60,10 @@ def check_format(name: str) -> None:
 @dataclass(eq=False, repr=False)
 class Imatrix:
     """Sums of squares of what each tensor was multiplied with, [experts or 1, columns], and of how
-    many tokens they are, [experts or 1]. ``datasets``: names of the texts. ``origin``: what it was
-    collected from, None of what was merged or made elsewhere."""
+    many tokens they are, [experts or 1]. ``moments``: sums of products of columns as
+    ``ingot.correlations`` has them, where they were collected; tensors with the same input share an
+    array. ``datasets``: names of the texts. ``origin``: what it was collected from, None of what
+    was merged or made elsewhere."""
 
     sums: dict[str, Doubles] = field(default_factory=dict)
     counts: dict[str, Doubles] = field(default_factory=dict)
@@ -64,13 +71,15 @@ class Imatrix:
     chunk_size: int = 512
     datasets: list[str] = field(default_factory=list)
     origin: Origin | None = None
+    moments: dict[str, Floats] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         used = f"{self.chunks} chunks of {self.chunk_size} tokens"
         return f"<ingot.Imatrix: {len(self.sums)} tensors, {used}>"
 
     def save(self, path: str | os.PathLike[str], format: str = "gguf") -> None:  # noqa: A002
-        """Writes a file that llama-quantize reads: "gguf", or "dat" for its older versions."""
+        """Writes a file that llama-quantize reads: "gguf", or "dat" for its older versions, which
+        has no place for ``moments``."""
         check_format(format)
         if format == "gguf":
             _save_gguf(self, path)
@@ -114,7 +123,20 @@ class Imatrix:
             counts[name] = ours[1] + theirs[1]
         more = [name for name in other.datasets if name not in self.datasets]
         chunks = self.chunks + other.chunks * other.chunk_size // self.chunk_size
-        return Imatrix(sums, counts, chunks, self.chunk_size, self.datasets + more)
+        moments = added(self.moments, other.moments)
+        return Imatrix(sums, counts, chunks, self.chunk_size, self.datasets + more, moments=moments)
+
+
+def added(one: dict[str, Floats], other: dict[str, Floats]) -> dict[str, Floats]:
+    """The sums of what both have, with arrays shared as they are shared there."""
+    made: dict[tuple[int, int], Floats] = {}
+    found = {}
+    for name in one.keys() & other.keys():
+        pair = id(one[name]), id(other[name])
+        if pair not in made:
+            made[pair] = one[name] + other[name]
+        found[name] = made[pair]
+    return found
 
 
 def _alike(
@@ -151,13 +173,23 @@ def _save_gguf(found: Imatrix, path: str | os.PathLike[str]) -> None:
             values = (found.origin.model, found.origin.tokens)
             for key, value in zip(_OWN_KEYS, values, strict=True):
                 out.add(key, value)
+        inputs: dict[int, str] = {}
+        for name in sorted(found.moments):
+            first = inputs.setdefault(id(found.moments[name]), name)
+            if first != name:
+                out.add(_INPUT + name, first)
+        for name in inputs.values():
+            correlations = from_moments(found.sums[name], found.moments[name])
+            out.add_tensor(name + _CORRELATIONS, _unless_single(correlations))
         for name in sorted(found.sums):
             sums, counts = found.sums[name], found.counts[name]
-            # One matrix has no dimension for it.
-            single = len(sums) == 1
-            out.add_tensor(name + _SUMS, (sums[0] if single else sums).astype(np.float32))
-            columns = counts if single else counts[:, None]
-            out.add_tensor(name + _COUNTS, columns.astype(np.float32))
+            out.add_tensor(name + _SUMS, _unless_single(sums).astype(np.float32))
+            out.add_tensor(name + _COUNTS, _unless_single(counts[:, None]).astype(np.float32))
+
+
+def _unless_single(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """One matrix has no dimension for it."""
+    return array[0] if len(array) == 1 else array
 
 
 def _from_gguf(file: Reader) -> Imatrix:
@@ -180,13 +212,42 @@ def _from_gguf(file: Reader) -> Imatrix:
         if name.endswith(_SUMS):
             tensor = name.removesuffix(_SUMS)
             sums[tensor], counts[tensor] = _pair(file, tensor)
-        elif name.removesuffix(_COUNTS) + _SUMS not in file.tensors:
+        elif name.removesuffix(_COUNTS).removesuffix(_CORRELATIONS) + _SUMS not in file.tensors:
             raise errors.FormatError(
                 f"{file.path}: tensor '{name}' is no part of an importance matrix: '{_SUMS}' and "
                 f"'{_COUNTS}' of a name were expected"
             )
     _check_any(file.path, sums)
-    return Imatrix(sums, counts, int(str(chunks)), int(str(chunk_size)), datasets, origin)
+    return Imatrix(
+        sums,
+        counts,
+        int(str(chunks)),
+        int(str(chunk_size)),
+        datasets,
+        origin,
+        _moments(file, sums),
+    )
+
+
+def _moments(file: Reader, sums: dict[str, Doubles]) -> dict[str, Floats]:
+    made: dict[str, Floats] = {}
+    found = {}
+    for name in sums:
+        first = str(file.metadata.get(_INPUT + name, name))
+        tensor = file.tensors.get(first + _CORRELATIONS)
+        if tensor is None:
+            continue
+        shape = (*sums[name].shape, WINDOW)
+        if tensor.type != "F16" or tensor.data.size != math.prod(shape) or first not in sums:
+            raise errors.FormatError(
+                f"{file.path}: tensor '{tensor.name}' is {tensor.type} of shape {tensor.shape}; "
+                f"expected F16 of {shape}, as '{name}{_SUMS}' has it"
+            )
+        if first not in made:
+            made[first] = to_moments(sums[first], tensor.data.reshape(shape))
+        found[name] = made[first]
+    file.check()
+    return found
 
 
 def _pair(file: Reader, tensor: str) -> tuple[Doubles, Doubles]:
@@ -288,4 +349,4 @@ class _Dat:
                 f"{self._path}: {len(self._data) - self._at} bytes are left behind its end at byte "
                 f"{self._at}: no importance matrix"
             )
-        return Imatrix(sums, counts, chunks, self._chunk_size, datasets, None)
+        return Imatrix(sums, counts, chunks, self._chunk_size, datasets)

@@ -21,7 +21,7 @@ from ingot import errors
 from ingot._lib import INT32_MAX, Progress, advance, integer
 from ingot.collecting import Collected
 from ingot.gguf.reader import Reader
-from ingot.imatrix_file import Imatrix, Origin, check_format
+from ingot.imatrix_file import Imatrix, Origin, added, check_format
 from ingot.logits_file import Ids, hash_of
 from ingot.measures import text_bytes, windows
 from ingot.model import Model
@@ -37,6 +37,7 @@ def imatrix(
     n_ctx: int = _CHUNK,
     n_chunks: int | None = None,
     process_output: bool = False,
+    moments: bool = False,
     name: str = "",
     output: str | os.PathLike[str] | None = None,
     output_format: str = "gguf",
@@ -51,6 +52,8 @@ def imatrix(
     n_ctx            tokens of a chunk, at least 3
     n_chunks         use the first ones (None: all whole ones)
     process_output   the output matrix too
+    moments          products of columns too, for quantising with ``effort="high"``; a model that is
+                     given must have been opened with ``moments=True``
     name             the text's, for the file
     output           a file to write: at the end, every ``save_frequency`` chunks, and with what was
                      collected so far when the work is interrupted. If it is there already, from the
@@ -61,6 +64,8 @@ def imatrix(
                      False, ends the work
     """
     check_format(output_format)
+    if moments and output_format != "gguf":
+        raise errors.ArgumentError(f"a file of format {output_format} can't hold moments")
     every = INT32_MAX
     if save_frequency is not None:
         every = integer("save_frequency", save_frequency, 1, INT32_MAX)
@@ -68,9 +73,9 @@ def imatrix(
     file = _Output(output, output_format, list(merge))
     with ExitStack() as stack:
         if not isinstance(model, Model):
-            model = stack.enter_context(Model(model, n_ctx=n_ctx, collect=True))
+            model = stack.enter_context(Model(model, n_ctx=n_ctx, collect=True, moments=moments))
         model.clear_collected()
-        run = _Run(model, windows(model, data, n_ctx, n_chunks), process_output, name)
+        run = _Run(model, windows(model, data, n_ctx, n_chunks), process_output, moments, name)
         file.start(run)
         try:
             while run.chunks < len(run.ids):
@@ -91,10 +96,12 @@ def imatrix(
 class _Run:
     """Chunks on their way through a model."""
 
-    def __init__(self, model: Model, ids: Ids, process_output: bool, name: str) -> None:
+    def __init__(
+        self, model: Model, ids: Ids, process_output: bool, moments: bool, name: str
+    ) -> None:
         self.ids, self.chunks, self.first = ids, 0, 0
         self._model, self._process_output = model, process_output
-        self._print = _fingerprint(model, process_output)
+        self._print = _fingerprint(model, process_output, moments)
         self._start = self.kept = Imatrix(
             chunk_size=ids.shape[1], datasets=[name], origin=self._origin(0)
         )
@@ -112,7 +119,9 @@ class _Run:
         elif found.chunks > len(self.ids):
             problem = f"it has {found.chunks} chunks; {len(self.ids)} at most were expected"
         elif found.origin.model != self._print:
-            problem = "it was made from another model, or with another choice of process_output"
+            problem = (
+                "it was made from another model, or with other choices of process_output or moments"
+            )
         elif found.origin != self._origin(found.chunks):
             problem = "it was made from another text"
         else:
@@ -153,11 +162,14 @@ class _Run:
 
 def _sum(start: Imatrix, found: dict[str, Collected]) -> Imatrix:
     sums, counts = dict(start.sums), dict(start.counts)
+    moments = {name: one.moments for name, one in found.items() if one.moments is not None}
     for name, one in found.items():
         sums[name] = sums[name] + one.sums if name in sums else one.sums
         seen = one.counts.astype(np.float64)
         counts[name] = counts[name] + seen if name in counts else seen
-    return dataclasses.replace(start, sums=sums, counts=counts)
+    if start.moments:
+        moments = added(start.moments, moments)
+    return dataclasses.replace(start, sums=sums, counts=counts, moments=moments)
 
 
 class _Output:
@@ -183,11 +195,12 @@ class _Output:
         return found
 
 
-def _fingerprint(model: Model, process_output: bool) -> str:
+def _fingerprint(model: Model, process_output: bool, moments: bool) -> str:
     """Of a model: its tensors' names, types and shapes, and how the data of each begins."""
     with Reader(model.path) as file:
         parts = [
             repr((t.name, t.type, t.shape)).encode() + t.data.reshape(-1)[:64].tobytes()
             for t in file.tensors.values()
         ]
-    return hash_of(b"\n".join([b"output" if process_output else b"", *parts]))
+    kind = (b"output" if process_output else b"") + (b" moments" if moments else b"")
+    return hash_of(b"\n".join([kind, *parts]))

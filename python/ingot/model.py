@@ -144,6 +144,7 @@ class Model:
     ignore_extra_tensors   load a file although it has tensors that its architecture doesn't use
     profile       measure each operation, for ``stages``
     collect       sum up what matrices are multiplied with, for ``collected``; not with ``profile``
+    moments       with ``collect``, products of columns too: a kilobyte for each column
     progress      called with the share that is loaded; an exception in it, or False, cancels
                   the load
 
@@ -167,6 +168,7 @@ class Model:
         ignore_extra_tensors: bool = False,
         profile: bool = False,
         collect: bool = False,
+        moments: bool = False,
         progress: Progress | None = None,
     ) -> None:
         self.path = os.fspath(bundled_model() if path is None else path)
@@ -184,7 +186,8 @@ class Model:
         params.file.no_map, params.file.lock = not mmap, mlock
         params.vocab_only, params.pre = vocab_only, pre_name
         params.ignore_extra_tensors = ignore_extra_tensors
-        params.profile, params.collect = profile, collect
+        params.profile, params.collect, params.moments = profile, collect, moments
+        self._moments = moments
         shared = runtime(threads)
         self._model = Handle(ffi.new("ingot_model **"), lib.ingot_model_close, "model", shared)
         with self._model, shared as native, watched(progress) as (function, user):
@@ -284,7 +287,7 @@ class Model:
     def collected(self) -> dict[str, Collected]:
         """By tensor, the squares of what it was multiplied with since the model was opened or
         ``clear_collected`` was called, summed over all tokens; needs ``collect``."""
-        return collecting.read(self._model)
+        return collecting.read(self._model, self._moments)
 
     def clear_collected(self) -> None:
         collecting.clear(self._model)

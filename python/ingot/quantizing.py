@@ -28,7 +28,8 @@ _THREADS_LIMIT = 1024
 class QuantizedTensor:
     """A tensor of the output. ``shape``: rows first. ``source``: its type in the input. ``wanted``:
     the type that it would have if that one's blocks divided its rows. ``importance``: whether the
-    importance matrix has an entry for it that was used."""
+    importance matrix has an entry for it that was used. ``feedback``: whether errors of its weights
+    make up for each other."""
 
     name: str
     shape: tuple[int, ...]
@@ -39,6 +40,7 @@ class QuantizedTensor:
     bytes: int
     bits_per_weight: float
     importance: bool
+    feedback: bool
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def quantize(
     type: str,  # noqa: A002
     *,
     imatrix: str | os.PathLike[str] | None = None,
+    effort: str = "normal",
     tensor_types: Mapping[str, str] | None = None,
     output_tensor_type: str | None = None,
     token_embedding_type: str | None = None,
@@ -99,6 +102,8 @@ def quantize(
                           of it when the work fails or is cancelled
     type                  a file type, as "Q4_K_M", in any case; "COPY" changes no weights
     imatrix               a file of importance (``ingot.imatrix`` makes it)
+    effort                "high": errors of weights make up for each other, by an importance matrix
+                          that was made with ``moments=True``
     tensor_types          tensor types by regular expressions that are searched in tensors' names;
                           the first that is found counts
     output_tensor_type    of output.weight; leave_output_tensor keeps it as it is
@@ -121,6 +126,7 @@ def quantize(
         "--dry-run": dry_run,
     }
     texts = {
+        "--effort": effort,
         "--output-tensor-type": output_tensor_type,
         "--token-embedding-type": token_embedding_type,
         "--prune-layers": ",".join(str(integer("a layer", n, 0, 65535)) for n in prune_layers),
@@ -224,7 +230,10 @@ def _result(report: dict[str, Any]) -> Quantized:
             type=row["to"],
             **{
                 name: row[name]
-                for name in ("wanted", "bytes_before", "bytes", "bits_per_weight", "importance")
+                for name in (
+                    *("wanted", "bytes_before", "bytes"),
+                    *("bits_per_weight", "importance", "feedback"),
+                )
             },
         )
         for row in report["tensors"]

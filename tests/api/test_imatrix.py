@@ -110,20 +110,76 @@ def rms(x: Doubles, weight: Doubles, eps: float) -> Doubles:
 
 
 def test_the_first_input(model: ingot.Model, whole: Imatrix) -> None:
-    """Of attention: the tokens' rows of the embedding, normed."""
-    path = Path(model.path)
-    arch = model.info.architecture
-    ids = np.array(model.tokenize(TEXT, add_special=True)[: 6 * N_CTX])
-    eps = model.metadata[f"{arch}.attention.layer_norm_rms_epsilon"]
-    assert isinstance(eps, float)
-    x = rms(weights(path, "token_embd.weight")[ids], weights(path, "blk.0.attn_norm.weight"), eps)
+    x = first_input(model)
     for name in ("attn_q", "attn_k", "attn_v"):
         found = whole.sums[f"blk.0.{name}.weight"]
         np.testing.assert_allclose(found[0], (x**2).sum(axis=0), rtol=1e-5)
-        assert whole.counts[f"blk.0.{name}.weight"].tolist() == [len(ids)]
+        assert whole.counts[f"blk.0.{name}.weight"].tolist() == [len(x)]
     assert not any(name.startswith(("output", "token_embd")) for name in whole.sums)
     # The first layer's attention is computed from the same numbers in both.
     assert whole.sums["blk.0.attn_q.weight"] is whole.sums["blk.0.attn_v.weight"]
+
+
+def first_input(model: ingot.Model) -> Doubles:
+    """Of attention, in the first layer: the tokens' rows of the embedding, normed."""
+    path = Path(model.path)
+    ids = np.array(model.tokenize(TEXT, add_special=True)[: 6 * N_CTX])
+    eps = model.metadata[f"{model.info.architecture}.attention.layer_norm_rms_epsilon"]
+    assert isinstance(eps, float)
+    return rms(
+        weights(path, "token_embd.weight")[ids], weights(path, "blk.0.attn_norm.weight"), eps
+    )
+
+
+@pytest.fixture(scope="module")
+def moments(bundled: Path) -> Imatrix:
+    return ingot.imatrix(bundled, TEXT, n_ctx=N_CTX, n_chunks=6, name="license", moments=True)
+
+
+def test_moments(model: ingot.Model, whole: Imatrix, moments: Imatrix) -> None:
+    assert same(moments, whole)
+    assert moments.moments.keys() == moments.sums.keys()
+    x = first_input(model)
+    found = moments.moments["blk.0.attn_q.weight"]
+    assert found.shape == (1, x.shape[1], 256)
+    np.testing.assert_allclose(found[0], x.T @ x, rtol=1e-4, atol=1e-5 * np.abs(found).max())
+    assert found is moments.moments["blk.0.attn_k.weight"]
+    assert found is not moments.moments["blk.0.attn_output.weight"]
+    twice = moments.merge(moments)
+    assert np.array_equal(twice.moments["blk.0.attn_q.weight"], 2 * found)
+    assert moments.merge(whole).moments == {}
+
+
+def test_files_with_moments(whole: Imatrix, moments: Imatrix, tmp_path: Path) -> None:
+    again = round_trip(moments, tmp_path / "found.gguf")
+    assert again.moments.keys() == moments.moments.keys()
+    assert again.moments["blk.0.attn_q.weight"] is again.moments["blk.0.attn_v.weight"]
+    for name, found in moments.moments.items():
+        squares = np.diagonal(found[0].reshape(-1, 256, 256), axis1=1, axis2=2)
+        bound = 1e-3 * np.sqrt(squares[:, :, None] * squares[:, None, :])
+        assert (np.abs(again.moments[name] - found).reshape(bound.shape) <= bound + 1e-12).all()
+    with pytest.raises(errors.ArgumentError, match="can't hold moments"):
+        ingot.imatrix("x", TEXT, moments=True, output_format="dat")
+    for tensor, message in [
+        (np.zeros((2, 256), np.float16), r"F16 of shape \(2, 256\); expected F16 of \(1, 3, 256\)"),
+        (np.zeros((3, 256), np.float32), "is F32 of shape"),
+    ]:
+        wrong = {"a.in_sum2": f32(1, 2, 3), "a.counts": f32(1), "a.in_correlations": tensor}
+        with pytest.raises(errors.FormatError, match=message):
+            Imatrix.load(gguf_with(tmp_path / "wrong.gguf", wrong))
+
+
+def test_going_on_with_moments(bundled: Path, moments: Imatrix, tmp_path: Path) -> None:
+    path = tmp_path / "out.gguf"
+    told: dict[str, Any] = {"n_ctx": N_CTX, "name": "license", "output": path}
+    ingot.imatrix(bundled, TEXT, n_chunks=2, moments=True, **told)
+    found = ingot.imatrix(bundled, TEXT, n_chunks=6, moments=True, **told)
+    near(found, moments, 1e-6)
+    ours, wanted = (m.moments["blk.1.ffn_down.weight"] for m in (found, moments))
+    np.testing.assert_allclose(ours, wanted, atol=1e-3 * np.abs(wanted).max())
+    assert found.moments["blk.0.attn_q.weight"] is found.moments["blk.0.attn_v.weight"]
+    with pytest.raises(errors.ArgumentError, match="other choices of process_output or moments"):
+        ingot.imatrix(bundled, TEXT, n_chunks=6, **told)
 
 
 def test_experts() -> None:
@@ -462,7 +518,7 @@ def test_what_is_whole_is_kept(model: ingot.Model, tmp_path: Path) -> None:
         ({"text": TEXT[1:]}, "can't be continued: it was made from another text"),
         ({"n_ctx": 32}, "its chunks have 64 tokens; expected 32"),
         ({"n_chunks": 5}, "it has 6 chunks; 5 at most were expected"),
-        ({"process_output": True}, "another model, or with another choice of process_output"),
+        ({"process_output": True}, "another model, or with other choices of process_output"),
         ({"merged": True}, "it doesn't say what it was made from"),
         ({"format": "dat"}, "it doesn't say what it was made from"),
     ],

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf as reference
+import ingot
 import numpy as np
 import pytest
 from ingot import gguf, quant
@@ -213,6 +214,78 @@ def test_importance_of_experts(model: Path, tmp_path: Path) -> None:
         for expert in range(4):
             rows = quant.encode(weights[expert], kind, importance=sums[expert])
             assert found[expert].tobytes() == rows, (kind, expert)
+
+
+def write_correlations(path: Path, name: str, n: int) -> dict[str, Any]:
+    """An importance matrix of `n` experts whose columns go together; what its numbers are."""
+    rng = np.random.default_rng(5)
+    inputs = rng.standard_normal((n, 300, WIDTH)) @ (rng.standard_normal((WIDTH, WIDTH)) + 2)
+    counts = np.arange(1, n + 1) * 1000.0
+    sums = np.einsum("eti,eti->ei", inputs, inputs) / 300 * counts[:, None]
+    moments = np.zeros((n, WIDTH, 256))
+    moments[:, :, :WIDTH] = np.einsum("eti,etj->eij", inputs, inputs) / 300 * counts[:, None, None]
+    found = ingot.Imatrix({name: sums}, {name: counts}, moments={name: moments.astype(np.float32)})
+    found.save(path)
+    stored = ingot.Imatrix.load(path)
+    mean = stored.mean()[name]
+    trust = (counts / (counts + 256))[:, None, None]
+    windows = stored.moments[name] / counts[:, None, None] * trust
+    windows[:, np.arange(WIDTH), np.arange(WIDTH)] = mean
+    return {"mean": mean, "moments": windows}
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q5_1"])
+def test_high_effort(model: Path, tmp_path: Path, kind: str) -> None:
+    name, path = "blk.0.ffn_down_exps.weight", tmp_path / "correlations.gguf"
+    known = write_correlations(path, name, 4)
+    out = tmp_path / "out.gguf"
+    told = ["--imatrix", path, "--effort", "high", "--pure", model, out, kind]
+    report = json.loads(run_well("--json", *told))
+    assert {t["name"] for t in report["tensors"] if t["feedback"]} == {name}
+    with gguf.open(out) as file:
+        found = np.array(file.tensors[name].data).reshape(4, -1)
+    rows = tensors_of_a_model()[name].astype(np.float16)
+    differ = 0
+    for expert in range(4):
+        wanted = quant.encode(rows[expert], kind, known["mean"][expert], known["moments"][expert])
+        plain = quant.encode(rows[expert], kind, known["mean"][expert])
+        ours = found[expert].tobytes()
+        near = np.mean([a == b for a, b in zip(ours, wanted, strict=True)])
+        assert near > 0.99, (expert, near)  # the last bit of a moment may turn a code
+        differ += ours != plain
+    assert differ == 4
+    with gguf.open(run_and_path(tmp_path, path, model, kind)) as file:
+        normal = np.array(file.tensors[name].data).reshape(4, -1)
+    assert normal[0].tobytes() == quant.encode(rows[0], kind, known["mean"][0])
+
+
+def run_and_path(folder: Path, imatrix: Path, model: Path, kind: str) -> Path:
+    run_well("--imatrix", imatrix, "--effort=normal", "--pure", model, folder / "normal.gguf", kind)
+    return folder / "normal.gguf"
+
+
+def test_effort_that_cant_be_made(model: Path, imatrix: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.gguf"
+    assert "ingot imatrix --moments" in fail("--effort", "high", model, out, "Q4_0", code=2)
+    assert "normal or high" in fail("--effort", "most", model, out, "Q4_0", code=2)
+    done = run("--imatrix", imatrix, "--effort", "high", model, out, "Q4_0")
+    assert done.returncode == 0
+    assert "--effort high does nothing for" in done.stderr
+    name, path = "blk.0.ffn_down_exps.weight", tmp_path / "wrong.gguf"
+    for change, message in [
+        ({"data": np.full((4, WIDTH, 256), 1.5, np.float16)}, "is 1.5, expected -1 to 1"),
+        ({"data": np.full((4, WIDTH, 256), np.nan, np.float16)}, "is nan, expected -1 to 1"),
+        ({"data": np.zeros((4, WIDTH, 128), np.float16)}, "isn't of type F16 and shape 256 x"),
+        ({"data": np.zeros((3, WIDTH, 256), np.float16)}, "isn't of type F16 and shape 256 x"),
+        ({"data": np.zeros((4, WIDTH, 256), np.float32)}, "isn't of type F16 and shape 256 x"),
+    ]:
+        with gguf.Writer(path) as writer:
+            writer.add_tensor(f"{name}.in_sum2", np.ones((4, WIDTH), np.float32))
+            writer.add_tensor(f"{name}.counts", np.ones((4, 1), np.float32))
+            writer.add_tensor(f"{name}.in_correlations", change["data"])
+        said = fail("--imatrix", path, "--effort", "high", "--pure", model, out, "Q4_0")
+        assert message in said
+        assert str(path) in said
 
 
 def test_json_and_dry_run(model: Path) -> None:

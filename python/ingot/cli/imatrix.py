@@ -16,6 +16,7 @@ from ingot.importance import imatrix
 _EPILOG = """\
 examples:
   ingot imatrix model-f16.gguf -f text.txt -o imatrix.gguf
+  ingot imatrix model-f16.gguf -f text.txt -o imatrix.gguf --moments
   ingot imatrix --in-file one.gguf --in-file other.gguf -o both.gguf
   ingot imatrix --in-file imatrix.gguf --show-statistics
 
@@ -50,6 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--process-output", action="store_true", help="collect for the output matrix too"
+    )
+    parser.add_argument(
+        "--moments",
+        action="store_true",
+        help="collect products of columns too, for quantize --effort high: a kilobyte of memory "
+        "and half of one in OUT for each column",
     )
     parser.add_argument(
         *["--save-frequency", "--output-frequency"],
@@ -100,7 +107,7 @@ def _collected(given: list[Imatrix], args: argparse.Namespace) -> Imatrix:
     text = sys.stdin.buffer.read() if args.file == "-" else Path(args.file).read_bytes()
     args.ctx_size = args.ctx_size or _N_CTX
     with (
-        options.open_model(args, collect=True) as model,
+        options.open_model(args, collect=True, moments=args.moments) as model,
         terminal.progress("collecting") as report,
     ):
         try:
@@ -110,6 +117,7 @@ def _collected(given: list[Imatrix], args: argparse.Namespace) -> Imatrix:
                 n_ctx=args.ctx_size,
                 n_chunks=args.chunks,
                 process_output=args.process_output,
+                moments=args.moments,
                 name=args.file,
                 output=args.output,
                 output_format=args.output_format,

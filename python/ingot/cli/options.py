@@ -140,7 +140,7 @@ def seed(text: str) -> int | None:
     return None if value == -1 else value
 
 
-def open_model(args: argparse.Namespace, collect: bool = False) -> Model:
+def open_model(args: argparse.Namespace, collect: bool = False, moments: bool = False) -> Model:
     with terminal.progress("loading the model") as report:
         return Model(
             args.model,
@@ -153,6 +153,7 @@ def open_model(args: argparse.Namespace, collect: bool = False) -> Model:
             mmap=not args.no_mmap,
             ignore_extra_tensors=args.ignore_extra_tensors,
             collect=collect,
+            moments=moments,
             progress=report,
         )
 

@@ -39,6 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--imatrix", metavar="FILE", help="an importance matrix to quantise with")
     parser.add_argument(
+        "--effort",
+        default="normal",
+        choices=["normal", "high"],
+        help="high needs an importance matrix of ingot imatrix --moments (default: normal)",
+    )
+    parser.add_argument(
         "--allow-requantize", action="store_true", help="take a model that is quantised already"
     )
     parser.add_argument(
@@ -60,6 +66,7 @@ def execute(args: argparse.Namespace) -> int:
             [name for name in args.types.split(",") if name],
             text,
             imatrix=args.imatrix,
+            effort=args.effort,
             n_ctx=args.ctx_size or _N_CTX,
             n_chunks=args.chunks,
             threads=args.threads,

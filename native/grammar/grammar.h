@@ -1,0 +1,68 @@
+// A compiled grammar, and what its matchers found out about it so far: sets, terms, masks.
+#ifndef INGOT_GRAMMAR_GRAMMAR_H
+#define INGOT_GRAMMAR_GRAMMAR_H
+
+#include "base/thread.h"
+#include "grammar/chart.h"
+#include "grammar/token_trie.h"
+
+// A mask that is kept.
+typedef struct kept_mask {
+    uint32_t set;
+    int32_t n_allowed;
+    bool used; // since the last time that a place was wanted
+} kept_mask;
+
+typedef struct mask_cache {
+    uint32_t *bits;   // [n][words]
+    kept_mask *masks; // [n]
+    size_t n, n_most;
+    size_t capacity;
+    size_t hand;      // where the next one to go is looked for
+    uint32_t *of_set; // [n_sets] place + 1; 0: none
+    size_t of_set_capacity;
+    size_t n_of_set;
+} mask_cache;
+
+// What bytes may follow inside a slice, by classes: pairs of a class and the state after it.
+typedef struct slice_steps {
+    uint8_t class_of[SLICE_STATES][256];
+    uint8_t to[SLICE_STATES][256];
+    uint32_t n[SLICE_STATES];
+} slice_steps;
+
+struct ingot_grammar {
+    const ingot_allocator *mem;
+    const ingot_token_trie *trie; // NULL: text alone
+    uint64_t max_bytes;
+    net net;
+    rx_pool pool;
+    chart chart;
+    mask_cache masks;
+    slice_steps *slices; // [TRIE_SLICES]
+    uint32_t start;      // the set at the beginning
+    mutex lock;          // over everything that changes: pool, chart, masks, matchers
+    bool has_lock;
+    ingot_matcher *matchers; // a list of all
+};
+
+struct ingot_matcher {
+    ingot_grammar *grammar;
+    ingot_matcher *next, *previous;
+    uint32_t *history; // the set after each step; the first is the start
+    size_t n, capacity;
+};
+
+// The error for what went wrong in chart or pool, or INGOT_OK. The lock must be held.
+ingot_status grammar_status(const ingot_grammar *g, ingot_error *err);
+
+// Gives memory back if there is too much of it: keeps what matchers refer to alone. No set that isn't in a
+// matcher's history survives. The lock must be held.
+ingot_status grammar_tidy(ingot_grammar *g, ingot_error *err);
+
+// The mask of a set: [words] bits, borrowed until the next call; NULL after a failure. The lock must be held.
+const uint32_t *grammar_mask(ingot_grammar *g, uint32_t set, int32_t *n_allowed);
+ingot_status grammar_masks_init(ingot_grammar *g, ingot_error *err);
+void grammar_masks_free(ingot_grammar *g);
+
+#endif

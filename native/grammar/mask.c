@@ -1,0 +1,241 @@
+// Masks: which tokens may come next.
+#include "grammar/grammar.h"
+#include "text/grow.h"
+
+// How many pairs of a set and a place in a character a slice may lead through.
+#define SLICE_PAIRS 2048
+
+// ------------------------------------------------------------------------------------------------- slices
+
+static void find_steps(const ingot_grammar *g, const trie_slice *s, slice_steps *out) {
+    for (int state = 0; state < SLICE_STATES; state++) {
+        uint8_t known[256][SLICE_STATES] = {{0}};
+        for (unsigned byte = 0; byte < 256; byte++) {
+            int to = slice_step(s, state, byte);
+            uint8_t k = g->pool.byte_class[byte];
+            if (to < 0 || known[k][to])
+                continue;
+            known[k][to] = 1;
+            out->class_of[state][out->n[state]] = k;
+            out->to[state][out->n[state]++] = (uint8_t)to;
+        }
+    }
+}
+
+// The pairs that were found and not yet followed.
+typedef struct slice_walk {
+    uint32_t set[SLICE_PAIRS];
+    uint8_t state[SLICE_PAIRS];
+    uint16_t slots[2 * SLICE_PAIRS]; // place + 1
+    uint32_t n;
+} slice_walk;
+
+// Adds a pair; false if there are too many.
+static bool add_pair(slice_walk *w, uint32_t set, uint32_t state) {
+    size_t slot = hash_mix((uint64_t)set << 3 | state) & (2 * SLICE_PAIRS - 1);
+    for (; w->slots[slot] != 0; slot = (slot + 1) & (2 * SLICE_PAIRS - 1))
+        if (w->set[w->slots[slot] - 1] == set && w->state[w->slots[slot] - 1] == state)
+            return true;
+    if (w->n == SLICE_PAIRS)
+        return false;
+    w->set[w->n] = set;
+    w->state[w->n] = (uint8_t)state;
+    w->slots[slot] = (uint16_t)++w->n;
+    return true;
+}
+
+// Whether every text of a slice may follow: none of its bytes leads nowhere.
+static bool applies(ingot_grammar *g, const trie_slice *s, const slice_steps *steps, uint32_t set) {
+    slice_walk w = {.n = 0};
+    bool room = add_pair(&w, set, 0);
+    uint32_t end = 1;
+    for (uint32_t i = 0, depth = 0; i < w.n && depth < s->longest && room; depth++) {
+        for (; i < end && room; i++) {
+            uint32_t state = w.state[i];
+            for (uint32_t k = 0; k < steps->n[state] && room; k++) {
+                uint32_t to = chart_step(&g->chart, w.set[i], steps->class_of[state][k]);
+                room = to != SET_DEAD && add_pair(&w, to, steps->to[state][k]);
+            }
+        }
+        end = w.n;
+    }
+    return room;
+}
+
+// ------------------------------------------------------------------------------------------------- walking
+
+static void allow(const ingot_token_trie *t, uint32_t token, uint32_t *bits) {
+    bits[token / 32] |= 1u << (token % 32);
+    for (int32_t i = t->same[token]; i >= 0; i = t->same[i])
+        bits[i / 32] |= 1u << (i % 32);
+}
+
+static uint32_t row_of(chart *c, uint32_t set) {
+    if (c->sets[set].row == SET_UNKNOWN)
+        chart_make(c, set, 0);
+    return c->sets[set].row;
+}
+
+static void walk(ingot_grammar *g, const trie_nodes *nodes, uint32_t set, uint32_t *bits) {
+    chart *c = &g->chart;
+    const uint8_t *classes = g->pool.byte_class;
+    uint32_t sets[TRIE_MAX_DEPTH + 2], rows[TRIE_MAX_DEPTH + 2];
+    sets[0] = set;
+    rows[0] = row_of(c, set);
+    for (size_t i = 0; i < nodes->n;) {
+        const uint64_t node = nodes->items[i];
+        uint32_t depth = TRIE_DEPTH(node), k = classes[TRIE_BYTE(node)];
+        if (rows[depth] == SET_UNKNOWN) // after a failure
+            return;
+        uint32_t to = c->next[rows[depth] + k];
+        if (to == SET_UNKNOWN)
+            to = chart_make(c, sets[depth], k);
+        if (to == SET_DEAD) {
+            i += TRIE_SIZE(node);
+            continue;
+        }
+        if (TRIE_TOKEN(node) != TRIE_NO_TOKEN)
+            allow(g->trie, TRIE_TOKEN(node), bits);
+        if (TRIE_SIZE(node) > 1) {
+            sets[depth + 1] = to;
+            rows[depth + 1] = row_of(c, to);
+        }
+        i++;
+    }
+}
+
+static void walk_tall(ingot_grammar *g, uint32_t set, uint32_t *bits) {
+    for (size_t i = 0; i < g->trie->n_tall; i++) {
+        ingot_str text = token_trie_text(g->trie, g->trie->tall[i]);
+        uint32_t to = set;
+        for (size_t k = 0; k < text.size && to != SET_DEAD; k++)
+            to = chart_step(&g->chart, to, g->pool.byte_class[(uint8_t)text.data[k]]);
+        if (to != SET_DEAD)
+            bits[g->trie->tall[i] / 32] |= 1u << (g->trie->tall[i] % 32);
+    }
+}
+
+// Adds what token terminals allow.
+static void add_tokens(ingot_grammar *g, uint32_t set, uint32_t *bits) {
+    const chart_set *s = &g->chart.sets[set];
+    const ingot_token_trie *t = g->trie;
+    for (uint32_t i = 0; i < s->n_tokens; i++) {
+        const chart_item *item = chart_items(&g->chart, set) + s->n_scanned + s->n_waiting + i;
+        uint32_t number = g->net.edges[item->where].arg;
+        const token_set *tokens = &g->net.token_sets[number];
+        const uint32_t *words = g->net.words + tokens->first;
+        for (uint32_t k = 0; k < tokens->n && !tokens->negated; k++)
+            for (uint32_t token = words[2 * k]; token <= words[2 * k + 1]; token++)
+                bits[token / 32] |= 1u << (token % 32);
+        for (int32_t token = 0; token < t->n_tokens && tokens->negated; token++)
+            if (net_has_token(&g->net, number, token, t->roles[token] == INGOT_ROLE_END))
+                bits[token / 32] |= 1u << (token % 32);
+    }
+}
+
+static void compute(ingot_grammar *g, uint32_t set, uint32_t *bits) {
+    const ingot_token_trie *t = g->trie;
+    const trie_nodes *nodes = &t->nodes;
+    memset(bits, 0, t->words * sizeof *bits);
+    for (int i = 0; i < TRIE_SLICES; i++)
+        if (applies(g, &t->slices[i], &g->slices[i], set)) {
+            memcpy(bits, t->slices[i].bits, t->words * sizeof *bits);
+            nodes = &t->slices[i].others;
+            break;
+        }
+    walk(g, nodes, set, bits);
+    walk_tall(g, set, bits);
+    if (g->chart.sets[set].accepting)
+        for (size_t i = 0; i < t->words; i++)
+            bits[i] |= t->ends[i];
+    if (g->chart.sets[set].n_tokens > 0)
+        add_tokens(g, set, bits);
+}
+
+// ------------------------------------------------------------------------------------------------- keeping
+
+// A place for another mask: a new one while there is room, else that of one that wasn't used for long.
+static bool place(ingot_grammar *g, size_t *out) {
+    mask_cache *m = &g->masks;
+    if (m->n < m->n_most) {
+        size_t capacity = m->capacity;
+        kept_mask *masks = grow(g->mem, m->masks, &capacity, m->n + 1, sizeof *masks);
+        if (!masks)
+            return false;
+        m->masks = masks;
+        if (capacity != m->capacity) {
+            uint32_t *bits = mem_resize(g->mem, m->bits, capacity, g->trie->words * sizeof *bits);
+            if (!bits)
+                return false; // the room for `masks` is found again
+            m->bits = bits;
+            m->capacity = capacity;
+        }
+        *out = m->n++;
+        return true;
+    }
+    for (; m->masks[m->hand].used; m->hand = (m->hand + 1) % m->n)
+        m->masks[m->hand].used = false;
+    *out = m->hand;
+    m->of_set[m->masks[*out].set] = 0;
+    m->hand = (m->hand + 1) % m->n;
+    return true;
+}
+
+// Makes of_set reach as far as the sets.
+static bool cover_sets(ingot_grammar *g) {
+    mask_cache *m = &g->masks;
+    size_t n = g->chart.n_sets;
+    uint32_t *of_set = grow(g->mem, m->of_set, &m->of_set_capacity, n, sizeof *of_set);
+    if (!of_set)
+        return false;
+    m->of_set = of_set;
+    for (; m->n_of_set < n; m->n_of_set++)
+        of_set[m->n_of_set] = 0;
+    return true;
+}
+
+const uint32_t *grammar_mask(ingot_grammar *g, uint32_t set, int32_t *n_allowed) {
+    mask_cache *m = &g->masks;
+    const size_t words = g->trie->words;
+    size_t at;
+    if (!cover_sets(g)) {
+        g->chart.status = INGOT_ERR_MEMORY;
+        return NULL;
+    }
+    if (m->of_set[set] != 0) {
+        at = m->of_set[set] - 1;
+    } else {
+        if (!place(g, &at)) {
+            g->chart.status = INGOT_ERR_MEMORY;
+            return NULL;
+        }
+        m->masks[at] = (kept_mask){.set = set};
+        m->of_set[set] = (uint32_t)at + 1;
+        compute(g, set, m->bits + at * words);
+        for (size_t i = 0; i < words; i++)
+            m->masks[at].n_allowed += __builtin_popcount(m->bits[at * words + i]);
+    }
+    m->masks[at].used = true;
+    *n_allowed = m->masks[at].n_allowed;
+    return g->chart.status == INGOT_OK ? m->bits + at * words : NULL;
+}
+
+ingot_status grammar_masks_init(ingot_grammar *g, ingot_error *err) {
+    size_t bytes = g->trie->words * sizeof(uint32_t);
+    uint64_t most = g->max_bytes / 4 / (bytes > 0 ? bytes : 1);
+    g->masks.n_most = most < 4 ? 4 : most > (1u << 20) ? 1u << 20 : (size_t)most;
+    g->slices = mem_alloc(g->mem, TRIE_SLICES, sizeof *g->slices);
+    if (!g->slices)
+        return fail_memory(err, TRIE_SLICES * sizeof *g->slices, "a grammar's masks");
+    for (int i = 0; i < TRIE_SLICES; i++)
+        find_steps(g, &g->trie->slices[i], &g->slices[i]);
+    return INGOT_OK;
+}
+
+void grammar_masks_free(ingot_grammar *g) {
+    mem_free(g->mem, g->masks.bits);
+    mem_free(g->mem, g->masks.masks);
+    mem_free(g->mem, g->masks.of_set);
+    mem_free(g->mem, g->slices);
+    g->masks = (mask_cache){.n_most = g->masks.n_most};
+}

@@ -239,7 +239,7 @@ static uint32_t set_length(const analysis *a, const ir_node *x) {
     for (uint32_t i = 0; i < x->n; i++)
         a->members[i] = (set_member){words[2 + 2 * i], a->shortest[words[1 + 2 * i]]};
     member_set set = {a->members, x->n, x->min, x->max, a->shortest[words[0]], x->negated};
-    return members_shortest(&set, none);
+    return members_shortest(&set, none, false);
 }
 
 // The least length of a node, of what is known of its children's.

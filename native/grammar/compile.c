@@ -20,7 +20,7 @@ void ingot_grammar_free(ingot_grammar *g) {
 // What of the bytes may be sets and terms; the rest is for masks.
 static bool is_full(const ingot_grammar *g) {
     return g->chart.status != INGOT_OK || g->pool.n_nodes > MAX_TERMS / 4 * 3 ||
-           chart_bytes(&g->chart) + rx_pool_bytes(&g->pool) > g->max_bytes / 4 * 3;
+           chart_bytes(&g->chart) + rx_pool_bytes(&g->pool) > g->fixed_bytes + g->max_bytes / 4 * 3;
 }
 
 static ingot_status collect(ingot_grammar *g, bool *keep, uint32_t *to, ingot_error *err) {
@@ -83,6 +83,7 @@ static ingot_status compile(ingot_grammar *g, const ir *source, uint32_t root, i
     TRY(chart_init(&g->chart, &g->net, &g->pool, g->mem, err));
     g->start = chart_start(&g->chart);
     TRY(grammar_status(g, err));
+    g->fixed_bytes = chart_bytes(&g->chart) + rx_pool_bytes(&g->pool);
     return g->trie ? grammar_masks_init(g, err) : INGOT_OK;
 }
 

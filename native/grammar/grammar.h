@@ -8,15 +8,15 @@
 
 // A mask that is kept.
 typedef struct kept_mask {
+    uint32_t *bits; // [words]
     uint32_t set;
     int32_t n_allowed;
     bool used; // since the last time that a place was wanted
 } kept_mask;
 
 typedef struct mask_cache {
-    uint32_t *bits;   // [n][words]
-    kept_mask *masks; // [n]
-    size_t n, n_most;
+    kept_mask *masks; // [n], and bits of more up to n_made
+    size_t n, n_made, n_most;
     size_t capacity;
     size_t hand;      // where the next one to go is looked for
     uint32_t *of_set; // [n_sets] place + 1; 0: none
@@ -34,7 +34,8 @@ typedef struct slice_steps {
 struct ingot_grammar {
     const ingot_allocator *mem;
     const ingot_token_trie *trie; // NULL: text alone
-    uint64_t max_bytes;
+    uint64_t max_bytes;           // of sets, terms and masks,
+    uint64_t fixed_bytes;         // besides those that there are from the beginning
     net net;
     rx_pool pool;
     chart chart;

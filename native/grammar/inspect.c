@@ -155,6 +155,8 @@ static void begin_endings(ingot_grammar *g, endings *e, uint32_t set) {
         if (i >= s.n_scanned && i < s.n_scanned + s.n_waiting)
             continue;
         const chart_item x = chart_items(c, set)[i];
+        if (i < s.n_scanned && rx_nullable(&g->pool, x.term))
+            continue; // what comes behind it has items of its own
         uint32_t state = g->net.edges[x.where].target;
         uint64_t length = i < s.n_scanned ? rx_shortest(&g->pool, x.term) : 1;
         uint32_t origin = x.origin == SET_SELF ? set : x.origin;

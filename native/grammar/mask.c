@@ -155,30 +155,27 @@ static void compute(ingot_grammar *g, uint32_t set, uint32_t *bits) {
 // ------------------------------------------------------------------------------------------------- keeping
 
 // A place for another mask: a new one while there is room, else that of one that wasn't used for long.
-static bool place(ingot_grammar *g, size_t *out) {
+static kept_mask *place(ingot_grammar *g) {
     mask_cache *m = &g->masks;
-    if (m->n < m->n_most) {
-        size_t capacity = m->capacity;
-        kept_mask *masks = grow(g->mem, m->masks, &capacity, m->n + 1, sizeof *masks);
-        if (!masks)
-            return false;
-        m->masks = masks;
-        if (capacity != m->capacity) {
-            uint32_t *bits = mem_resize(g->mem, m->bits, capacity, g->trie->words * sizeof *bits);
-            if (!bits)
-                return false; // the room for `masks` is found again
-            m->bits = bits;
-            m->capacity = capacity;
-        }
-        *out = m->n++;
-        return true;
+    if (m->n == m->n_most) {
+        for (; m->masks[m->hand].used; m->hand = (m->hand + 1) % m->n)
+            m->masks[m->hand].used = false;
+        kept_mask *out = &m->masks[m->hand];
+        m->hand = (m->hand + 1) % m->n;
+        m->of_set[out->set] = 0;
+        return out;
     }
-    for (; m->masks[m->hand].used; m->hand = (m->hand + 1) % m->n)
-        m->masks[m->hand].used = false;
-    *out = m->hand;
-    m->of_set[m->masks[*out].set] = 0;
-    m->hand = (m->hand + 1) % m->n;
-    return true;
+    if (m->n == m->n_made) {
+        kept_mask *masks = grow(g->mem, m->masks, &m->capacity, m->n + 1, sizeof *masks);
+        if (!masks)
+            return NULL;
+        m->masks = masks;
+        masks[m->n].bits = mem_alloc(g->mem, g->trie->words, sizeof *masks->bits);
+        if (!masks[m->n].bits)
+            return NULL;
+        m->n_made++;
+    }
+    return &m->masks[m->n++];
 }
 
 // Makes of_set reach as far as the sets.
@@ -194,30 +191,32 @@ static bool cover_sets(ingot_grammar *g) {
     return true;
 }
 
+// Puts the mask of a set, which has none yet, in a place; NULL when memory is exhausted.
+static kept_mask *make(ingot_grammar *g, uint32_t set) {
+    kept_mask *kept = place(g);
+    if (!kept)
+        return NULL;
+    kept->set = set;
+    kept->n_allowed = 0;
+    g->masks.of_set[set] = (uint32_t)(kept - g->masks.masks) + 1;
+    compute(g, set, kept->bits);
+    for (size_t i = 0; i < g->trie->words; i++)
+        kept->n_allowed += __builtin_popcount(kept->bits[i]);
+    return kept;
+}
+
 const uint32_t *grammar_mask(ingot_grammar *g, uint32_t set, int32_t *n_allowed) {
     mask_cache *m = &g->masks;
-    const size_t words = g->trie->words;
-    size_t at;
-    if (!cover_sets(g)) {
+    kept_mask *kept = NULL;
+    if (cover_sets(g))
+        kept = m->of_set[set] != 0 ? &m->masks[m->of_set[set] - 1] : make(g, set);
+    if (!kept) {
         g->chart.status = INGOT_ERR_MEMORY;
         return NULL;
     }
-    if (m->of_set[set] != 0) {
-        at = m->of_set[set] - 1;
-    } else {
-        if (!place(g, &at)) {
-            g->chart.status = INGOT_ERR_MEMORY;
-            return NULL;
-        }
-        m->masks[at] = (kept_mask){.set = set};
-        m->of_set[set] = (uint32_t)at + 1;
-        compute(g, set, m->bits + at * words);
-        for (size_t i = 0; i < words; i++)
-            m->masks[at].n_allowed += __builtin_popcount(m->bits[at * words + i]);
-    }
-    m->masks[at].used = true;
-    *n_allowed = m->masks[at].n_allowed;
-    return g->chart.status == INGOT_OK ? m->bits + at * words : NULL;
+    kept->used = true;
+    *n_allowed = kept->n_allowed;
+    return g->chart.status == INGOT_OK ? kept->bits : NULL;
 }
 
 ingot_status grammar_masks_init(ingot_grammar *g, ingot_error *err) {
@@ -233,7 +232,8 @@ ingot_status grammar_masks_init(ingot_grammar *g, ingot_error *err) {
 }
 
 void grammar_masks_free(ingot_grammar *g) {
-    mem_free(g->mem, g->masks.bits);
+    for (size_t i = 0; i < g->masks.n_made; i++)
+        mem_free(g->mem, g->masks.masks[i].bits);
     mem_free(g->mem, g->masks.masks);
     mem_free(g->mem, g->masks.of_set);
     mem_free(g->mem, g->slices);

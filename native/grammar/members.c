@@ -84,13 +84,18 @@ bool members_done(const member_set *s, const uint32_t *taken) {
     return o.missing == 0 && taken[0] >= s->min;
 }
 
-uint32_t members_shortest(const member_set *s, const uint32_t *taken) {
+uint32_t members_shortest(const member_set *s, const uint32_t *taken, bool next) {
     outlook o = look(s, taken);
     uint32_t extra = more(s, taken, &o);
     if (extra == IMPOSSIBLE)
         return IMPOSSIBLE;
     uint64_t members = (uint64_t)o.missing + extra;
-    uint64_t separators = members > 0 && taken[0] == 0 ? members - 1 : members;
+    if (next && members == 0) {
+        if (o.others == 0 || taken[0] >= s->max)
+            return IMPOSSIBLE;
+        members = extra = 1;
+    }
+    uint64_t separators = members > 0 && (next || taken[0] == 0) ? members - 1 : members;
     if (separators > 0 && s->separator == IMPOSSIBLE)
         return IMPOSSIBLE;
     uint64_t bytes = o.bytes + (extra > 0 ? (uint64_t)extra * o.cheapest : 0) +

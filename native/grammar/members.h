@@ -31,8 +31,8 @@ void members_take(const member_set *s, uint32_t *taken, uint32_t i);
 bool members_may_go_on(const member_set *s, const uint32_t *taken);
 bool members_done(const member_set *s, const uint32_t *taken);
 
-// Bytes that are missing at least, with a separator before each member but the first; UINT32_MAX if there is
-// no way to the end.
-uint32_t members_shortest(const member_set *s, const uint32_t *taken);
+// Bytes that are missing at least, with a separator before each member but the first of all; with `next` a
+// member must come, whose separator is behind. UINT32_MAX if there is no way to the end.
+uint32_t members_shortest(const member_set *s, const uint32_t *taken, bool next);
 
 #endif

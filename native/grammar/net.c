@@ -405,12 +405,8 @@ uint32_t net_rest(const net *n, uint32_t state, uint32_t data, const uint32_t *t
         uint32_t done = state == rule->round || state == rule->start ? data : data + 1;
         more = done < rule->min ? (uint64_t)(rule->min - done) * rule->each : 0;
     } else {
-        const member_set *set = &n->sets[rule->set];
-        more = members_shortest(set, taken);
-        if (state == rule->choose) {
-            rest = 0;
-            more -= taken[0] > 0 ? set->separator : 0;
-        }
+        more = members_shortest(&n->sets[rule->set], taken, state == rule->choose);
+        rest = state == rule->choose ? 0 : rest;
     }
     return rest + more >= RX_INF ? RX_INF - 1 : (uint32_t)(rest + more);
 }

@@ -215,9 +215,9 @@ rx rx_repeat(rx_pool *p, rx a, uint32_t min, uint32_t max) {
     if (a == RX_ALL)
         return a;
     if (x.kind == RX_IS_REPEAT) {
-        // (a{0,m}){0,n} is a{0,mn}; (a{0,})* and (a{1,})* are a*.
+        // (a{0,m}){0,n} is a{0,mn}; (a{0,}){m,n} is a{0,}, (a{1,}){m,n} is a{m,}.
         if (x.c == RX_INF && x.b <= 1)
-            return rx_repeat(p, x.a, x.b * (min > 0), RX_INF);
+            return rx_repeat(p, x.a, x.b * min, RX_INF);
         if (x.b == 0 && (max == RX_INF || (uint64_t)x.c * max < RX_INF / 2))
             return rx_repeat(p, x.a, 0, max == RX_INF ? RX_INF : x.c * max);
     }
@@ -275,10 +275,11 @@ static size_t flatten(rx_pool *p, rx_kind kind, rx unit, size_t base) {
             rx_push(p, item);
         }
     }
-    if (p->status != INGOT_OK)
+    if (p->status != INGOT_OK || n == 0)
         return 0;
     size_t kept = p->n_scratch - base - n;
-    memmove(p->scratch + base, p->scratch + base + n, kept * sizeof(uint32_t));
+    if (kept > 0)
+        memmove(p->scratch + base, p->scratch + base + n, kept * sizeof(uint32_t));
     kept = sort_unique(p->scratch + base, kept);
     p->n_scratch = base + kept;
     return kept;

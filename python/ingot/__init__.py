@@ -30,6 +30,7 @@ from ingot.errors import (
 if TYPE_CHECKING:
     from ingot import gguf
     from ingot.generation import Chunk, Completion, Stream, Timings
+    from ingot.grammar import Grammar, Matcher
     from ingot.imatrix_file import Imatrix
     from ingot.importance import imatrix
     from ingot.machine import (
@@ -50,6 +51,8 @@ _HOMES = {
     "Completion": "generation",
     "Stream": "generation",
     "Timings": "generation",
+    "Grammar": "grammar",
+    "Matcher": "grammar",
     "Imatrix": "imatrix_file",
     "imatrix": "importance",
     "Device": "machine",
@@ -72,11 +75,13 @@ __all__ = [
     "Device",
     "FileError",
     "FormatError",
+    "Grammar",
     "Imatrix",
     "IngotError",
     "InstructionSet",
     "InternalError",
     "LimitError",
+    "Matcher",
     "MissingFileError",
     "Model",
     "ModelInfo",

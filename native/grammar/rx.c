@@ -221,6 +221,20 @@ rx rx_repeat(rx_pool *p, rx a, uint32_t min, uint32_t max) {
         if (x.b == 0 && (max == RX_INF || (uint64_t)x.c * max < RX_INF / 2))
             return rx_repeat(p, x.a, 0, max == RX_INF ? RX_INF : x.c * max);
     }
+    if (x.kind == RX_IS_OR && min == 0 && max == RX_INF) {
+        // (a*|b)* is (a|b)*.
+        size_t base = p->n_scratch;
+        bool nested = false;
+        for (uint32_t i = 0; i < x.b; i++) {
+            const rx_node kid = p->nodes[p->kids[x.a + i]];
+            bool star = kid.kind == RX_IS_REPEAT && kid.b <= 1 && kid.c == RX_INF;
+            nested = nested || star;
+            rx_push(p, star ? kid.a : p->kids[x.a + i]);
+        }
+        if (nested)
+            return rx_repeat(p, rx_or_at(p, base), 0, RX_INF);
+        p->n_scratch = base;
+    }
     uint64_t shortest = (uint64_t)x.shortest * min;
     rx_node node = {.kind = RX_IS_REPEAT, .a = a, .b = min, .c = max};
     node.shortest = shortest >= RX_INF - 1 ? RX_INF - 1 : (uint32_t)shortest;

@@ -350,8 +350,8 @@ static void quantifier(gbnf *p) {
 // Ends the alternative that is being read.
 static void end_branch(gbnf *p, const group *open) {
     size_t n = p->n_items - open->first_item;
-    int32_t node = n == 1 ? p->items[open->first_item]
-                          : ingot_grammar_builder_sequence(p->g, p->items + open->first_item, n);
+    const int32_t *items = n > 0 ? p->items + open->first_item : NULL;
+    int32_t node = n == 1 ? items[0] : ingot_grammar_builder_sequence(p->g, items, n);
     p->n_items = open->first_item;
     push(p, &p->branches, &p->n_branches, &p->branches_capacity, node);
 }

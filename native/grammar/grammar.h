@@ -24,12 +24,23 @@ typedef struct mask_cache {
     size_t n_of_set;
 } mask_cache;
 
-// What bytes may follow inside a slice, by classes: pairs of a class and the state after it.
-typedef struct slice_steps {
-    uint8_t class_of[SLICE_STATES][256];
-    uint8_t to[SLICE_STATES][256];
-    uint32_t n[SLICE_STATES];
-} slice_steps;
+// What bytes may follow inside a kind's texts, by classes: pairs of a class and the state after it.
+typedef struct kind_steps {
+    uint8_t class_of[KIND_STATES][256];
+    uint8_t to[KIND_STATES][256];
+    uint32_t n[KIND_STATES];
+} kind_steps;
+
+// Pairs of a set and a state of a kind that were found: a search through both.
+#define KIND_PAIRS 2048
+
+typedef struct kind_walk {
+    uint32_t set[KIND_PAIRS];
+    uint8_t state[KIND_PAIRS];
+    uint16_t slot[KIND_PAIRS];
+    uint16_t slots[2 * KIND_PAIRS]; // place + 1
+    uint32_t n;
+} kind_walk;
 
 struct ingot_grammar {
     const ingot_allocator *mem;
@@ -40,9 +51,10 @@ struct ingot_grammar {
     rx_pool pool;
     chart chart;
     mask_cache masks;
-    slice_steps *slices; // [TRIE_SLICES]
-    uint32_t start;      // the set at the beginning
-    mutex lock;          // over everything that changes: pool, chart, masks, matchers
+    kind_steps *steps; // [TOKEN_KINDS]
+    kind_walk *walk;
+    uint32_t start; // the set at the beginning
+    mutex lock;     // over everything that changes: pool, chart, masks, matchers
     bool has_lock;
     ingot_matcher *matchers; // a list of all
 };

@@ -2,64 +2,58 @@
 #include "grammar/grammar.h"
 #include "text/grow.h"
 
-// How many pairs of a set and a place in a character a slice may lead through.
-#define SLICE_PAIRS 2048
+// ------------------------------------------------------------------------------------------------- kinds
 
-// ------------------------------------------------------------------------------------------------- slices
-
-static void find_steps(const ingot_grammar *g, const trie_slice *s, slice_steps *out) {
-    for (int state = 0; state < SLICE_STATES; state++) {
-        uint8_t known[256][SLICE_STATES] = {{0}};
+static void find_steps(const ingot_grammar *g, const token_kind *kind, kind_steps *out) {
+    for (int state = 0; state < KIND_STATES; state++) {
+        bool known[256][KIND_STATES] = {{false}};
         for (unsigned byte = 0; byte < 256; byte++) {
-            int to = slice_step(s, state, byte);
+            int to = token_kind_step(kind, state, byte);
             uint8_t k = g->pool.byte_class[byte];
             if (to < 0 || known[k][to])
                 continue;
-            known[k][to] = 1;
+            known[k][to] = true;
             out->class_of[state][out->n[state]] = k;
             out->to[state][out->n[state]++] = (uint8_t)to;
         }
     }
 }
 
-// The pairs that were found and not yet followed.
-typedef struct slice_walk {
-    uint32_t set[SLICE_PAIRS];
-    uint8_t state[SLICE_PAIRS];
-    uint16_t slots[2 * SLICE_PAIRS]; // place + 1
-    uint32_t n;
-} slice_walk;
-
 // Adds a pair; false if there are too many.
-static bool add_pair(slice_walk *w, uint32_t set, uint32_t state) {
-    size_t slot = hash_mix((uint64_t)set << 3 | state) & (2 * SLICE_PAIRS - 1);
-    for (; w->slots[slot] != 0; slot = (slot + 1) & (2 * SLICE_PAIRS - 1))
+static bool add_pair(kind_walk *w, uint32_t set, uint32_t state) {
+    uint32_t slot = hash_mix((uint64_t)set << 4 | state) & (2 * KIND_PAIRS - 1);
+    for (; w->slots[slot] != 0; slot = (slot + 1) & (2 * KIND_PAIRS - 1))
         if (w->set[w->slots[slot] - 1] == set && w->state[w->slots[slot] - 1] == state)
             return true;
-    if (w->n == SLICE_PAIRS)
+    if (w->n == KIND_PAIRS)
         return false;
     w->set[w->n] = set;
     w->state[w->n] = (uint8_t)state;
+    w->slot[w->n] = (uint16_t)slot;
     w->slots[slot] = (uint16_t)++w->n;
     return true;
 }
 
-// Whether every text of a slice may follow: none of its bytes leads nowhere.
-static bool applies(ingot_grammar *g, const trie_slice *s, const slice_steps *steps, uint32_t set) {
-    slice_walk w = {.n = 0};
-    bool room = add_pair(&w, set, 0);
-    uint32_t end = 1;
-    for (uint32_t i = 0, depth = 0; i < w.n && depth < s->longest && room; depth++) {
+// How many bytes any text of a kind may have that follows: RX_INF, or as many as were looked at.
+static uint32_t reach_of(ingot_grammar *g, const kind_steps *steps, uint32_t set, uint32_t most) {
+    kind_walk *w = g->walk;
+    bool room = add_pair(w, set, 0);
+    uint32_t depth = 0;
+    for (uint32_t i = 0, end = 1; i < w->n && depth < most && room; depth += room) {
         for (; i < end && room; i++) {
-            uint32_t state = w.state[i];
+            uint32_t state = w->state[i];
             for (uint32_t k = 0; k < steps->n[state] && room; k++) {
-                uint32_t to = chart_step(&g->chart, w.set[i], steps->class_of[state][k]);
-                room = to != SET_DEAD && add_pair(&w, to, steps->to[state][k]);
+                uint32_t to = chart_step(&g->chart, w->set[i], steps->class_of[state][k]);
+                room = to != SET_DEAD && add_pair(w, to, steps->to[state][k]);
             }
         }
-        end = w.n;
+        end = w->n;
+        if (room && i == end)
+            depth = most;
     }
-    return room;
+    while (w->n > 0)
+        w->slots[w->slot[--w->n]] = 0;
+    return depth;
 }
 
 // ------------------------------------------------------------------------------------------------- walking
@@ -135,15 +129,20 @@ static void add_tokens(ingot_grammar *g, uint32_t set, uint32_t *bits) {
 
 static void compute(ingot_grammar *g, uint32_t set, uint32_t *bits) {
     const ingot_token_trie *t = g->trie;
-    const trie_nodes *nodes = &t->nodes;
     memset(bits, 0, t->words * sizeof *bits);
-    for (int i = 0; i < TRIE_SLICES; i++)
-        if (applies(g, &t->slices[i], &g->slices[i], set)) {
-            memcpy(bits, t->slices[i].bits, t->words * sizeof *bits);
-            nodes = &t->slices[i].others;
-            break;
-        }
-    walk(g, nodes, set, bits);
+    uint32_t reach = 0;
+    for (int i = 0; i < TOKEN_GROUPS; i++) {
+        const token_group *group = &t->groups[i];
+        if (group->kind && i % TOKEN_LENGTHS == 0)
+            reach = reach_of(g, &g->steps[i / TOKEN_LENGTHS], set, group[TOKEN_LENGTHS - 1].longest);
+        if (group->nodes.n == 0)
+            continue;
+        if (!group->kind || reach < group->longest)
+            walk(g, &group->nodes, set, bits);
+        else
+            for (size_t k = 0; k < t->words; k++)
+                bits[k] |= group->bits[k];
+    }
     walk_tall(g, set, bits);
     if (g->chart.sets[set].accepting)
         for (size_t i = 0; i < t->words; i++)
@@ -223,11 +222,12 @@ ingot_status grammar_masks_init(ingot_grammar *g, ingot_error *err) {
     size_t bytes = g->trie->words * sizeof(uint32_t);
     uint64_t most = g->max_bytes / 4 / (bytes > 0 ? bytes : 1);
     g->masks.n_most = most < 4 ? 4 : most > (1u << 20) ? 1u << 20 : (size_t)most;
-    g->slices = mem_alloc(g->mem, TRIE_SLICES, sizeof *g->slices);
-    if (!g->slices)
-        return fail_memory(err, TRIE_SLICES * sizeof *g->slices, "a grammar's masks");
-    for (int i = 0; i < TRIE_SLICES; i++)
-        find_steps(g, &g->trie->slices[i], &g->slices[i]);
+    g->steps = mem_alloc(g->mem, TOKEN_KINDS, sizeof *g->steps);
+    g->walk = mem_alloc(g->mem, 1, sizeof *g->walk);
+    if (!g->steps || !g->walk)
+        return fail_memory(err, TOKEN_KINDS * sizeof *g->steps, "a grammar's masks");
+    for (int i = 0; i < TOKEN_KINDS; i++)
+        find_steps(g, g->trie->groups[i * TOKEN_LENGTHS].kind, &g->steps[i]);
     return INGOT_OK;
 }
 
@@ -236,6 +236,7 @@ void grammar_masks_free(ingot_grammar *g) {
         mem_free(g->mem, g->masks.masks[i].bits);
     mem_free(g->mem, g->masks.masks);
     mem_free(g->mem, g->masks.of_set);
-    mem_free(g->mem, g->slices);
+    mem_free(g->mem, g->steps);
+    mem_free(g->mem, g->walk);
     g->masks = (mask_cache){.n_most = g->masks.n_most};
 }

@@ -4,48 +4,66 @@
 
 #include "text/grow.h"
 
-#define ASCII_TEXT_LOW  (~(uint64_t)0 << 32) // from the space on
-#define ASCII_TEXT_HIGH (~(uint64_t)0 >> 1)  // up to the tilde
-#define BIT(c)          ((uint64_t)1 << ((c)&63))
-#define LINES           (BIT('\t') | BIT('\n') | BIT('\r'))
+// Sets of ASCII characters: those below 64, then the others.
+#define BIT(c)     ((uint64_t)1 << ((c)&63))
+#define LETTERS    0, 0x07FFFFFE07FFFFFE
+#define DIGITS     0x03FF000000000000, 0
+#define WORD       0x03FF000000000000, 0x07FFFFFE87FFFFFE
+#define SPACE      BIT(' '), 0
+#define LINES_LOW  (~(uint64_t)0 << 32 | BIT('\t') | BIT('\n') | BIT('\r'))
+#define PLAIN_LOW  (~(uint64_t)0 << 32 & ~BIT('"'))
+#define TEXT_HIGH  (~(uint64_t)0 >> 1)
+#define PLAIN_HIGH (TEXT_HIGH & ~BIT('\\'))
 
-// The first that fits is taken, so larger ones come first. What stands in JSON's strings as it is, all of it
-// and short pieces for strings of limited length; text with lines; the same without what begins markup.
-static const struct {
-    uint64_t low, high;
-    uint32_t longest;
-} slice_kinds[TRIE_SLICES] = {
-    {ASCII_TEXT_LOW | LINES, ASCII_TEXT_HIGH, 64},
-    {(ASCII_TEXT_LOW | LINES) & ~BIT('<'), ASCII_TEXT_HIGH, 64},
-    {ASCII_TEXT_LOW & ~BIT('"'), ASCII_TEXT_HIGH & ~BIT('\\'), 64},
-    {ASCII_TEXT_LOW & ~BIT('"'), ASCII_TEXT_HIGH & ~BIT('\\'), 16},
-    {ASCII_TEXT_LOW & ~BIT('"'), ASCII_TEXT_HIGH & ~BIT('\\'), 6},
+// A token is of the first kind that it is a text of, so narrow kinds come first. "Plain" is what stands in
+// JSON's strings as it is; what begins markup is kept apart from the rest.
+static const token_kind kinds[TOKEN_KINDS] = {
+    {{LETTERS}, {LETTERS}, false},
+    {{SPACE}, {LETTERS}, false},
+    {{DIGITS}, {DIGITS}, false},
+    {{WORD}, {WORD}, false},
+    {{SPACE}, {WORD}, false},
+    {{PLAIN_LOW & ~BIT('<'), PLAIN_HIGH}, {PLAIN_LOW & ~BIT('<'), PLAIN_HIGH}, false},
+    {{PLAIN_LOW, PLAIN_HIGH}, {PLAIN_LOW, PLAIN_HIGH}, false},
+    {{LINES_LOW & ~BIT('<'), TEXT_HIGH}, {LINES_LOW & ~BIT('<'), TEXT_HIGH}, false},
+    {{PLAIN_LOW & ~BIT('<'), PLAIN_HIGH}, {PLAIN_LOW & ~BIT('<'), PLAIN_HIGH}, true},
+    {{LINES_LOW & ~BIT('<'), TEXT_HIGH}, {LINES_LOW & ~BIT('<'), TEXT_HIGH}, true},
+    {{LINES_LOW, TEXT_HIGH}, {LINES_LOW, TEXT_HIGH}, true},
 };
 
-int slice_step(const trie_slice *s, int state, unsigned byte) {
-    // 1 to 3: so many bytes follow. 4 to 7: after E0, ED, F0, F4, the next byte is one of fewer.
+static const uint32_t lengths[TOKEN_LENGTHS] = {6, 16, 64};
+
+int token_kind_step(const token_kind *kind, int state, unsigned byte) {
+    // 2 to 4: so many bytes follow, less one. 5 to 8: after E0, ED, F0, F4, the next byte is one of fewer.
     static const struct {
         uint8_t low, high, next;
-    } inside[SLICE_STATES] = {{0, 0, 0},       {0x80, 0xBF, 0}, {0x80, 0xBF, 1}, {0x80, 0xBF, 2},
-                              {0xA0, 0xBF, 1}, {0x80, 0x9F, 1}, {0x90, 0xBF, 2}, {0x80, 0x8F, 2}};
-    if (state > 0)
+    } inside[KIND_STATES] = {{0, 0, 0},       {0, 0, 0},       {0x80, 0xBF, 1},
+                             {0x80, 0xBF, 2}, {0x80, 0xBF, 3}, {0xA0, 0xBF, 2},
+                             {0x80, 0x9F, 2}, {0x90, 0xBF, 3}, {0x80, 0x8F, 3}};
+    if (state > 1)
         return byte >= inside[state].low && byte <= inside[state].high ? inside[state].next : -1;
     if (byte < 0x80)
-        return s->ascii[byte >> 6] >> (byte & 63) & 1 ? 0 : -1;
-    if (byte < 0xC2 || byte > 0xF4)
+        return (state == 0 ? kind->first : kind->next)[byte >> 6] >> (byte & 63) & 1 ? 1 : -1;
+    if (!kind->wide || byte < 0xC2 || byte > 0xF4)
         return -1;
     if (byte < 0xE0)
-        return 1;
+        return 2;
     if (byte < 0xF0)
-        return byte == 0xE0 ? 4 : byte == 0xED ? 5 : 2;
-    return byte == 0xF0 ? 6 : byte == 0xF4 ? 7 : 3;
+        return byte == 0xE0 ? 5 : byte == 0xED ? 6 : 3;
+    return byte == 0xF0 ? 7 : byte == 0xF4 ? 8 : 4;
 }
 
-static bool in_slice(const trie_slice *s, ingot_str text) {
-    int state = 0;
-    for (size_t i = 0; i < text.size && state >= 0; i++)
-        state = slice_step(s, state, (uint8_t)text.data[i]);
-    return state >= 0 && text.size <= s->longest;
+// The group that a token belongs to.
+static int group_of(ingot_str text) {
+    for (int k = 0; k < TOKEN_KINDS; k++) {
+        int state = 0;
+        for (size_t i = 0; i < text.size && state >= 0; i++)
+            state = token_kind_step(&kinds[k], state, (uint8_t)text.data[i]);
+        for (int i = 0; i < TOKEN_LENGTHS && state >= 0; i++)
+            if (text.size <= lengths[i])
+                return k * TOKEN_LENGTHS + i;
+    }
+    return TOKEN_GROUPS - 1;
 }
 
 int32_t token_trie_size(const ingot_token_trie *t) {
@@ -81,6 +99,7 @@ static int compare(ingot_str a, ingot_str b) {
 typedef struct sort_item {
     uint64_t head;
     int32_t token;
+    int32_t group;
 } sort_item;
 
 static int before(const ingot_token_trie *t, const sort_item *x, const sort_item *y) {
@@ -119,9 +138,9 @@ static bool add_node(const ingot_token_trie *t, trie_nodes *nodes, uint32_t dept
     return true;
 }
 
-// Adds the tokens that come in order, all of them or (with `but`) those that aren't in that slice.
-static bool add_tokens(ingot_token_trie *t, const sort_item *items, size_t n, const trie_slice *but,
-                       trie_nodes *nodes) {
+// Adds a group's tokens, of all that come in order.
+static bool add_group(ingot_token_trie *t, const sort_item *items, size_t n, int32_t group) {
+    trie_nodes *nodes = &t->groups[group].nodes;
     uint32_t path[TRIE_MAX_DEPTH + 1]; // the node at each depth
     ingot_str last = {"", 0};
     uint32_t open = 0;
@@ -131,13 +150,14 @@ static bool add_tokens(ingot_token_trie *t, const sort_item *items, size_t n, co
         ingot_str s = {"", 0};
         int32_t token = -1;
         if (k < n) {
+            if (items[k].group != group)
+                continue;
             token = items[k].token;
             s = token_trie_text(t, token);
-            if (but && but->bits[token / 32] >> (token % 32) & 1)
-                continue;
+            t->groups[group].bits[token / 32] |= 1u << (token % 32);
         }
         if (k < n && same >= 0 && compare(s, last) == 0) {
-            t->same[same] = token; // of the full trie; the others are part of it
+            t->same[same] = token;
             same = token;
             continue;
         }
@@ -162,20 +182,6 @@ static bool add_tokens(ingot_token_trie *t, const sort_item *items, size_t n, co
     return room;
 }
 
-static bool make_slice(ingot_token_trie *t, int kind, const sort_item *items, size_t n) {
-    trie_slice *s = &t->slices[kind];
-    s->ascii[0] = slice_kinds[kind].low;
-    s->ascii[1] = slice_kinds[kind].high;
-    s->longest = slice_kinds[kind].longest;
-    s->bits = mem_alloc(t->mem, t->words, sizeof *s->bits);
-    if (!s->bits)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (in_slice(s, token_trie_text(t, items[i].token)))
-            s->bits[items[i].token / 32] |= 1u << (items[i].token % 32);
-    return add_tokens(t, items, n, s, &s->others);
-}
-
 // ------------------------------------------------------------------------------------------------- making
 
 void ingot_token_trie_free(ingot_token_trie *t) {
@@ -186,11 +192,10 @@ void ingot_token_trie_free(ingot_token_trie *t) {
     mem_free(t->mem, t->roles);
     mem_free(t->mem, t->same);
     mem_free(t->mem, t->ends);
-    mem_free(t->mem, t->nodes.items);
     mem_free(t->mem, t->tall);
-    for (int i = 0; i < TRIE_SLICES; i++) {
-        mem_free(t->mem, t->slices[i].bits);
-        mem_free(t->mem, t->slices[i].others.items);
+    for (int i = 0; i < TOKEN_GROUPS; i++) {
+        mem_free(t->mem, t->groups[i].bits);
+        mem_free(t->mem, t->groups[i].nodes.items);
     }
     mem_free(t->mem, t);
 }
@@ -239,12 +244,17 @@ static bool build(ingot_token_trie *t) {
         uint64_t head = 0;
         for (size_t k = 0; k < 8; k++)
             head = head << 8 | (k < s.size ? (uint8_t)s.data[k] : 0);
-        items[n++] = (sort_item){head, i};
+        items[n++] = (sort_item){head, i, group_of(s)};
     }
     merge_sort(t, items, items + n, n);
-    bool room = add_tokens(t, items, n, NULL, &t->nodes);
-    for (int i = 0; i < TRIE_SLICES && room; i++)
-        room = make_slice(t, i, items, n);
+    bool room = true;
+    for (int i = 0; i < TOKEN_GROUPS && room; i++) {
+        token_group *group = &t->groups[i];
+        group->kind = i < TOKEN_GROUPS - 1 ? &kinds[i / TOKEN_LENGTHS] : NULL;
+        group->longest = group->kind ? lengths[i % TOKEN_LENGTHS] : 0;
+        group->bits = mem_alloc(t->mem, t->words, sizeof *group->bits);
+        room = group->bits && add_group(t, items, n, i);
+    }
     mem_free(t->mem, items);
     return room;
 }

@@ -21,30 +21,38 @@ typedef struct trie_nodes {
     uint32_t depth; // of the deepest
 } trie_nodes;
 
-// Texts that many places of grammars allow: characters of UTF-8, of the ASCII ones those in `ascii`. Where
-// all of them are allowed, so are these tokens, and the trie of the others is what is left to walk.
-typedef struct trie_slice {
-    uint64_t ascii[2];
-    uint32_t longest; // bytes of its tokens at most
-    uint32_t *bits;
-    trie_nodes others;
-} trie_slice;
+// Texts that many places of grammars allow whole: a character of UTF-8 that may begin, then others. Of the
+// ASCII ones those in the sets, and the rest if `wide`.
+typedef struct token_kind {
+    uint64_t first[2], next[2];
+    bool wide;
+} token_kind;
 
-#define TRIE_SLICES 5
+// Tokens of one kind and length, with a trie of their own: where all of the kind's texts that are so long may
+// follow, so may they, and the trie needn't be walked.
+typedef struct token_group {
+    const token_kind *kind; // NULL: tokens of no kind
+    uint32_t longest;       // bytes of its tokens at most
+    uint32_t *bits;
+    trie_nodes nodes;
+} token_group;
+
+#define TOKEN_KINDS   11
+#define TOKEN_LENGTHS 3
+#define TOKEN_GROUPS  (TOKEN_KINDS * TOKEN_LENGTHS + 1)
 
 struct ingot_token_trie {
     const ingot_allocator *mem;
     int32_t n_tokens;
-    size_t words;     // of a mask
-    char *bytes;      // of all tokens, text[i] to text[i + 1]
-    uint32_t *text;   // [n_tokens + 1]
-    uint8_t *roles;   // [n_tokens]
-    int32_t *same;    // [n_tokens] another token with the same bytes, -1
-    uint32_t *ends;   // bits of the tokens that end generation
-    trie_nodes nodes; // of all tokens of text
-    int32_t *tall;    // [n_tall] tokens that are too long for it
+    size_t words;   // of a mask
+    char *bytes;    // of all tokens, text[i] to text[i + 1]
+    uint32_t *text; // [n_tokens + 1]
+    uint8_t *roles; // [n_tokens]
+    int32_t *same;  // [n_tokens] another token with the same bytes, -1
+    uint32_t *ends; // bits of the tokens that end generation
+    int32_t *tall;  // [n_tall] tokens that are too long for a trie
     size_t n_tall;
-    trie_slice slices[TRIE_SLICES];
+    token_group groups[TOKEN_GROUPS]; // every other token of text is in one of them
 };
 
 ingot_status token_trie_new(const ingot_allocator *mem, const ingot_str *texts, const uint8_t *roles,
@@ -58,10 +66,10 @@ ingot_str token_trie_text(const ingot_token_trie *t, int32_t token);
 // The token of this text, those of control first; -1 if there is none.
 int32_t token_trie_find(const ingot_token_trie *t, const char *text, size_t size);
 
-// The state of a walk over characters of a slice after a byte: 0 between characters, others inside of one, -1
-// where the slice ends.
-int slice_step(const trie_slice *s, int state, unsigned byte);
+// The state of a walk over a text of a kind after a byte: 0 at the beginning, 1 between characters, others
+// inside of one, -1 where the kind ends.
+int token_kind_step(const token_kind *kind, int state, unsigned byte);
 
-#define SLICE_STATES 8
+#define KIND_STATES 9
 
 #endif

@@ -69,8 +69,9 @@ int32_t ir_fail(ir *g, ingot_status status, const char *fmt, ...) PRINTF_LIKE(3,
 // Characters within ranges in any order, overlapping perhaps; as ingot_grammar_builder_class otherwise.
 int32_t ir_class(ir *g, const uint32_t *ranges, size_t n, bool negated);
 
+// The words of a node; NULL if it has none.
 static inline const uint32_t *ir_children(const ir *g, const ir_node *node) {
-    return g->words + node->first;
+    return node->first < g->n_words ? g->words + node->first : NULL;
 }
 
 // A rule's name, for messages: at most 60 bytes of it.

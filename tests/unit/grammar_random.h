@@ -120,8 +120,8 @@ static inline int32_t random_grammar_make(random_grammar *r, uint32_t seed, ir *
 
 // Shows a grammar that failed.
 static inline void random_grammar_print(const random_grammar *r) {
-    static const char *const names[] = {"literal", "class", "byte", "sequence",   "choice", "repeat",
-                                        "both",    "complement", "rule", "tokens", "tag",    "set"};
+    static const char *const names[] = {"literal", "class",      "byte", "sequence", "choice", "repeat",
+                                        "both",    "complement", "rule", "tokens",   "tag",    "set"};
     for (int i = 0; i < r->n; i++) {
         const random_node *x = &r->nodes[i];
         fprintf(stderr, "%d: %s min %d max %d literal %d of", i, names[x->kind], x->min, x->max, x->literal);

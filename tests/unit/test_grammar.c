@@ -268,6 +268,49 @@ static void test_memory(void) {
     }
 }
 
+// ------------------------------------------------------------------------------------------------- threads
+
+static void follow_along(void *arg) {
+    ingot_grammar *g = arg;
+    ingot_matcher *m;
+    ingot_error err;
+    CHECK(ingot_matcher_new(g, &m, &err) == INGOT_OK);
+    for (int32_t step = 0; step < 60; step++) {
+        static const int32_t ways[] = {2, 5, 0, 6, 11, 4, 7, 3, 4};
+        uint32_t bits;
+        bool accepted;
+        int32_t n;
+        CHECK(ingot_matcher_mask(m, &bits, 1, &n, &err) == INGOT_OK && n > 0);
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+            int32_t token = ways[((size_t)step + i) % (sizeof ways / sizeof *ways)];
+            CHECK(ingot_matcher_accept_token(m, token, &accepted, &err) == INGOT_OK);
+            CHECK(accepted == (bits >> token & 1));
+            if (accepted)
+                break;
+        }
+    }
+    ingot_matcher_free(m);
+}
+
+// Matchers of one grammar on several threads, with room for so little that states come and go.
+static void test_threads(void) {
+    ingot_token_trie *trie;
+    ir *b;
+    ingot_grammar *g;
+    ingot_error err;
+    thread threads[4];
+    CHECK(make_trie(NULL, &trie, &err) == INGOT_OK && ir_new(NULL, trie, &b, &err) == INGOT_OK);
+    int32_t root = ingot_grammar_builder_gbnf(b, json, strlen(json), "root");
+    CHECK(ingot_grammar_compile(b, root, 60000, &g, &err) == INGOT_OK);
+    ingot_grammar_builder_free(b);
+    for (size_t i = 0; i < 4; i++)
+        CHECK(thread_start(&threads[i], follow_along, g, "grammar", &err) == INGOT_OK);
+    for (size_t i = 0; i < 4; i++)
+        thread_join(threads[i]);
+    ingot_grammar_free(g);
+    ingot_token_trie_free(trie);
+}
+
 int main(void) {
     test_sets_come_back();
     test_depth();
@@ -275,5 +318,6 @@ int main(void) {
     test_states_without_end();
     test_refused();
     test_memory();
+    test_threads();
     return check_report();
 }

@@ -199,8 +199,7 @@ static void complete(chart *c, uint32_t rule, uint32_t origin) {
         reach(c, items[i].where, items[i].origin == SET_SELF ? origin : items[i].origin, items[i].data);
 }
 
-// Whether a step passes; *data is what it leaves.
-static bool pass(chart *c, const net_rule *rule, const net_edge *e, uint32_t *data) {
+bool chart_pass(chart *c, const net_rule *rule, const net_edge *e, uint32_t *data) {
     const member_set *set = rule->kind == RULE_SET ? &c->n->sets[rule->set] : NULL;
     uint32_t most = rule->max == IR_UNBOUNDED ? rule->min : rule->max;
     switch (e->kind) {
@@ -248,7 +247,7 @@ static void follow(chart *c, uint32_t number, reached_state from) {
         list_add(c, TOKENS, (chart_item){number, 0, from.origin, from.data});
         break;
     default:
-        if (pass(c, &c->n->rules[c->n->states[e->state].rule], e, &data))
+        if (chart_pass(c, &c->n->rules[c->n->states[e->state].rule], e, &data))
             reach(c, e->target, from.origin, data);
         break;
     }

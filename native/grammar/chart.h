@@ -90,6 +90,9 @@ static inline uint32_t chart_step(chart *c, uint32_t set, uint32_t k) {
 // its bytes (SET_DEAD: it has none that may follow).
 uint32_t chart_token(chart *c, uint32_t set, uint32_t after, int32_t token, bool ends);
 
+// Whether a step of a rule passes with this data, and what it leaves: *data.
+bool chart_pass(chart *c, const net_rule *rule, const net_edge *e, uint32_t *data);
+
 // Numbers for the members that are behind; those of number 0 are none.
 uint32_t chart_take(chart *c, const member_set *s, uint32_t data, uint32_t member);
 const uint32_t *chart_taken(const chart *c, uint32_t data);

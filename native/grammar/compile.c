@@ -30,9 +30,12 @@ static ingot_status collect(ingot_grammar *g, bool *keep, uint32_t *to, ingot_er
             keep[m->history[i]] = true;
     TRY(chart_collect(&g->chart, keep, to, err));
     g->start = to[g->start];
-    for (ingot_matcher *m = g->matchers; m; m = m->next)
+    for (ingot_matcher *m = g->matchers; m; m = m->next) {
         for (size_t i = 0; i < m->n; i++)
             m->history[i] = to[m->history[i]];
+        if (m->trace)
+            trace_forget(m->trace);
+    }
     g->masks.n = g->masks.n_of_set = g->masks.hand = 0;
     return INGOT_OK;
 }

@@ -5,6 +5,7 @@
 #include "base/thread.h"
 #include "grammar/chart.h"
 #include "grammar/token_trie.h"
+#include "grammar/trace.h"
 
 // A mask that is kept.
 typedef struct kept_mask {
@@ -64,6 +65,7 @@ struct ingot_matcher {
     ingot_matcher *next, *previous;
     uint32_t *history; // the set after each step; the first is the start
     size_t n, capacity;
+    trace *trace; // NULL: the grammar has no tags
 };
 
 // The error for what went wrong in chart or pool, or INGOT_OK. The lock must be held.

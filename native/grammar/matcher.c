@@ -28,6 +28,15 @@ static ingot_status make(ingot_grammar *g, const uint32_t *history, size_t n, in
     m->grammar = g;
     m->history = copy;
     m->n = n;
+    if (g->net.tagged) {
+        m->trace = mem_alloc(g->mem, 1, sizeof *m->trace);
+        if (!m->trace) {
+            mem_free(g->mem, copy);
+            mem_free(g->mem, m);
+            return fail_memory(err, sizeof *m->trace, "a matcher's tags");
+        }
+        trace_init(m->trace, g->mem);
+    }
     *out = m;
     return INGOT_OK;
 }
@@ -41,7 +50,11 @@ ingot_status ingot_matcher_new(ingot_grammar *grammar, ingot_matcher **out, ingo
 ingot_status ingot_matcher_fork(const ingot_matcher *matcher, ingot_matcher **out, ingot_error *err) {
     TRY(make(matcher->grammar, matcher->history, matcher->n, out, err));
     link_in(*out);
-    return INGOT_OK;
+    if (!matcher->trace || trace_copy((*out)->trace, matcher->trace))
+        return INGOT_OK;
+    ingot_matcher_free(*out);
+    *out = NULL;
+    return fail_memory(err, matcher->trace->text_capacity, "a matcher's text");
 }
 
 void ingot_matcher_free(ingot_matcher *m) {
@@ -56,12 +69,17 @@ void ingot_matcher_free(ingot_matcher *m) {
     else
         g->matchers = m->next;
     mutex_unlock(&g->lock);
+    if (m->trace)
+        trace_free(m->trace);
+    mem_free(g->mem, m->trace);
     mem_free(g->mem, m->history);
     mem_free(g->mem, m);
 }
 
 void ingot_matcher_reset(ingot_matcher *m) {
     mutex_lock(&m->grammar->lock);
+    if (m->trace)
+        trace_take_back(m->trace, m->n - 1);
     m->n = 1;
     mutex_unlock(&m->grammar->lock);
 }
@@ -72,6 +90,8 @@ ingot_status ingot_matcher_rollback(ingot_matcher *m, size_t n, ingot_error *err
                     m->n - 1);
     mutex_lock(&m->grammar->lock);
     m->n -= n;
+    if (m->trace)
+        trace_take_back(m->trace, n);
     mutex_unlock(&m->grammar->lock);
     return INGOT_OK;
 }
@@ -97,7 +117,9 @@ static uint32_t advance(ingot_grammar *g, uint32_t set, const char *bytes, size_
     return chart_token(&g->chart, set, to, token, ends);
 }
 
-static ingot_status take(ingot_matcher *m, uint32_t set, bool *accepted, ingot_error *err) {
+// Makes the step to a set if it isn't dead.
+static ingot_status take(ingot_matcher *m, uint32_t set, ingot_str bytes, int32_t token, bool *accepted,
+                         ingot_error *err) {
     ingot_grammar *g = m->grammar;
     TRY(grammar_status(g, err));
     if (set == SET_DEAD)
@@ -106,6 +128,8 @@ static ingot_status take(ingot_matcher *m, uint32_t set, bool *accepted, ingot_e
     if (!history)
         return fail_memory(err, (m->n + 1) * sizeof *history, "a matcher's history");
     m->history = history;
+    if (m->trace && !trace_add(m->trace, bytes.data, bytes.size, token))
+        return fail_memory(err, bytes.size, "a matcher's text");
     history[m->n++] = set;
     *accepted = true;
     return INGOT_OK;
@@ -118,7 +142,8 @@ ingot_status ingot_matcher_accept_bytes(ingot_matcher *m, const char *bytes, siz
     mutex_lock(&g->lock);
     ingot_status status = grammar_tidy(g, err);
     if (status == INGOT_OK)
-        status = take(m, advance(g, current(m), bytes, size, -1), accepted, err);
+        status =
+            take(m, advance(g, current(m), bytes, size, -1), (ingot_str){bytes, size}, -1, accepted, err);
     mutex_unlock(&g->lock);
     return status;
 }
@@ -132,7 +157,7 @@ static ingot_status accept_token(ingot_matcher *m, int32_t token, bool *accepted
     // The end is no step further: a text that is complete stays as it is.
     if (role == INGOT_ROLE_END && to == SET_DEAD && g->chart.sets[set].accepting)
         to = set;
-    return take(m, to, accepted, err);
+    return take(m, to, text, token, accepted, err);
 }
 
 ingot_status ingot_matcher_accept_token(ingot_matcher *m, int32_t token, bool *accepted, ingot_error *err) {
@@ -174,4 +199,44 @@ ingot_status ingot_matcher_mask(ingot_matcher *m, uint32_t *bits, size_t words, 
     if (status == INGOT_OK && n_allowed)
         *n_allowed = n;
     return status;
+}
+
+// ------------------------------------------------------------------------------------------------- tags
+
+static ingot_status read_events(ingot_matcher *m, bool complete, trace_view *out, ingot_error *err) {
+    ingot_grammar *g = m->grammar;
+    TRY(grammar_tidy(g, err));
+    ingot_status status = trace_follow(m->trace, &g->chart, g->trie ? g->trie->roles : NULL);
+    if (status == INGOT_OK) {
+        *out = trace_agreed(m->trace, &g->chart, complete);
+        status = m->trace->status;
+    }
+    if (status != INGOT_OK)
+        return fail(err, status, "the tags of %zu steps of a text don't fit into memory", m->trace->n_steps);
+    if (complete && !g->chart.sets[current(m)].accepting)
+        return fail(err, INGOT_ERR_STATE, "the text isn't complete: its events can't be, either");
+    return INGOT_OK;
+}
+
+ingot_status ingot_matcher_events(ingot_matcher *m, bool complete, size_t first, ingot_tag_event *events,
+                                  size_t capacity, size_t *n, uint64_t *settled, ingot_error *err) {
+    ingot_grammar *g = m->grammar;
+    if (!m->trace)
+        return fail(err, INGOT_ERR_STATE, "the grammar has no tags, so there are no events");
+    trace_view view;
+    mutex_lock(&g->lock);
+    ingot_status status = read_events(m, complete, &view, err);
+    mutex_unlock(&g->lock);
+    TRY(status);
+    const trace_link *links = m->trace->links;
+    size_t total = view.list > 0 ? links[view.list].length : 0;
+    *n = total > first ? total - first : 0;
+    if (settled)
+        *settled = view.limit;
+    for (uint32_t list = view.list; total > first; list = links[list].before, total--)
+        if (total - first <= capacity)
+            events[total - first - 1] =
+                (ingot_tag_event){links[list].tag, links[list].enter, links[list].position};
+    return *n <= capacity ? INGOT_OK
+                          : fail(err, INGOT_ERR_LIMIT, "%zu events: there is room for %zu", *n, capacity);
 }

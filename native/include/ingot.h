@@ -562,6 +562,22 @@ INGOT_API ingot_status ingot_matcher_forced(ingot_matcher *matcher, char *text, 
 INGOT_API ingot_status ingot_matcher_shortest(ingot_matcher *matcher, char *text, size_t capacity,
                                               size_t *size, ingot_error *err);
 
+// A tag's part of the text begins or ends.
+typedef struct ingot_tag_event {
+    int32_t tag;
+    bool enter;
+    uint64_t position; // in the text: so many bytes come before
+} ingot_tag_event;
+
+// The events of the text so far, from the `first` on, as far as all ways of reading it agree: what was given
+// never changes while the text grows. Bytes before *settled (may be NULL) lie between given events, whatever
+// follows. `complete`: the text ends here, and ways that would go on don't count; INGOT_ERR_STATE if it
+// can't. Of ways that differ in nothing that follows one is taken, the same each time. Conventions for room
+// as ingot_tokenize.
+INGOT_API ingot_status ingot_matcher_events(ingot_matcher *matcher, bool complete, size_t first,
+                                            ingot_tag_event *events, size_t capacity, size_t *n,
+                                            uint64_t *settled, ingot_error *err);
+
 // For people: the rules that are open and what may come next; if `token` >= 0, why it may not.
 INGOT_API ingot_status ingot_matcher_explain(ingot_matcher *matcher, int32_t token, char *text,
                                              size_t capacity, size_t *size, ingot_error *err);

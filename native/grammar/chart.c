@@ -406,6 +406,9 @@ uint32_t chart_make(chart *c, uint32_t set, uint32_t k) {
     }
     close_over(c);
     uint32_t to = finish(c);
+    c->work += c->sets[set].n_scanned + c->n_reached + 1;
+    if (c->work + c->p->work > CHART_WORK)
+        failed(c, INGOT_ERR_LIMIT);
     if (c->status == INGOT_OK)
         row[k] = to;
     return to;

@@ -33,6 +33,9 @@ typedef struct reached_state {
     uint32_t state, origin, data;
 } reached_state;
 
+// Items and alternatives that one step or mask may be worth: a second or two.
+#define CHART_WORK ((uint64_t)20000000)
+
 typedef struct chart {
     const ingot_allocator *mem;
     const net *n;
@@ -60,6 +63,7 @@ typedef struct chart {
     chart_item *lists[3];
     size_t n_lists[3], lists_capacity[3];
     bool accepting;
+    uint64_t work;       // items that were made since somebody set it to 0; CHART_WORK are too many
     ingot_status status; // of the first failure: sets are SET_DEAD from then on
 } chart;
 

@@ -41,6 +41,7 @@ static ingot_status collect(ingot_grammar *g, bool *keep, uint32_t *to, ingot_er
 }
 
 ingot_status grammar_tidy(ingot_grammar *g, ingot_error *err) {
+    g->chart.work = g->pool.work = 0;
     if (!is_full(g))
         return INGOT_OK;
     bool *keep = mem_alloc(g->mem, g->chart.n_sets, sizeof *keep);

@@ -71,8 +71,9 @@ struct ingot_matcher {
 // The error for what went wrong in chart or pool, or INGOT_OK. The lock must be held.
 ingot_status grammar_status(const ingot_grammar *g, ingot_error *err);
 
-// Gives memory back if there is too much of it: keeps what matchers refer to alone. No set that isn't in a
-// matcher's history survives. The lock must be held.
+// To be called before anything is found out: counts work from here on, and gives memory back if there is too
+// much: keeps what matchers refer to alone. No set that isn't in a matcher's history survives. The lock must
+// be held.
 ingot_status grammar_tidy(ingot_grammar *g, ingot_error *err);
 
 // The mask of a set: [words] bits, borrowed until the next call; NULL after a failure. The lock must be held.

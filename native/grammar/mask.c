@@ -34,9 +34,13 @@ static bool add_pair(kind_walk *w, uint32_t set, uint32_t state) {
     return true;
 }
 
+// How many sets a search through a kind may make: where there are more, walking costs less.
+#define KIND_SETS 400
+
 // How many bytes any text of a kind may have that follows: RX_INF, or as many as were looked at.
 static uint32_t reach_of(ingot_grammar *g, const kind_steps *steps, uint32_t set, uint32_t most) {
     kind_walk *w = g->walk;
+    const size_t many = g->chart.n_sets + KIND_SETS;
     bool room = add_pair(w, set, 0);
     uint32_t depth = 0;
     for (uint32_t i = 0, end = 1; i < w->n && depth < most && room; depth += room) {
@@ -44,7 +48,7 @@ static uint32_t reach_of(ingot_grammar *g, const kind_steps *steps, uint32_t set
             uint32_t state = w->state[i];
             for (uint32_t k = 0; k < steps->n[state] && room; k++) {
                 uint32_t to = chart_step(&g->chart, w->set[i], steps->class_of[state][k]);
-                room = to != SET_DEAD && add_pair(w, to, steps->to[state][k]);
+                room = to != SET_DEAD && g->chart.n_sets < many && add_pair(w, to, steps->to[state][k]);
             }
         }
         end = w->n;

@@ -173,14 +173,18 @@ static rx cons(rx_pool *p, rx a, rx b) {
     if (b == RX_EMPTY)
         return a;
     const rx_node x = p->nodes[a], y = p->nodes[b];
-    // Two counters of the same thing are one.
-    rx rest = y.kind == RX_IS_CAT ? y.a : b;
-    if (x.kind == RX_IS_REPEAT && p->nodes[rest].kind == RX_IS_REPEAT && p->nodes[rest].a == x.a) {
-        const rx_node next = p->nodes[rest];
-        if (next.b <= RX_INF / 2 && x.b <= RX_INF / 2) {
-            uint32_t max =
-                x.c == RX_INF || next.c == RX_INF || x.c > RX_INF - 1 - next.c ? RX_INF : x.c + next.c;
-            rx both = rx_repeat(p, x.a, x.b + next.b, max);
+    // The same thing twice, or counted twice, is one counter.
+    rx next = y.kind == RX_IS_CAT ? y.a : b;
+    const rx_node z = p->nodes[next];
+    rx once = x.kind == RX_IS_REPEAT ? x.a : a, again = z.kind == RX_IS_REPEAT ? z.a : next;
+    if (once == again || a == again || once == next) {
+        rx what = once == again ? once : a == again ? a : next;
+        uint64_t x_min = what == a ? 1 : x.b, x_max = what == a ? 1 : x.c;
+        uint64_t z_min = what == next ? 1 : z.b, z_max = what == next ? 1 : z.c;
+        bool endless = x_max == RX_INF || z_max == RX_INF || x_max + z_max >= RX_INF;
+        if (x_min + z_min < RX_INF / 2) {
+            rx both =
+                rx_repeat(p, what, (uint32_t)(x_min + z_min), endless ? RX_INF : (uint32_t)(x_max + z_max));
             return y.kind == RX_IS_CAT ? cons(p, both, y.b) : both;
         }
     }

@@ -67,6 +67,7 @@ typedef struct rx_pool {
     uint8_t class_byte[256]; // a byte of each class
     uint32_t n_classes;
     size_t max_nodes;
+    uint64_t work;       // alternatives that derivatives were made of, since somebody set it to 0
     size_t n_fixed;      // terms that rx_collect always keeps
     ingot_status status; // of the first failure: INGOT_ERR_MEMORY or INGOT_ERR_LIMIT. Terms are
                          // RX_NONE from then on

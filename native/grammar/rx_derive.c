@@ -139,6 +139,7 @@ static rx part(rx_pool *p, rx x, uint32_t c, size_t *n) {
 
 static rx derive_kids(rx_pool *p, const rx_node *node, uint32_t c, size_t *n) {
     size_t before = *n, base = p->n_scratch;
+    p->work += node->b;
     for (uint32_t i = 0; i < node->b; i++)
         rx_push(p, part(p, p->kids[node->a + i], c, n));
     if (*n == before && p->status == INGOT_OK)

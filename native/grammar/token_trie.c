@@ -6,6 +6,7 @@
 
 // Sets of ASCII characters: those below 64, then the others.
 #define BIT(c)     ((uint64_t)1 << ((c)&63))
+#define SMALL      0, 0x07FFFFFE00000000
 #define LETTERS    0, 0x07FFFFFE07FFFFFE
 #define DIGITS     0x03FF000000000000, 0
 #define WORD       0x03FF000000000000, 0x07FFFFFE87FFFFFE
@@ -18,6 +19,8 @@
 // A token is of the first kind that it is a text of, so narrow kinds come first. "Plain" is what stands in
 // JSON's strings as it is; what begins markup is kept apart from the rest.
 static const token_kind kinds[TOKEN_KINDS] = {
+    {{SMALL}, {SMALL}, false},
+    {{SPACE}, {SMALL}, false},
     {{LETTERS}, {LETTERS}, false},
     {{SPACE}, {LETTERS}, false},
     {{DIGITS}, {DIGITS}, false},

@@ -37,7 +37,7 @@ typedef struct token_group {
     trie_nodes nodes;
 } token_group;
 
-#define TOKEN_KINDS   11
+#define TOKEN_KINDS   13
 #define TOKEN_LENGTHS 3
 #define TOKEN_GROUPS  (TOKEN_KINDS * TOKEN_LENGTHS + 1)
 

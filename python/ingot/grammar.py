@@ -30,6 +30,14 @@ class Member(NamedTuple):
     repeatable: bool = False
 
 
+class TagEvent(NamedTuple):
+    """A tag's part of a text begins or ends, before the byte at ``position``."""
+
+    tag: int
+    enter: bool
+    position: int
+
+
 class Builder:
     """Builds a grammar node by node. The first failure stays, and compiling raises it.
 
@@ -280,6 +288,22 @@ class Matcher:
         """For people: open rules, what may come next, and why ``token`` may or may not."""
         wanted = -1 if token is None else integer("token", token, 0, INT32_MAX)
         return self._text(lib.ingot_matcher_explain, wanted).decode("utf-8", "replace")
+
+    def events(self, complete: bool = False, first: int = 0) -> tuple[list[TagEvent], int]:
+        """The events of tags so far, from the ``first`` on, as far as all ways of reading the text
+        agree, and before how many bytes nothing can be added. What was given never changes while
+        the text grows. ``complete``: the text ends here."""
+        settled = ffi.new("uint64_t *")
+
+        def call(native: Any, memory: Any, capacity: int, size: Any) -> None:
+            function = lib.ingot_matcher_events
+            check(function, native, complete, first, memory, capacity, size, settled)
+
+        integer("first", first, 0, 2**62)
+        with self._handle as native:
+            memory, size = filled("ingot_tag_event", 64, lambda *room: call(native, *room))
+        given = [TagEvent(e.tag, bool(e.enter), e.position) for e in memory[0:size]]
+        return given, int(settled[0])
 
     def _text(self, function: Callable[..., int], *args: Any) -> bytes:
         with self._handle as native:

@@ -103,6 +103,22 @@ def test_sets() -> None:
     assert not in_order.accepts("b,a")
 
 
+def test_tags() -> None:
+    def build(b: Builder) -> int:
+        value = b.tag(2, b.regex("[0-9]+"))
+        return b.sequence(b.tag(1, b.regex("[a-z]+")), b.literal("="), value)
+
+    with Grammar(build).matcher() as matcher:
+        assert matcher.accept("ab")
+        assert matcher.events() == ([(1, True, 0)], 2)
+        assert matcher.accept("=12")
+        given = [(1, True, 0), (1, False, 2), (2, True, 3)]
+        assert matcher.events() == (given, 5)
+        assert matcher.events(complete=True, first=2) == ([(2, True, 3), (2, False, 5)], 5)
+    with pytest.raises(ingot.StateError, match="no tags"):
+        Grammar.from_gbnf(PARENTHESES).matcher().events()
+
+
 def test_errors_say_where() -> None:
     with pytest.raises(ingot.FormatError, match="line 2, column 13 of the grammar: a rule that"):
         Grammar.from_gbnf('root ::= a\na ::= "x" | nothing').compile()

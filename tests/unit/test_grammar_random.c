@@ -113,7 +113,7 @@ static ingot_token_trie *make_trie(void) {
 }
 
 int main(void) {
-    const uint32_t rounds = getenv("INGOT_LONG") ? 60000 : 3000;
+    const uint32_t rounds = getenv("INGOT_LONG") ? 60000 : 1000;
     ingot_token_trie *trie = make_trie();
     uint32_t made = 0, empty = 0;
     for (uint32_t seed = 1; seed <= rounds; seed++) {

@@ -299,7 +299,8 @@ static void test_threads(void) {
     ingot_grammar *g;
     ingot_error err;
     thread threads[4];
-    CHECK(make_trie(NULL, &trie, &err) == INGOT_OK && ir_new(NULL, trie, &b, &err) == INGOT_OK);
+    CHECK(make_trie(NULL, &trie, &err) == INGOT_OK);
+    CHECK(ir_new(NULL, trie, &b, &err) == INGOT_OK);
     int32_t root = ingot_grammar_builder_gbnf(b, json, strlen(json), "root");
     CHECK(ingot_grammar_compile(b, root, 60000, &g, &err) == INGOT_OK);
     ingot_grammar_builder_free(b);

@@ -146,6 +146,21 @@ static rx complement(rx_pool *p, rx x) {
     return rx_and(p, (rx[]){text, rx_not(p, x)}, 2);
 }
 
+// A class of characters; grammars have the same ones again and again.
+static rx characters(analysis *a, rx_pool *p, const ir_node *x) {
+    const uint32_t *words = ir_children(a->g, x);
+    uint32_t hash = hash_words(words, 2 * (size_t)x->n), found, node = (uint32_t)(x - a->g->nodes);
+    for (size_t at = hash; x->n > 0 && table_next(&a->classes, hash, &at, &found);) {
+        const ir_node *y = &a->g->nodes[found];
+        if (y->n == x->n && memcmp(ir_children(a->g, y), words, 2 * x->n * sizeof *words) == 0)
+            return a->terms[found];
+    }
+    rx out = rx_characters(p, words, x->n);
+    if (x->n > 0 && !table_add(&a->classes, hash, node) && p->status == INGOT_OK)
+        p->status = INGOT_ERR_MEMORY;
+    return out;
+}
+
 // The term of a regular node whose children's are known.
 static rx term(analysis *a, rx_pool *p, const ir_node *x) {
     const ir *g = a->g;
@@ -156,7 +171,7 @@ static rx term(analysis *a, rx_pool *p, const ir_node *x) {
     case IR_LITERAL:
         return literal(p, g->bytes + x->first, x->n);
     case IR_CLASS:
-        return rx_characters(p, words, x->n);
+        return characters(a, p, x);
     case IR_BYTE: {
         byte_set set = {{0, 0, 0, 0}};
         for (uint32_t i = 0; i < x->n; i++)
@@ -371,11 +386,12 @@ void analysis_free(analysis *a) {
     mem_free(a->mem, a->terms);
     mem_free(a->mem, a->shortest);
     mem_free(a->mem, a->members);
-    *a = (analysis){.mem = a->mem};
+    table_free(&a->classes);
+    *a = (analysis){.mem = a->mem, .classes.mem = a->mem};
 }
 
 ingot_status analyse(const ir *g, uint32_t root, rx_pool *pool, analysis *out, ingot_error *err) {
-    *out = (analysis){.g = g, .mem = g->mem};
+    *out = (analysis){.g = g, .mem = g->mem, .classes.mem = g->mem};
     out->reached = mem_alloc(g->mem, g->n_nodes, sizeof *out->reached);
     out->regular = mem_alloc(g->mem, g->n_nodes, sizeof *out->regular);
     out->terms = mem_alloc(g->mem, g->n_nodes, sizeof *out->terms);

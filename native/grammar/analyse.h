@@ -14,6 +14,7 @@ typedef struct analysis {
     bool *reached;       // of each node: whether the root needs it
     bool *regular;       // neither recursive nor made of tokens, tags, sets
     rx *terms;           // of regular nodes; else ANALYSE_NONE
+    table classes;       // nodes of kind IR_CLASS that have a term
     set_member *members; // room for those of one set
     uint32_t *shortest;  // bytes, or tokens, of the shortest text; RX_INF: there is none
 } analysis;

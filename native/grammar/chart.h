@@ -33,8 +33,8 @@ typedef struct reached_state {
     uint32_t state, origin, data;
 } reached_state;
 
-// Items and alternatives that one step or mask may be worth: a second or two.
-#define CHART_WORK ((uint64_t)20000000)
+// Items and alternatives that one step or mask may be worth: up to a second.
+#define CHART_WORK ((uint64_t)8000000)
 
 typedef struct chart {
     const ingot_allocator *mem;

@@ -62,7 +62,7 @@ bool members_may_take(const member_set *s, const uint32_t *taken, uint32_t i) {
     if (taken[0] >= s->max || !is_open(s, taken, i))
         return false;
     if (!s->ordered && s->max == IR_UNBOUNDED)
-        return true; // taking one never closes the way of another
+        return true;                             // taking one never closes the way of another
     if (s->max == IR_UNBOUNDED && s->min == 0) { // nor does it here, but for those that were passed over
         for (uint32_t k = taken[1]; k < i; k++)
             if (s->members[k].flags & IR_REQUIRED && !has(taken, k))

@@ -32,6 +32,8 @@ static rx branch(rx_pool *p, uint32_t low, const rx *ends, uint32_t n) {
     rx kids[128];
     uint32_t n_kids = 0;
     for (uint32_t i = 0; i < n; i++) {
+        if (i > 0 && ends[i] == ends[i - 1])
+            continue; // as most are
         bool first = ends[i] != RX_NONE;
         byte_set set = {{0, 0, 0, 0}};
         for (uint32_t k = 0; k < n; k++)

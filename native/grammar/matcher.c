@@ -218,6 +218,18 @@ static ingot_status read_events(ingot_matcher *m, bool complete, trace_view *out
     return INGOT_OK;
 }
 
+// Copies the events of a list from the `first` on; returns how many there are.
+static size_t copy_events(const trace *t, uint32_t list, size_t first, ingot_tag_event *events,
+                          size_t capacity) {
+    size_t total = list > 0 ? t->links[list].length : 0, n = total > first ? total - first : 0;
+    for (; total > first; list = t->links[list].before, total--) {
+        const trace_link *x = &t->links[list];
+        if (total - first <= capacity)
+            events[total - first - 1] = (ingot_tag_event){x->tag, x->enter, x->position};
+    }
+    return n;
+}
+
 ingot_status ingot_matcher_events(ingot_matcher *m, bool complete, size_t first, ingot_tag_event *events,
                                   size_t capacity, size_t *n, uint64_t *settled, ingot_error *err) {
     ingot_grammar *g = m->grammar;
@@ -226,17 +238,12 @@ ingot_status ingot_matcher_events(ingot_matcher *m, bool complete, size_t first,
     trace_view view;
     mutex_lock(&g->lock);
     ingot_status status = read_events(m, complete, &view, err);
+    if (status == INGOT_OK)
+        *n = copy_events(m->trace, view.list, first, events, capacity);
     mutex_unlock(&g->lock);
     TRY(status);
-    const trace_link *links = m->trace->links;
-    size_t total = view.list > 0 ? links[view.list].length : 0;
-    *n = total > first ? total - first : 0;
     if (settled)
         *settled = view.limit;
-    for (uint32_t list = view.list; total > first; list = links[list].before, total--)
-        if (total - first <= capacity)
-            events[total - first - 1] =
-                (ingot_tag_event){links[list].tag, links[list].enter, links[list].position};
     return *n <= capacity ? INGOT_OK
                           : fail(err, INGOT_ERR_LIMIT, "%zu events: there is room for %zu", *n, capacity);
 }

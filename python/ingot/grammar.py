@@ -179,7 +179,7 @@ class Grammar:
 
     def matcher(self, model: Model | None = None) -> Matcher:
         """A place at the beginning of a text; with ``model`` it knows tokens, too."""
-        return Matcher._of(self._handle(model))
+        return Matcher._of(self._handle(model), 0 if model is None else model.info.n_vocab)
 
     def compile(self, model: Model | None = None) -> None:
         """Compiles now rather than with the first matcher: raises what is wrong with it."""
@@ -218,15 +218,16 @@ class Grammar:
 class Matcher:
     """A place in a text of a grammar, made by ``Grammar.matcher``. Belongs to one thread."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, n_vocab: int) -> None:
         self._handle = handle
+        self._n_vocab = n_vocab
 
     @classmethod
-    def _of(cls, grammar: Handle) -> Matcher:
+    def _of(cls, grammar: Handle, n_vocab: int) -> Matcher:
         made = Handle(ffi.new("ingot_matcher **"), lib.ingot_matcher_free, "matcher", grammar)
         with grammar as native, made:
             check(lib.ingot_matcher_new, native, made.out)
-        return cls(made)
+        return cls(made, n_vocab)
 
     def accept(self, text: str | bytes) -> bool:
         """Goes on by a text, if the grammar allows it: else nothing has changed."""
@@ -259,7 +260,7 @@ class Matcher:
         made = Handle(ffi.new("ingot_matcher **"), lib.ingot_matcher_free, "matcher", parent)
         with self._handle as native, made:
             check(lib.ingot_matcher_fork, native, made.out)
-        return Matcher(made)
+        return Matcher(made, self._n_vocab)
 
     @property
     def accepting(self) -> bool:
@@ -267,14 +268,14 @@ class Matcher:
         with self._handle as native:
             return bool(lib.ingot_matcher_is_accepting(native))
 
-    def mask(self, n_vocab: int) -> npt.NDArray[np.bool_]:
-        """Which tokens may come next: bool [n_vocab]."""
-        words = np.zeros((n_vocab + 31) // 32, np.uint32)
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Which tokens of the model's vocabulary may come next: bool [n_vocab]."""
+        words = np.zeros((self._n_vocab + 31) // 32, np.uint32)
         bits = ffi.from_buffer("uint32_t[]", words)
         with self._handle as native:
             check(lib.ingot_matcher_mask, native, bits, len(words), ffi.NULL)
         unpacked = np.unpackbits(words.view(np.uint8), bitorder="little")
-        return unpacked[:n_vocab].astype(np.bool_)
+        return unpacked[: self._n_vocab].astype(np.bool_)
 
     def forced(self) -> bytes:
         """The bytes that must come next."""

@@ -56,14 +56,14 @@ def test_masks_are_what_is_accepted(model: ingot.Model) -> None:
     text = "Once upon a time, there was a cat."
     with grammar.matcher(model) as matcher:
         for token in model.tokenize(text):
-            mask = matcher.mask(model.info.n_vocab)
+            mask = matcher.mask()
             assert mask.dtype == np.bool_
             allowed = [i for i in range(model.info.n_vocab) if _fits(matcher, i)]
             assert np.flatnonzero(mask).tolist() == allowed
             assert matcher.accept_token(token)
         ends = [i for i in range(model.info.n_vocab) if model.token(i).ends_generation]
         assert ends
-        assert np.flatnonzero(matcher.mask(model.info.n_vocab)).tolist() == ends
+        assert np.flatnonzero(matcher.mask()).tolist() == ends
 
 
 def _fits(matcher: ingot.Matcher, token: int) -> bool:
@@ -78,9 +78,9 @@ def test_tokens_by_number(model: ingot.Model) -> None:
         return b.sequence(b.tokens([5]), b.repeat(b.tokens([5, 6], negated=True)), b.tokens([6]))
 
     with Grammar(build).matcher(model) as matcher:
-        assert np.flatnonzero(matcher.mask(model.info.n_vocab)).tolist() == [5]
+        assert np.flatnonzero(matcher.mask()).tolist() == [5]
         assert matcher.accept_token(5)
-        mask = matcher.mask(model.info.n_vocab)
+        mask = matcher.mask()
         assert mask[6]
         assert mask[7]
         assert not mask[5]
@@ -127,7 +127,7 @@ def test_errors_say_where() -> None:
     with pytest.raises(ingot.ArgumentError, match="intersection in the grammar isn't of regular"):
         Grammar(lambda b: b.both(b.literal("a"), b.tokens([1]))).compile()
     with pytest.raises(ingot.StateError, match="without a vocabulary"):
-        Grammar.from_gbnf(PARENTHESES).matcher().mask(10)
+        Grammar.from_gbnf(PARENTHESES).matcher().mask()
 
 
 def test_explanations(model: ingot.Model) -> None:
@@ -147,7 +147,7 @@ def test_a_grammar_in_many_threads(model: ingot.Model) -> None:
         text = "[" + ",".join(["ab", "[x,[y]]"] * (5 + number)) + "]"
         with grammar.matcher(model) as matcher:
             for letter in text:
-                if not matcher.mask(model.info.n_vocab).any() or not matcher.accept(letter):
+                if not matcher.mask().any() or not matcher.accept(letter):
                     failures.append(text)
             if not matcher.accepting:
                 failures.append("incomplete")

@@ -196,42 +196,48 @@ static rx term(analysis *a, rx_pool *p, const ir_node *x) {
     }
 }
 
-// Makes the terms of all regular nodes, what is below first.
-static ingot_status make_terms(analysis *a, rx_pool *p, ingot_error *err) {
+// A path down from a node: each with the number of the child that is looked at next.
+typedef struct node_path {
+    uint32_t *items;
+    size_t n, capacity;
+} node_path;
+
+static bool path_push(const analysis *a, node_path *path, uint32_t node) {
+    uint32_t *items = grow(a->mem, path->items, &path->capacity, path->n + 2, sizeof *items);
+    if (!items)
+        return false;
+    path->items = items;
+    items[path->n++] = node;
+    items[path->n++] = 0;
+    return true;
+}
+
+// Makes the term of a regular node, after those of the nodes below it. False when memory is exhausted.
+static bool make_term(analysis *a, rx_pool *p, node_path *path, uint32_t root) {
     const ir *g = a->g;
-    uint32_t *path = NULL;
-    size_t n = 0, capacity = 0;
-    bool room = true;
-    for (uint32_t root = 0; root < g->n_nodes && room; root++) {
-        if (!a->reached[root] || !a->regular[root] || a->terms[root] != ANALYSE_NONE)
-            continue;
-        for (uint32_t node = root;;) {
-            // Children that are missing come first; those of most nodes are there, since they have lower
-            // numbers.
-            uint32_t missing = ANALYSE_NONE, child;
-            if (a->terms[node] == ANALYSE_NONE)
-                for (uint32_t i = 0; (child = node_child(g, &g->nodes[node], i)) != ANALYSE_NONE; i++)
-                    if (a->terms[child] == ANALYSE_NONE) {
-                        missing = child;
-                        break;
-                    }
-            if (missing != ANALYSE_NONE) {
-                uint32_t *grown = grow(a->mem, path, &capacity, n + 1, sizeof *path);
-                if (!(room = grown != NULL))
-                    break;
-                path = grown;
-                path[n++] = node;
-                node = missing;
-                continue;
-            }
-            if (a->terms[node] == ANALYSE_NONE)
-                a->terms[node] = term(a, p, &g->nodes[node]);
-            if (n == 0)
-                break;
-            node = path[--n];
+    if (!path_push(a, path, root))
+        return false;
+    while (path->n > 0) {
+        uint32_t node = path->items[path->n - 2];
+        uint32_t child = node_child(g, &g->nodes[node], path->items[path->n - 1]++);
+        if (child == ANALYSE_NONE) {
+            a->terms[node] = term(a, p, &g->nodes[node]);
+            path->n -= 2;
+        } else if (a->terms[child] == ANALYSE_NONE && !path_push(a, path, child)) {
+            return false;
         }
     }
-    mem_free(a->mem, path);
+    return true;
+}
+
+static ingot_status make_terms(analysis *a, rx_pool *p, ingot_error *err) {
+    const ir *g = a->g;
+    node_path path = {NULL, 0, 0};
+    bool room = true;
+    for (uint32_t node = 0; node < g->n_nodes && room; node++)
+        if (a->reached[node] && a->regular[node] && a->terms[node] == ANALYSE_NONE)
+            room = make_term(a, p, &path, node);
+    mem_free(a->mem, path.items);
     if (!room || p->status == INGOT_ERR_MEMORY)
         return fail_memory(err, g->n_nodes, "a grammar's regular parts");
     return p->status == INGOT_OK

@@ -222,8 +222,10 @@ rx rx_repeat(rx_pool *p, rx a, uint32_t min, uint32_t max) {
         // (a{0,m}){0,n} is a{0,mn}; (a{0,}){m,n} is a{0,}, (a{1,}){m,n} is a{m,}.
         if (x.c == RX_INF && x.b <= 1)
             return rx_repeat(p, x.a, x.b * min, RX_INF);
-        if (x.b == 0 && (max == RX_INF || (uint64_t)x.c * max < RX_INF / 2))
-            return rx_repeat(p, x.a, 0, max == RX_INF ? RX_INF : x.c * max);
+        if (x.b == 0) { // what is more than can be counted has no end
+            uint64_t most = max == RX_INF ? RX_INF : (uint64_t)x.c * max;
+            return rx_repeat(p, x.a, 0, x.c == RX_INF || most >= RX_INF / 2 ? RX_INF : (uint32_t)most);
+        }
     }
     if (x.kind == RX_IS_OR && min == 0 && max == RX_INF) {
         // (a*|b)* is (a|b)*.

@@ -2,6 +2,8 @@
 // is done (ingot_gguf_* in gguf/, ingot_runtime_* and ingot_engine_* in run/).
 #include <string.h>
 
+#include "grammar/ir.h"
+#include "grammar/token_trie.h"
 #include "model/arch.h"
 #include "model/model.h"
 #include "quant/quant.h"
@@ -167,4 +169,63 @@ void ingot_model_specials(const ingot_model *model, ingot_special_tokens *out) {
         vocab_specials(model->text, out);
     else
         *out = (ingot_special_tokens){-1, -1, -1, -1, -1, -1, -1, -1, false, false, false};
+}
+
+// ------------------------------------------------------------------------------------------------- grammars
+
+ingot_status ingot_token_trie_new(ingot_runtime *runtime, const ingot_str *texts, const uint8_t *roles,
+                                  int32_t n, ingot_token_trie **out, ingot_error *err) {
+    return token_trie_new(runtime->env.mem, texts, roles, n, out, err);
+}
+
+// Fills `texts` and `roles` [n]; the texts lie in `bytes` or in the vocabulary. Without `bytes` it stores how
+// many are needed.
+static size_t token_texts(const vocab *v, ingot_str *texts, uint8_t *roles, char *bytes) {
+    size_t at = 0;
+    for (int32_t i = 0; i < vocab_size(v); i++) {
+        ingot_token_info info;
+        if (vocab_token(v, i, &info, NULL) != INGOT_OK)
+            continue;
+        bool text = info.kind == INGOT_TOKEN_NORMAL || info.kind == INGOT_TOKEN_USER_DEFINED ||
+                    info.kind == INGOT_TOKEN_BYTE;
+        size_t size = text ? vocab_piece(v, i, false, NULL, 0) : 0;
+        if (bytes) {
+            roles[i] = info.ends_generation ? INGOT_ROLE_END : text ? INGOT_ROLE_TEXT : INGOT_ROLE_CONTROL;
+            texts[i] = roles[i] == INGOT_ROLE_TEXT ? (ingot_str){bytes + at, size} : info.text;
+            vocab_piece(v, i, false, bytes + at, size);
+        }
+        at += size;
+    }
+    return at;
+}
+
+ingot_status ingot_token_trie_of_model(const ingot_model *model, ingot_token_trie **out, ingot_error *err) {
+    const vocab *v;
+    TRY(model_vocab(model, &v, err));
+    const ingot_allocator *mem = model->env.mem;
+    const size_t n = (size_t)vocab_size(v);
+    size_t size = token_texts(v, NULL, NULL, NULL);
+    ingot_str *texts = mem_alloc(mem, n, sizeof *texts);
+    uint8_t *roles = mem_alloc(mem, n, 1);
+    char *bytes = mem_alloc(mem, size, 1);
+    ingot_status status = INGOT_OK;
+    if (!texts || !roles || !bytes) {
+        status = fail_memory(err, size + n * (sizeof *texts + 1), "a vocabulary's texts");
+    } else {
+        token_texts(v, texts, roles, bytes);
+        status = token_trie_new(mem, texts, roles, (int32_t)n, out, err);
+    }
+    mem_free(mem, texts);
+    mem_free(mem, roles);
+    mem_free(mem, bytes);
+    TRY(status);
+    status = ingot_gguf_check(model->file, err); // the vocabulary's strings lie in the file
+    if (status != INGOT_OK)
+        ingot_token_trie_free(*out);
+    return status;
+}
+
+ingot_status ingot_grammar_builder_new(ingot_runtime *runtime, const ingot_token_trie *trie,
+                                       ingot_grammar_builder **out, ingot_error *err) {
+    return ir_new(runtime->env.mem, trie, out, err);
 }

@@ -460,6 +460,154 @@ typedef struct ingot_special_tokens {
 
 INGOT_API void ingot_model_specials(const ingot_model *model, ingot_special_tokens *out);
 
+// ---------------------------------------------------------------------------------------------- grammars
+
+// What grammars need of a vocabulary: its tokens' bytes as a trie. Immutable; may be shared by threads.
+typedef struct ingot_token_trie ingot_token_trie;
+
+// What a token is for a grammar. Only text tokens are found by their bytes.
+typedef enum ingot_token_role {
+    INGOT_ROLE_TEXT = 0,
+    INGOT_ROLE_CONTROL, // chosen by ingot_grammar_builder_tokens alone; its text is its name
+    INGOT_ROLE_END,     // ends generation: allowed where the text is complete
+} ingot_token_role;
+
+// Makes a trie of `n` tokens (copied): their bytes or names, and an ingot_token_role each (NULL: all text).
+INGOT_API ingot_status ingot_token_trie_new(ingot_runtime *runtime, const ingot_str *texts,
+                                            const uint8_t *roles, int32_t n, ingot_token_trie **out,
+                                            ingot_error *err);
+INGOT_API ingot_status ingot_token_trie_of_model(const ingot_model *model, ingot_token_trie **out,
+                                                 ingot_error *err);
+INGOT_API void ingot_token_trie_free(ingot_token_trie *trie);
+
+// Builds a grammar node by node. Each call returns a node (>= 0) to be used any number of times, or -1 where
+// it or a call before failed: the first failure stays and is what compiling reports, so calls needn't be
+// checked one by one. Belongs to one thread at a time.
+typedef struct ingot_grammar_builder ingot_grammar_builder;
+
+// `trie` (borrowed by builder and grammars; NULL: grammars of text alone) is what masks are for.
+INGOT_API ingot_status ingot_grammar_builder_new(ingot_runtime *runtime, const ingot_token_trie *trie,
+                                                 ingot_grammar_builder **out, ingot_error *err);
+INGOT_API void ingot_grammar_builder_free(ingot_grammar_builder *builder);
+
+// The first failure, or INGOT_OK.
+INGOT_API ingot_status ingot_grammar_builder_status(const ingot_grammar_builder *builder, ingot_error *err);
+
+// These bytes, one after the other (none: the empty text).
+INGOT_API int32_t ingot_grammar_builder_literal(ingot_grammar_builder *builder, const char *bytes,
+                                                size_t size);
+// One character within (`negated`: outside of) the ranges [n][2], both ends included; surrogates never match.
+INGOT_API int32_t ingot_grammar_builder_class(ingot_grammar_builder *builder, const uint32_t *ranges,
+                                              size_t n, bool negated);
+// One byte within the ranges [n][2].
+INGOT_API int32_t ingot_grammar_builder_byte(ingot_grammar_builder *builder, const uint8_t *ranges, size_t n);
+// All nodes in turn; any one of them (none: matches nothing).
+INGOT_API int32_t ingot_grammar_builder_sequence(ingot_grammar_builder *builder, const int32_t *nodes,
+                                                 size_t n);
+INGOT_API int32_t ingot_grammar_builder_choice(ingot_grammar_builder *builder, const int32_t *nodes,
+                                               size_t n);
+// `min` to `max` times (-1: without end). Counted, not unrolled.
+INGOT_API int32_t ingot_grammar_builder_repeat(ingot_grammar_builder *builder, int32_t node, int32_t min,
+                                               int32_t max);
+// Of regular nodes (without tokens, tags, sets and recursion): texts of all of them; every UTF-8 text that
+// isn't one of the node's.
+INGOT_API int32_t ingot_grammar_builder_both(ingot_grammar_builder *builder, const int32_t *nodes, size_t n);
+INGOT_API int32_t ingot_grammar_builder_complement(ingot_grammar_builder *builder, int32_t node);
+// The texts that a regular expression matches whole (docs/grammar.md says the syntax); with `search`, those
+// that hold a match, which ^ and $ bind to the ends.
+INGOT_API int32_t ingot_grammar_builder_regex(ingot_grammar_builder *builder, const char *pattern,
+                                              size_t size, bool search);
+// A rule of this name (of messages; not necessarily unique), to be defined once; returns its reference.
+INGOT_API int32_t ingot_grammar_builder_rule(ingot_grammar_builder *builder, const char *name, size_t size);
+INGOT_API void ingot_grammar_builder_define(ingot_grammar_builder *builder, int32_t reference, int32_t node);
+// One token of these ids (`negated`: any token but these and those that end generation).
+INGOT_API int32_t ingot_grammar_builder_tokens(ingot_grammar_builder *builder, const int32_t *ids, size_t n,
+                                               bool negated);
+// What `node` matches is reported as `tag` (>= 0) by ingot_matcher_events.
+INGOT_API int32_t ingot_grammar_builder_tag(ingot_grammar_builder *builder, int32_t tag, int32_t node);
+
+// A member of a set, which must not match the empty text.
+typedef struct ingot_grammar_member {
+    int32_t node;
+    bool required;
+    bool repeatable; // may come any number of times
+} ingot_grammar_member;
+
+// Members, each once at most, in any order (`ordered`: in the given one), with `separator` between two of
+// them, `min` to `max` (-1: without end) altogether.
+INGOT_API int32_t ingot_grammar_builder_set(ingot_grammar_builder *builder,
+                                            const ingot_grammar_member *members, size_t n, int32_t separator,
+                                            bool ordered, int32_t min, int32_t max);
+
+// Reads a GBNF grammar (docs/grammar.md); its rule `root` is the node.
+INGOT_API int32_t ingot_grammar_builder_gbnf(ingot_grammar_builder *builder, const char *text, size_t size,
+                                             const char *root);
+
+// A compiled grammar with what was found out about it by its matchers; may be shared by threads.
+typedef struct ingot_grammar ingot_grammar;
+
+// Compiles what was built from `root` on; the builder may be used on or freed. `bytes` (0: 256 MiB) bounds
+// the memory of states and masks, which are kept for the next time while there is room.
+INGOT_API ingot_status ingot_grammar_compile(const ingot_grammar_builder *builder, int32_t root,
+                                             uint64_t bytes, ingot_grammar **out, ingot_error *err);
+// No matcher of it may be left.
+INGOT_API void ingot_grammar_free(ingot_grammar *grammar);
+
+// A place in a text of a grammar. Belongs to one thread at a time.
+typedef struct ingot_matcher ingot_matcher;
+
+INGOT_API ingot_status ingot_matcher_new(ingot_grammar *grammar, ingot_matcher **out, ingot_error *err);
+INGOT_API void ingot_matcher_free(ingot_matcher *matcher);
+// Another matcher at the same place with the same past.
+INGOT_API ingot_status ingot_matcher_fork(const ingot_matcher *matcher, ingot_matcher **out,
+                                          ingot_error *err);
+// Back to the beginning.
+INGOT_API void ingot_matcher_reset(ingot_matcher *matcher);
+
+// Goes on by bytes, or by a token, as one step; *accepted says whether the grammar allows it: if not, nothing
+// has changed. Bytes count as a token that has no id, where the grammar wants any token but some.
+INGOT_API ingot_status ingot_matcher_accept_bytes(ingot_matcher *matcher, const char *bytes, size_t size,
+                                                  bool *accepted, ingot_error *err);
+INGOT_API ingot_status ingot_matcher_accept_token(ingot_matcher *matcher, int32_t token, bool *accepted,
+                                                  ingot_error *err);
+// Takes back the last `n` steps. INGOT_ERR_INVALID if there were fewer.
+INGOT_API ingot_status ingot_matcher_rollback(ingot_matcher *matcher, size_t n, ingot_error *err);
+
+// Whether the text so far is complete; it may still be able to go on.
+INGOT_API bool ingot_matcher_is_accepting(const ingot_matcher *matcher);
+
+// Sets bit i % 32 of bits[i / 32] for every token i that may come next, clears those of all others; `words`
+// is (n + 31) / 32 for n tokens. *n_allowed (may be NULL) is how many there are.
+INGOT_API ingot_status ingot_matcher_mask(ingot_matcher *matcher, uint32_t *bits, size_t words,
+                                          int32_t *n_allowed, ingot_error *err);
+
+// The bytes that must come next, and a shortest text that completes this one; conventions as
+// ingot_detokenize.
+INGOT_API ingot_status ingot_matcher_forced(ingot_matcher *matcher, char *text, size_t capacity, size_t *size,
+                                            ingot_error *err);
+INGOT_API ingot_status ingot_matcher_shortest(ingot_matcher *matcher, char *text, size_t capacity,
+                                              size_t *size, ingot_error *err);
+
+// A tag's part of the text begins or ends.
+typedef struct ingot_tag_event {
+    int32_t tag;
+    bool enter;
+    uint64_t position; // in the text: so many bytes come before
+} ingot_tag_event;
+
+// The events of the text so far, from the `first` on, as far as all ways of reading it agree: what was given
+// never changes while the text grows. Bytes before *settled (may be NULL) lie between given events, whatever
+// follows. `complete`: the text ends here, and ways that would go on don't count; INGOT_ERR_STATE if it
+// can't. Of ways that differ in nothing that follows one is taken, the same each time. Conventions for room
+// as ingot_tokenize.
+INGOT_API ingot_status ingot_matcher_events(ingot_matcher *matcher, bool complete, size_t first,
+                                            ingot_tag_event *events, size_t capacity, size_t *n,
+                                            uint64_t *settled, ingot_error *err);
+
+// For people: the rules that are open and what may come next; if `token` >= 0, why it may not.
+INGOT_API ingot_status ingot_matcher_explain(ingot_matcher *matcher, int32_t token, char *text,
+                                             size_t capacity, size_t *size, ingot_error *err);
+
 // ---------------------------------------------------------------------------------------------- engine
 
 // Serves requests over one model: KV pages, scheduling, sampling, on a thread of its own.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ingot import gguf, quant
     from ingot.comparing import Quality, TypeQuality, quality
     from ingot.generation import Chunk, Completion, Stream, Timings
+    from ingot.grammar import Grammar, Matcher
     from ingot.imatrix_file import Imatrix
     from ingot.importance import imatrix
     from ingot.machine import (
@@ -53,6 +54,8 @@ _HOMES = {
     "Completion": "generation",
     "Stream": "generation",
     "Timings": "generation",
+    "Grammar": "grammar",
+    "Matcher": "grammar",
     "Imatrix": "imatrix_file",
     "imatrix": "importance",
     "Divergence": "measures",
@@ -87,11 +90,13 @@ __all__ = [
     "Estimate",
     "FileError",
     "FormatError",
+    "Grammar",
     "Imatrix",
     "IngotError",
     "InstructionSet",
     "InternalError",
     "LimitError",
+    "Matcher",
     "MissingFileError",
     "Model",
     "ModelInfo",

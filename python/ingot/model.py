@@ -251,6 +251,16 @@ class Model:
         kind = _KINDS[info.kind]
         return Token(token, spelling, twice[len(once) :], info.score, kind, info.ends_generation)
 
+    @cached_property
+    def _token_trie(self) -> Handle:
+        """What grammars need of the vocabulary."""
+        made = Handle(
+            ffi.new("ingot_token_trie **"), lib.ingot_token_trie_free, "vocabulary", runtime()
+        )
+        with made, self._model as model:
+            check(lib.ingot_token_trie_of_model, model, made.out)
+        return made
+
     @property
     def specials(self) -> Specials:
         native = ffi.new("ingot_special_tokens *")

@@ -19,6 +19,7 @@ COMMANDS = {
     "quantize": "write a model in fewer bits",
     "inspect": "show what is in a GGUF file",
     "convert": "make a GGUF file of a Hugging Face checkpoint",
+    "grammar": "check a grammar against texts",
     "tokenize": "show the tokens of a text",
     "bench": "measure how fast a model is here",
     "perplexity": "measure how well a model predicts a text",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import ingot
 import numpy as np
@@ -66,6 +67,21 @@ def test_importance_is_used(source: Path, tmp_path: Path, found: Quality) -> Non
     (row,) = ingot.quality(source, ["Q2_K"], TEXT, n_ctx=N_CTX, imatrix=imatrix).types
     assert row.divergence == expected
     assert row.divergence.kl.value < found.types[2].divergence.kl.value  # measured on its own text
+
+
+def test_high_effort_loses_less(source: Path, tmp_path: Path) -> None:
+    """On a text that wasn't used for calibration, nor is of its kind."""
+    docs = sorted((Path(__file__).resolve().parents[2] / "docs").glob("*.md"))
+    other = b"\n".join(path.read_bytes() for path in docs)
+    imatrix = tmp_path / "imatrix.gguf"
+    ingot.imatrix(source, other, n_ctx=256, n_chunks=60, moments=True, output=imatrix)
+    given: dict[str, Any] = {"imatrix": imatrix, "n_ctx": N_CTX}
+    types = ["Q4_K_M", "Q2_K", "Q4_0"]
+    normal = ingot.quality(source, types, TEXT, **given)
+    high = ingot.quality(source, types, TEXT, effort="high", **given)
+    for before, after in zip(normal.types, high.types, strict=True):
+        assert after.bytes == before.bytes
+        assert after.divergence.kl.value < 0.8 * before.divergence.kl.value, before.file_type
 
 
 def test_progress_and_cancellation(source: Path, tmp_path: Path) -> None:

@@ -187,6 +187,19 @@ def test_llama_cpp_quantises_with_our_importance(
     compare(peer, tmp_path / "again.gguf", ROUNDED_ACTIVATIONS, tokens)
 
 
+@pytest.mark.parametrize("name", ["Q4_K_M", "Q2_K", "Q5_0", "IQ4_XS"])
+def test_high_effort(name: str, peer: Peer, tmp_path: Path) -> None:
+    """A file whose errors make up for each other is like any other."""
+    source, imatrix, out = (tmp_path / n for n in ("f16.gguf", "imatrix.gguf", "out.gguf"))
+    ingot.quantize(bundled_model(), source, "F16", allow_requantize=True)
+    text = HERE.parents[1].joinpath("LICENSE").read_bytes()
+    ingot.imatrix(source, text, n_ctx=64, output=imatrix, moments=True)
+    done = ingot.quantize(source, out, name, imatrix=imatrix, effort="high")
+    assert sum(t.feedback for t in done.tensors) > 20
+    tokens = np.random.default_rng(2).integers(0, 1000, 40).tolist()
+    compare(peer, out, ROUNDED_ACTIVATIONS, tokens)
+
+
 def test_importance_of_llama_imatrix(shared: Path, peer: Peer, tmp_path: Path) -> None:
     """A file that llama-imatrix made weighs here as it does in llama.cpp."""
     folder = shared / "models"

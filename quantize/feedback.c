@@ -47,8 +47,8 @@ ingot_status feedback_read(ingot_runtime *runtime, const char *file, const imatr
     mem_free(NULL, halves);
     if (status == INGOT_OK)
         status = scale(file, e, matrix, width, moments, err);
-    if (status == INGOT_OK)
-        status = ingot_feedback_new(runtime, moments, width, out, err);
+    if (status == INGOT_OK && ingot_feedback_new(runtime, moments, width, out, err) != INGOT_OK)
+        status = fail_prefix(err, err->status, "%s: '%s'", file, e->name);
     mem_free(NULL, moments);
     return status;
 }

@@ -20,7 +20,8 @@ typedef struct imatrix_entry {
     // Where the file has its columns' correlations, F16 [matrices][columns][INGOT_WINDOW] (row i of a matrix:
     // those of column i with the columns of its window); 0: nowhere.
     uint64_t correlations;
-    float *counts; // [matrices], of how many tokens they are; only with correlations
+    uint64_t columns; // of a matrix; this and counts only with correlations
+    float *counts;    // [matrices], of how many tokens they are
 } imatrix_entry;
 
 typedef struct imatrix {

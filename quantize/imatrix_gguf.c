@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,7 +54,11 @@ static ingot_status find_correlations(const ingot_gguf *g, ingot_str name, const
         return fail(err, INGOT_ERR_FORMAT, "%s: key '%s' holds too long a name", gguf_name(g), text);
     snprintf(text, sizeof text, "%.*s%s", (int)of.size, of.data, CORRELATIONS);
     *out = ingot_gguf_find_tensor(g, text);
-    return INGOT_OK;
+    return *out || of.data == name.data
+               ? INGOT_OK
+               : fail(err, INGOT_ERR_FORMAT, "%s: key '%s%.*s' names '%.*s', of which there is no '%s'",
+                      gguf_name(g), INPUT, gguf_name_shown(name), name.data, gguf_name_shown(of), of.data,
+                      text);
 }
 
 static ingot_status read_correlations(const ingot_gguf *g, const ingot_gguf_tensor *sums,
@@ -71,6 +76,7 @@ static ingot_status read_correlations(const ingot_gguf *g, const ingot_gguf_tens
             "%s: '%.*s' isn't of type F16 and shape %d x %" PRIu64 " for each of the matrices of '%s'",
             gguf_name(g), gguf_name_shown(found->name), found->name.data, INGOT_WINDOW, columns, e->name);
     e->correlations = found->offset;
+    e->columns = columns;
     e->counts = store_alloc(&m->store, NULL, e->n / columns, sizeof *e->counts);
     if (!e->counts)
         return fail_memory(err, e->n / columns * sizeof *e->counts, "an importance matrix");
@@ -90,6 +96,9 @@ static ingot_status read_entry(const ingot_gguf *g, const ingot_gguf_tensor *sum
     for (uint64_t i = 0; i < n; i++) {
         float count;
         memcpy(&count, (const uint8_t *)counts->data + i / columns * sizeof count, sizeof count);
+        if (!isfinite(count) || count < 0)
+            return fail(err, INGOT_ERR_FORMAT, "%s: a count of '%s' is %g, expected a finite number >= 0",
+                        gguf_name(g), e->name, (double)count);
         // An expert that no token chose: all columns matter alike.
         e->values[i] = count > 0 ? e->values[i] / count : 1.0f;
     }

@@ -47,11 +47,23 @@ static ingot_status read_model(plan *p, ingot_error *err) {
     return number_get(p, "expert_count", 0, &m->n_expert, err);
 }
 
+static bool any_correlations(const imatrix *m) {
+    for (size_t i = 0; i < m->n; i++)
+        if (m->entries[i].correlations)
+            return true;
+    return false;
+}
+
 static ingot_status read_imatrix(plan *p, ingot_error *err) {
     const options *o = p->options;
     if (!o->imatrix)
         return INGOT_OK;
     TRY(imatrix_open(o->imatrix, &p->imatrix, err));
+    if (o->high_effort && !any_correlations(&p->imatrix))
+        return fail(
+            err, INGOT_ERR_INVALID,
+            "%s has no correlations, which --effort high needs: make it with `ingot imatrix --moments`",
+            o->imatrix);
     if (o->n_weights == 0)
         return INGOT_OK;
     imatrix_filter(&p->imatrix, o->weights, o->n_weights, o->weights_included);
@@ -163,10 +175,16 @@ static ingot_status find_importance(plan *p, size_t i, ingot_error *err) {
                     "%s: the entry '%s' has %" PRIu64 " numbers, but the tensor has %" PRIu64
                     " columns: the matrix was made for another model",
                     p->options->imatrix, e->name, e->n, expected);
+    if (e && e->correlations && e->columns != t->shape[0])
+        return fail(err, INGOT_ERR_INVALID,
+                    "%s: the correlations of '%s' are of %" PRIu64 " columns, but the tensor has %" PRIu64
+                    ": the matrix was made for another model",
+                    p->options->imatrix, e->name, e->columns, t->shape[0]);
     p->details[i].importance = e;
     p->details[i].feedback =
         p->options->high_effort && e && e->correlations && quant_type_get(t->to)->has_feedback;
-    p->n_apart += p->options->high_effort && !p->details[i].feedback && t->to != QUANT_Q8_0;
+    if (p->options->high_effort && e && !p->details[i].feedback && t->to != QUANT_Q8_0)
+        (*(quant_type_get(t->to)->has_feedback ? &p->n_uncorrelated : &p->n_apart))++;
     p->n_unimportant += e == NULL;
     return INGOT_OK;
 }

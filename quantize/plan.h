@@ -24,7 +24,8 @@ typedef struct plan {
     size_t n;
     int32_t file_type;     // general.file_type
     size_t n_fallbacks;    // tensors whose rows the wanted type's blocks don't divide
-    size_t n_apart;        // tensors whose errors don't make up for each other, though that was asked for
+    size_t n_apart;        // of high effort, tensors whose type has codes of several weights
+    size_t n_uncorrelated; // and those of which the importance matrix has no correlations
     size_t n_unimportant;  // tensors that are quantised without an entry of the importance matrix
     uint64_t bytes_before; // of all tensors
     uint64_t bytes;

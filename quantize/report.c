@@ -142,10 +142,14 @@ void report_warnings(const plan *p) {
             p->n_fallbacks, p->n);
     if (p->n_apart > 0)
         report_warning(o->json,
-                       "--effort high does nothing for %zu tensors: their types have codes of several "
-                       "weights, or the importance matrix no correlations (ingot imatrix --moments "
-                       "--process-output)",
+                       "--effort high does nothing for %zu of the tensors: their types have codes of several "
+                       "weights",
                        p->n_apart);
+    if (p->n_uncorrelated > 0)
+        report_warning(o->json,
+                       "--effort high does nothing for %zu of the tensors: %s has no correlations of "
+                       "them",
+                       p->n_uncorrelated, o->imatrix);
     if (p->n_unimportant > 0)
         report_warning(o->json, "%s has no entry for %zu of the tensors that are quantised", o->imatrix,
                        p->n_unimportant);

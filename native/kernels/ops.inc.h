@@ -112,7 +112,6 @@ static void softmax(float *x, int64_t n) {
         x[i] /= sum;
 }
 
-// Some columns at a time stay in registers while the rows go by.
 // Four rows of sums by two vectors at a time.
 static void add_moments(const float *rows, int64_t n_rows, float *sums) {
     enum { ROWS = 4, VECTORS = 2, STEP = VECTORS * VEC_LANES };
@@ -136,6 +135,7 @@ static void add_moments(const float *rows, int64_t n_rows, float *sums) {
         }
 }
 
+// Some columns at a time stay in registers while the rows go by.
 static void add_squares(const float *const *rows, int64_t n_rows, int64_t n, double *sums) {
     enum { VECTORS = 8 };
     int64_t i = 0;

@@ -2,7 +2,6 @@
 
 #include <math.h>
 
-#include "base/checked.h"
 #include "run/runtime.h"
 
 // What is known of an input is of some text, and of another one it is another: the mean square is added to
@@ -20,17 +19,21 @@ quant_feedback feedback_window(const ingot_feedback *f, int64_t window) {
 typedef struct feedback_job {
     const float *moments;
     ingot_feedback *feedback;
-    double *work; // [workers][SHARES]
+    double *work;     // [workers][SHARES]
+    bool *impossible; // [windows]
 } feedback_job;
 
 // The error of a product is e' H e, for errors e of a row's weights and damped moments H. With H = M' D M, M
 // lower triangular with ones on its diagonal and D diagonal, that is the sum of D_j (e_j + sum over i < j of
 // M_ji e_i)^2: what remains when the columns behind j make up for all they can. M is found from the last
-// column to the first; a D_j is never below what was added.
-static void factorise(double *h, int n, double least, float *first) {
+// column to the first. False if a D_j is far below what was added, which it can't be for moments of numbers,
+// also rounded ones.
+static bool factorise(double *h, int n, double least, float *first) {
     for (int j = n - 1; j >= 0; j--) {
         const double *row = h + j * QUANT_WINDOW;
-        const double d = row[j] > least ? row[j] : least;
+        const double d = row[j];
+        if (!(d > 0.1 * least))
+            return false;
         for (int i = 0; i < j; i++)
             first[j * QUANT_WINDOW + i] = (float)(row[i] / d);
         for (int i = 0; i < j; i++) {
@@ -39,6 +42,7 @@ static void factorise(double *h, int n, double least, float *first) {
                 h[i * QUANT_WINDOW + k] -= share * row[k];
         }
     }
+    return true;
 }
 
 static void make_window(const feedback_job *job, int64_t window, double *h) {
@@ -57,7 +61,7 @@ static void make_window(const feedback_job *job, int64_t window, double *h) {
             next[j * QUANT_WINDOW + i] = i == j ? 0.0f : (float)(moment / square);
         }
     }
-    factorise(h, f.columns, least, first);
+    job->impossible[window] = !factorise(h, f.columns, least, first);
 }
 
 static void make_windows(void *arg, int64_t begin, int64_t end, int worker) {
@@ -79,33 +83,50 @@ static ingot_status check_moments(const float *moments, uint64_t width, ingot_er
     return INGOT_OK;
 }
 
+static ingot_status check_possible(const feedback_job *job, ingot_error *err) {
+    for (int64_t i = 0; i < job->feedback->n_windows; i++)
+        if (job->impossible[i])
+            return fail(err, INGOT_ERR_INVALID,
+                        "columns from %lld on go together more than columns can: the moments are damaged, "
+                        "or made wrongly",
+                        (long long)i * QUANT_WINDOW);
+    return INGOT_OK;
+}
+
 ingot_status ingot_feedback_new(ingot_runtime *runtime, const float *moments, uint64_t width,
                                 ingot_feedback **out, ingot_error *err) {
-    uint64_t n;
     TRY(runtime_check(runtime, err));
-    if (width == 0 || width % 32 != 0 || !checked_mul(width + QUANT_WINDOW, 2 * QUANT_WINDOW, &n))
+    if (width > INT64_MAX / (4 * QUANT_WINDOW * sizeof(float)))
+        return fail(err, INGOT_ERR_LIMIT, "feedback of rows of %llu weights, which are too many",
+                    (unsigned long long)width);
+    if (width == 0 || width % 32 != 0)
         return fail(err, INGOT_ERR_INVALID, "feedback of rows of %llu weights: expected a multiple of 32",
                     (unsigned long long)width);
     TRY(check_moments(moments, width, err));
     const ingot_allocator *mem = runtime->env.mem;
     const int workers = pool_threads(runtime->env.threads);
+    const size_t n_windows = (size_t)((width + QUANT_WINDOW - 1) / QUANT_WINDOW);
     ingot_feedback *f = mem_alloc(mem, 1, sizeof *f);
-    double *work = mem_alloc(mem, (size_t)workers * SHARES, sizeof *work);
-    if (f) {
-        f->width = width;
-        f->n_windows = (int64_t)((width + QUANT_WINDOW - 1) / QUANT_WINDOW);
-        f->shares = mem_alloc(mem, (size_t)f->n_windows * 2 * SHARES, sizeof *f->shares);
+    float *shares = mem_alloc(mem, n_windows * 2 * SHARES, sizeof *shares);
+    feedback_job job = {moments, f, mem_alloc(mem, (size_t)workers * SHARES, sizeof *job.work),
+                        mem_alloc(mem, n_windows, sizeof *job.impossible)};
+    ingot_status status = INGOT_OK;
+    if (f && shares && job.work && job.impossible) {
+        *f = (ingot_feedback){width, (int64_t)n_windows, shares};
+        pool_run(runtime->env.threads, f->n_windows, 1, make_windows, &job);
+        status = check_possible(&job, err);
+    } else {
+        status = fail_memory(err, n_windows * 2 * SHARES * sizeof *shares, "feedback of errors");
     }
-    if (!f || !f->shares || !work) {
-        ingot_feedback_free(runtime, f);
-        mem_free(mem, work);
-        return fail_memory(err, n * sizeof *f->shares, "feedback of errors");
+    mem_free(mem, job.work);
+    mem_free(mem, job.impossible);
+    if (status == INGOT_OK) {
+        *out = f;
+    } else {
+        mem_free(mem, shares);
+        mem_free(mem, f);
     }
-    feedback_job job = {moments, f, work};
-    pool_run(runtime->env.threads, f->n_windows, 1, make_windows, &job);
-    mem_free(mem, work);
-    *out = f;
-    return INGOT_OK;
+    return status;
 }
 
 void ingot_feedback_free(ingot_runtime *runtime, ingot_feedback *feedback) {

@@ -101,6 +101,7 @@ def quality(
             done = quantized(kind, dry_run=False, report=part(1 + 2 * i))
             with Model(small, n_ctx=n_ctx, threads=threads) as opened:
                 lost = divergence(opened, text, logits, progress=part(2 + 2 * i))
+            small.unlink()
             found.append(TypeQuality(done.file_type, done.bytes, done.bits_per_weight, lost))
     return Quality(
         os.fspath(model),

@@ -34,7 +34,8 @@ def from_moments(sums: Doubles, moments: Floats) -> Halves:
     with np.errstate(divide="ignore", invalid="ignore"):
         found = moments / own / others
     found[~np.isfinite(found)] = 0  # of columns that never had anything
-    return np.clip(found, -1, 1).astype(np.float16)
+    halves: Halves = np.clip(found, -1, 1).astype(np.float16)
+    return halves
 
 
 def to_moments(sums: Doubles, correlations: Halves) -> Floats:

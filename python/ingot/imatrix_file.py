@@ -124,13 +124,17 @@ class Imatrix:
         more = [name for name in other.datasets if name not in self.datasets]
         chunks = self.chunks + other.chunks * other.chunk_size // self.chunk_size
         moments = added(self.moments, other.moments)
+        for name in self.sums.keys() & other.sums.keys():
+            if name not in self.moments or name not in other.moments:
+                moments.pop(name, None)  # they would be of some of the tokens only
         return Imatrix(sums, counts, chunks, self.chunk_size, self.datasets + more, moments=moments)
 
 
 def added(one: dict[str, Floats], other: dict[str, Floats]) -> dict[str, Floats]:
-    """The sums of what both have, with arrays shared as they are shared there."""
+    """The sums of what both have, with arrays shared as they are shared there; what one has alone
+    stays as it is."""
     made: dict[tuple[int, int], Floats] = {}
-    found = {}
+    found = one | other
     for name in one.keys() & other.keys():
         pair = id(one[name]), id(other[name])
         if pair not in made:
@@ -238,7 +242,8 @@ def _moments(file: Reader, sums: dict[str, Doubles]) -> dict[str, Floats]:
         if tensor is None:
             continue
         shape = (*sums[name].shape, WINDOW)
-        if tensor.type != "F16" or tensor.data.size != math.prod(shape) or first not in sums:
+        fits = first in sums and sums[first].shape == sums[name].shape
+        if not fits or tensor.type != "F16" or tensor.data.size != math.prod(shape):
             raise errors.FormatError(
                 f"{file.path}: tensor '{tensor.name}' is {tensor.type} of shape {tensor.shape}; "
                 f"expected F16 of {shape}, as '{name}{_SUMS}' has it"

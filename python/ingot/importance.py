@@ -64,13 +64,18 @@ def imatrix(
                      False, ends the work
     """
     check_format(output_format)
+    merge = list(merge)
+    if moments and not all(other.sums.keys() <= other.moments.keys() for other in merge):
+        raise errors.ArgumentError(
+            "moments can't be collected: what is to be merged has none for some of its tensors"
+        )
     if moments and output_format != "gguf":
         raise errors.ArgumentError(f"a file of format {output_format} can't hold moments")
     every = INT32_MAX
     if save_frequency is not None:
         every = integer("save_frequency", save_frequency, 1, INT32_MAX)
     data = text_bytes(text)
-    file = _Output(output, output_format, list(merge))
+    file = _Output(output, output_format, merge)
     with ExitStack() as stack:
         if not isinstance(model, Model):
             model = stack.enter_context(Model(model, n_ctx=n_ctx, collect=True, moments=moments))
@@ -99,6 +104,10 @@ class _Run:
     def __init__(
         self, model: Model, ids: Ids, process_output: bool, moments: bool, name: str
     ) -> None:
+        if moments != model.sums_moments:
+            raise errors.ArgumentError(
+                f"moments is {moments}; expected {model.sums_moments}, as the model was opened"
+            )
         self.ids, self.chunks, self.first = ids, 0, 0
         self._model, self._process_output = model, process_output
         self._print = _fingerprint(model, process_output, moments)

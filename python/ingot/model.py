@@ -144,7 +144,8 @@ class Model:
     ignore_extra_tensors   load a file although it has tensors that its architecture doesn't use
     profile       measure each operation, for ``stages``
     collect       sum up what matrices are multiplied with, for ``collected``; not with ``profile``
-    moments       with ``collect``, products of columns too: a kilobyte for each column
+    moments       with ``collect``, products of columns too: a kilobyte for each column (of each
+                  expert)
     progress      called with the share that is loaded; an exception in it, or False, cancels
                   the load
 
@@ -187,7 +188,7 @@ class Model:
         params.vocab_only, params.pre = vocab_only, pre_name
         params.ignore_extra_tensors = ignore_extra_tensors
         params.profile, params.collect, params.moments = profile, collect, moments
-        self._moments = moments
+        self.sums_moments = moments
         shared = runtime(threads)
         self._model = Handle(ffi.new("ingot_model **"), lib.ingot_model_close, "model", shared)
         with self._model, shared as native, watched(progress) as (function, user):
@@ -297,7 +298,7 @@ class Model:
     def collected(self) -> dict[str, Collected]:
         """By tensor, the squares of what it was multiplied with since the model was opened or
         ``clear_collected`` was called, summed over all tokens; needs ``collect``."""
-        return collecting.read(self._model, self._moments)
+        return collecting.read(self._model, self.sums_moments)
 
     def clear_collected(self) -> None:
         collecting.clear(self._model)

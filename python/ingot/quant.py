@@ -30,13 +30,15 @@ Encoded: TypeAlias = bytes | bytearray | memoryview | npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class TensorType:
-    """A way to encode weights: blocks of ``block_size`` of a row take ``block_bytes``."""
+    """A way to encode weights: blocks of ``block_size`` of a row take ``block_bytes``.
+    ``has_feedback``: encoding heeds ``moments``."""
 
     id: int
     name: str
     block_size: int
     block_bytes: int
     can_encode: bool
+    has_feedback: bool
 
     def row_bytes(self, width: int) -> int:
         """What a row of ``width`` weights takes."""
@@ -65,7 +67,8 @@ class TensorType:
 
 def _from_native(info: Any) -> TensorType:
     name = ffi.string(info.name).decode("ascii")
-    return TensorType(info.id, name, info.block_size, info.block_bytes, info.can_encode)
+    numbers = info.id, name, info.block_size, info.block_bytes
+    return TensorType(*numbers, info.can_encode, info.has_feedback)
 
 
 @functools.cache

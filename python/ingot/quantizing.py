@@ -216,9 +216,11 @@ def _lines(stream: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     for line in stream:
         text = line.decode("utf-8", "surrogateescape")
         try:
-            yield json.loads(text)
-        except ValueError:  # the system's word, of a library that is missing
-            yield {"warning": text.rstrip("\n")}
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        # Anything else is the system's word, of a library that is missing.
+        yield found if isinstance(found, dict) else {"warning": text.rstrip("\n")}
 
 
 def _result(report: dict[str, Any]) -> Quantized:

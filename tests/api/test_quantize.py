@@ -224,7 +224,9 @@ def write_correlations(path: Path, name: str, n: int) -> dict[str, Any]:
     sums = np.einsum("eti,eti->ei", inputs, inputs) / 300 * counts[:, None]
     moments = np.zeros((n, WIDTH, 256))
     moments[:, :, :WIDTH] = np.einsum("eti,etj->eij", inputs, inputs) / 300 * counts[:, None, None]
-    found = ingot.Imatrix({name: sums}, {name: counts}, moments={name: moments.astype(np.float32)})
+    products = {name: moments.astype(np.float32)}
+    tokens = counts.astype(np.float64)
+    found = ingot.Imatrix({name: sums.astype(np.float64)}, {name: tokens}, moments=products)
     found.save(path)
     stored = ingot.Imatrix.load(path)
     mean = stored.mean()[name]
@@ -264,25 +266,38 @@ def run_and_path(folder: Path, imatrix: Path, model: Path, kind: str) -> Path:
     return folder / "normal.gguf"
 
 
+def random_signs(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(1).choice([-1.0, 1.0], shape).astype(np.float16)
+
+
 def test_effort_that_cant_be_made(model: Path, imatrix: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.gguf"
     assert "ingot imatrix --moments" in fail("--effort", "high", model, out, "Q4_0", code=2)
     assert "normal or high" in fail("--effort", "most", model, out, "Q4_0", code=2)
-    done = run("--imatrix", imatrix, "--effort", "high", model, out, "Q4_0")
-    assert done.returncode == 0
-    assert "--effort high does nothing for" in done.stderr
+    said = fail("--imatrix", imatrix, "--effort", "high", model, out, "Q4_0")
+    assert f"{imatrix} has no correlations, which --effort high needs" in said
     name, path = "blk.0.ffn_down_exps.weight", tmp_path / "wrong.gguf"
-    for change, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"data": np.full((4, WIDTH, 256), 1.5, np.float16)}, "is 1.5, expected -1 to 1"),
         ({"data": np.full((4, WIDTH, 256), np.nan, np.float16)}, "is nan, expected -1 to 1"),
         ({"data": np.zeros((4, WIDTH, 128), np.float16)}, "isn't of type F16 and shape 256 x"),
         ({"data": np.zeros((3, WIDTH, 256), np.float16)}, "isn't of type F16 and shape 256 x"),
         ({"data": np.zeros((4, WIDTH, 256), np.float32)}, "isn't of type F16 and shape 256 x"),
-    ]:
+        ({"data": np.ones((4, WIDTH, 256), np.float16), "count": np.inf}, "a count of"),
+        ({"data": random_signs((4, WIDTH, 256))}, "go together more than columns can"),
+        ({"input": "gone"}, "names 'gone', of which there is no"),
+        ({"data": np.ones((4 * WIDTH, 256), np.float16), "flat": True}, f"of {4 * WIDTH} columns"),
+    ]
+    for change, message in cases:
         with gguf.Writer(path) as writer:
-            writer.add_tensor(f"{name}.in_sum2", np.ones((4, WIDTH), np.float32))
-            writer.add_tensor(f"{name}.counts", np.ones((4, 1), np.float32))
-            writer.add_tensor(f"{name}.in_correlations", change["data"])
+            if "input" in change:
+                writer.add(f"imatrix.ingot.input.{name}", change["input"])
+            shape = (1, 4 * WIDTH) if "flat" in change else (4, WIDTH)
+            counts = np.full((shape[0], 1), change.get("count", 1e6), np.float32)
+            writer.add_tensor(f"{name}.in_sum2", np.full(shape, 1e6, np.float32))
+            writer.add_tensor(f"{name}.counts", counts)
+            if "data" in change:
+                writer.add_tensor(f"{name}.in_correlations", change["data"])
         said = fail("--imatrix", path, "--effort", "high", "--pure", model, out, "Q4_0")
         assert message in said
         assert str(path) in said

@@ -55,8 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--moments",
         action="store_true",
-        help="collect products of columns too, for quantize --effort high: a kilobyte of memory "
-        "and half of one in OUT for each column",
+        help="collect products of columns too, for quantize --effort high: three kilobytes of "
+        "memory and half of one in OUT for each column of each expert",
     )
     parser.add_argument(
         *["--save-frequency", "--output-frequency"],
@@ -81,6 +81,8 @@ def execute(args: argparse.Namespace) -> int:
             "--output is one of --in-file, and would count twice: a run goes on behind what is in "
             "its --output without it"
         )
+    if args.moments and (args.file is None or args.output_format != "gguf"):
+        args.usage_error("--moments needs a text, -f/--file, and --output-format gguf")
     given = [Imatrix.load(path, args.ctx_size or _N_CTX) for path in args.in_file]
     found = _merged(given, args) if args.file is None else _collected(given, args)
     rows = statistics(found) if args.show_statistics else []

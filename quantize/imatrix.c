@@ -16,14 +16,8 @@ char *imatrix_text(imatrix *m, ingot_str text) {
 }
 
 ingot_status imatrix_add(imatrix *m, ingot_str name, uint64_t n, imatrix_entry **out, ingot_error *err) {
-    if (m->n == m->capacity) {
-        size_t capacity = m->capacity < 64 ? 64 : 2 * m->capacity;
-        imatrix_entry *entries = mem_resize(NULL, m->entries, capacity, sizeof *entries);
-        if (!entries)
-            return fail_memory(err, capacity * sizeof *entries, "an importance matrix");
-        m->entries = entries;
-        m->capacity = capacity;
-    }
+    if (!mem_reserve(NULL, &m->entries, &m->capacity, m->n + 1, sizeof *m->entries))
+        return fail_memory(err, (m->n + 1) * sizeof *m->entries, "an importance matrix");
     imatrix_entry e = {.name = imatrix_text(m, name), .n = n};
     e.values = store_alloc(&m->store, NULL, n, sizeof *e.values);
     if (!e.name || !e.values)

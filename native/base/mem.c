@@ -1,7 +1,6 @@
 #include "base/mem.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 static void *libc_resize(void *user, void *old, size_t size) {
     (void)user;
@@ -34,6 +33,20 @@ void *mem_alloc(const ingot_allocator *mem, size_t count, size_t size) {
     if (block)
         memset(block, 0, count * size);
     return block;
+}
+
+bool mem_grow(const ingot_allocator *mem, void *array, size_t *capacity, size_t need, size_t size) {
+    void *block;
+    memcpy(&block, array, sizeof block);
+    size_t wanted = *capacity < 32 ? 64 : *capacity + *capacity / 2;
+    if (wanted < need)
+        wanted = need;
+    block = mem_resize(mem, block, wanted, size);
+    if (!block)
+        return false;
+    memcpy(array, &block, sizeof block);
+    *capacity = wanted;
+    return true;
 }
 
 void mem_free(const ingot_allocator *mem, void *block) {

@@ -3,6 +3,7 @@
 #define INGOT_BASE_MEM_H
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/status.h"
 
@@ -15,6 +16,19 @@ void *mem_alloc(const ingot_allocator *mem, size_t count, size_t size);
 
 // Resizes to `count` items of `size` bytes; new bytes are not cleared; `old` survives a NULL result.
 void *mem_resize(const ingot_allocator *mem, void *old, size_t count, size_t size);
+
+// What mem_reserve calls for an array that is too small.
+bool mem_grow(const ingot_allocator *mem, void *array, size_t *capacity, size_t need, size_t size);
+
+// Makes room for `need` items of `size` bytes in *array (a pointer to items of any type), which has room for
+// *capacity; moved perhaps, with *capacity updated. *array is NULL at first, and never after a success. False
+// when memory is exhausted: nothing has changed then.
+static inline bool mem_reserve(const ingot_allocator *mem, void *array, size_t *capacity, size_t need,
+                               size_t size) {
+    void *block; // copied: the pointer has a type of the caller's
+    memcpy(&block, array, sizeof block);
+    return (block && need <= *capacity) || mem_grow(mem, array, capacity, need, size);
+}
 
 // Frees; NULL is allowed.
 void mem_free(const ingot_allocator *mem, void *block);

@@ -267,18 +267,9 @@ uint64_t pool_runs(pool *p) {
 
 static ingot_status locks_init(pool *p, ingot_error *err) {
     TRY(mutex_init(&p->turn, err));
-    ingot_status status = mutex_init(&p->lock, err);
-    if (status == INGOT_OK) {
-        status = condition_init(&p->wake, err);
-        if (status == INGOT_OK) {
-            status = condition_init(&p->done, err);
-            if (status == INGOT_OK)
-                return INGOT_OK;
-            condition_free(&p->wake);
-        }
-        mutex_free(&p->lock);
-    }
-    mutex_free(&p->turn);
+    const ingot_status status = monitor_init(&p->lock, &p->wake, &p->done, err);
+    if (status != INGOT_OK)
+        mutex_free(&p->turn);
     return status;
 }
 
@@ -291,9 +282,7 @@ void pool_free(pool *p) {
     mutex_unlock(&p->lock);
     for (int i = 0; i < p->started; i++)
         thread_join(p->workers[i].thread);
-    condition_free(&p->done);
-    condition_free(&p->wake);
-    mutex_free(&p->lock);
+    monitor_free(&p->lock, &p->wake, &p->done);
     mutex_free(&p->turn);
     mem_free(p->mem, p->workers);
     mem_free(p->mem, p->ranges);

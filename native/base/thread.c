@@ -48,6 +48,25 @@ void condition_free(condition *c) {
     pthread_cond_destroy(c);
 }
 
+ingot_status monitor_init(mutex *lock, condition *one, condition *other, ingot_error *err) {
+    TRY(mutex_init(lock, err));
+    ingot_status status = condition_init(one, err);
+    if (status == INGOT_OK) {
+        status = condition_init(other, err);
+        if (status == INGOT_OK)
+            return INGOT_OK;
+        condition_free(one);
+    }
+    mutex_free(lock);
+    return status;
+}
+
+void monitor_free(mutex *lock, condition *one, condition *other) {
+    condition_free(other);
+    condition_free(one);
+    mutex_free(lock);
+}
+
 void condition_wake_all(condition *c) {
     pthread_cond_broadcast(c);
 }

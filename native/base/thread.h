@@ -23,6 +23,10 @@ void condition_wait(condition *c, mutex *m);
 // Waits until clock_seconds() >= `deadline` at most; false when the time is over.
 bool condition_wait_until(condition *c, mutex *m, double deadline);
 
+// A monitor: a lock, and two conditions that are waited for under it. All of them are made, or none.
+ingot_status monitor_init(mutex *lock, condition *one, condition *other, ingot_error *err);
+void monitor_free(mutex *lock, condition *one, condition *other);
+
 // Signals are blocked in the new thread, so that Ctrl-C reaches the program's own; those that a fault of the
 // thread itself raises are not, since a blocked one can't be handled (see map.h). `name` is cut off at 15
 // bytes. INGOT_ERR_MEMORY if the system has no thread left.

@@ -8,17 +8,10 @@
 static ingot_status reserve(buffer *b, const ingot_allocator *mem, uint64_t n, ingot_error *err) {
     uint64_t total;
     size_t size;
-    if (!checked_add(b->size, n, &total) || !checked_size(total, &size))
-        return fail_memory(err, n, "metadata");
-    if (size <= b->capacity)
+    if (checked_add(b->size, n, &total) && checked_size(total, &size) &&
+        mem_reserve(mem, &b->data, &b->capacity, size, 1))
         return INGOT_OK;
-    size_t capacity = size < 4096 ? 4096 : size + size / 2;
-    uint8_t *data = mem_resize(mem, b->data, capacity, 1);
-    if (!data)
-        return fail_memory(err, capacity, "metadata");
-    b->data = data;
-    b->capacity = capacity;
-    return INGOT_OK;
+    return fail_memory(err, n, "metadata");
 }
 
 ingot_status buffer_bytes(buffer *b, const ingot_allocator *mem, const void *bytes, uint64_t n,

@@ -75,14 +75,9 @@ static uint32_t lower_bound(const name_index *index, ingot_str name) {
 }
 
 ingot_status index_append(name_index *index, const ingot_allocator *mem, ingot_str name, ingot_error *err) {
-    if (index->count == index->capacity) {
-        uint32_t capacity = index->capacity < 16 ? 32 : index->capacity * 2;
-        name_entry *entries = mem_resize(mem, index->entries, capacity, sizeof *entries);
-        if (!entries)
-            return fail_memory(err, (uint64_t)capacity * sizeof *entries, "an index of names");
-        index->entries = entries;
-        index->capacity = capacity;
-    }
+    const size_t need = (size_t)index->count + 1;
+    if (!mem_reserve(mem, &index->entries, &index->capacity, need, sizeof *index->entries))
+        return fail_memory(err, need * sizeof *index->entries, "an index of names");
     name_entry *place = index->entries + lower_bound(index, name);
     memmove(place + 1, place, (size_t)(index->entries + index->count - place) * sizeof *place);
     *place = (name_entry){.name = name, .item = index->count++};

@@ -14,7 +14,7 @@ typedef struct name_entry {
 typedef struct name_index {
     name_entry *entries; // [count] by name
     uint32_t count;
-    uint32_t capacity;
+    size_t capacity;
 } name_index;
 
 #define INDEX_NONE UINT32_MAX

@@ -130,14 +130,8 @@ ingot_status ingot_gguf_writer_tensor(ingot_gguf_writer *w, const char *name, in
     memcpy(t.shape, shape, (size_t)n_dims * sizeof *shape);
     TRY(name_new(w, "tensor", &w->tensor_names, name, GGUF_MAX_NAME_BYTES, GGUF_MAX_TENSORS, &t.name, err));
     uint32_t count = w->tensor_names.count;
-    if (count == w->tensor_capacity) {
-        uint32_t capacity = count < 16 ? 32 : count * 2;
-        ingot_gguf_tensor *tensors = mem_resize(w->mem, w->tensors, capacity, sizeof *tensors);
-        if (!tensors)
-            return fail_memory(err, (uint64_t)capacity * sizeof *tensors, "the tensor directory");
-        w->tensors = tensors;
-        w->tensor_capacity = capacity;
-    }
+    if (!mem_reserve(w->mem, &w->tensors, &w->tensor_capacity, (size_t)count + 1, sizeof t))
+        return fail_memory(err, ((uint64_t)count + 1) * sizeof t, "the tensor directory");
     t.split = w->n_begun > 0 ? (int32_t)w->n_begun - 1 : 0; // at least: writer_plan decides
     w->tensors[count] = t;
     return index_append(&w->tensor_names, w->mem, t.name, err);

@@ -22,7 +22,7 @@ struct ingot_gguf_writer {
     name_index keys;            // the caller's
     name_index tensor_names;
     ingot_gguf_tensor *tensors; // [tensor_names.count]
-    uint32_t tensor_capacity;
+    size_t tensor_capacity;
     store names;      // the bytes of all names
     file_out **files; // [n_files], of which the first n_open are open; NULL until they were planned
     uint32_t n_files;

@@ -1,7 +1,6 @@
 // BPE ("gpt2", "gemma4"): expressions cut the text into words, in which pairs merge by rank.
 #include <string.h>
 
-#include "text/grow.h"
 #include "text/vocab_impl.h"
 
 static bool bpe_pair(const void *rules, const char *text, const merge_symbol *left, const merge_symbol *right,

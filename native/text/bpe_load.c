@@ -1,7 +1,7 @@
 // Reading a BPE vocabulary: its pre-tokenizer, its tokens as bytes, its merges as pairs of numbers.
 #include <string.h>
 
-#include "text/grow.h"
+#include "text/prefetch.h"
 #include "text/vocab_impl.h"
 
 #define KEY_MERGES  "tokenizer.ggml.merges"
@@ -142,10 +142,9 @@ static ingot_status parse_batch(const vocab *v, const ingot_str *lines, size_t n
     size_t bytes = 1;
     for (size_t i = 0; i < n; i++)
         bytes += lines[i].size;
-    char *buffer = grow(v->mem, b->buffer, &b->capacity, bytes, 1);
-    if (!buffer)
+    if (!mem_reserve(v->mem, &b->buffer, &b->capacity, bytes, 1))
         return fail_memory(err, bytes, KEY_MERGES);
-    b->buffer = buffer;
+    char *buffer = b->buffer;
     b->n = 0;
     for (size_t i = 0; i < n; buffer += lines[i++].size)
         b->n += parse_merge(v, lines[i], buffer, &b->parts[2 * b->n], &b->parts[2 * b->n + 1]);

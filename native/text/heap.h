@@ -2,7 +2,7 @@
 #ifndef INGOT_TEXT_HEAP_H
 #define INGOT_TEXT_HEAP_H
 
-#include "text/grow.h"
+#include "base/mem.h"
 
 typedef struct heap {
     uint64_t *items;
@@ -12,10 +12,9 @@ typedef struct heap {
 
 // False when memory is exhausted.
 static inline bool heap_push(heap *h, const ingot_allocator *mem, uint64_t item) {
-    uint64_t *items = grow(mem, h->items, &h->capacity, h->n + 1, sizeof *items);
-    if (!items)
+    if (!mem_reserve(mem, &h->items, &h->capacity, h->n + 1, sizeof *h->items))
         return false;
-    h->items = items;
+    uint64_t *items = h->items;
     size_t i = h->n++;
     for (; i > 0 && items[(i - 1) / 2] > item; i = (i - 1) / 2)
         items[i] = items[(i - 1) / 2];

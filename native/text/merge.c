@@ -3,17 +3,15 @@
 ingot_status merger_append(merger *m, const ingot_allocator *mem, merge_symbol symbol, ingot_error *err) {
     if (m->n >= INT32_MAX)
         return fail(err, INGOT_ERR_LIMIT, "a text has over 2147483647 symbols");
-    merge_symbol *symbols = grow(mem, m->symbols, &m->capacity, m->n + 1, sizeof *symbols);
-    if (!symbols)
-        return fail_memory(err, (m->n + 1) * sizeof *symbols, "a text's symbols");
-    m->symbols = symbols;
+    if (!mem_reserve(mem, &m->symbols, &m->capacity, m->n + 1, sizeof *m->symbols))
+        return fail_memory(err, (m->n + 1) * sizeof *m->symbols, "a text's symbols");
     int32_t i = (int32_t)m->n++;
     symbol.previous = i - 1;
     symbol.next = -1;
     symbol.merged = -1;
-    symbols[i] = symbol;
+    m->symbols[i] = symbol;
     if (i > 0)
-        symbols[i - 1].next = i;
+        m->symbols[i - 1].next = i;
     return INGOT_OK;
 }
 

@@ -3,7 +3,6 @@
 // that end there; a heap puts the candidates into that order.
 #include <string.h>
 
-#include "text/grow.h"
 #include "text/vocab_impl.h"
 
 static bool is_special(const vocab *v, int32_t token, unsigned kinds) {

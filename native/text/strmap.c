@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "text/grow.h"
+#include "text/prefetch.h"
 
 #define CHUNK_BYTES 65536
 #define BATCH       64
@@ -123,8 +123,7 @@ ingot_status strmap_init(strmap *map, const ingot_allocator *mem, size_t expecte
     uint64_t place = (uint64_t)(uintptr_t)map->slots;
     map->key[0] = place * UINT64_C(0x9E3779B97F4A7C15);
     map->key[1] = ((uint64_t)(uintptr_t)map ^ rotate(place, 32)) * UINT64_C(0xD1B54A32D192ED03);
-    map->items = grow(mem, NULL, &map->capacity, expected, sizeof *map->items);
-    if (!map->items)
+    if (!mem_reserve(mem, &map->items, &map->capacity, expected, sizeof *map->items))
         return fail_memory(err, expected * sizeof *map->items, "a vocabulary's index");
     return INGOT_OK;
 }
@@ -175,10 +174,8 @@ void strmap_find_many(const strmap *map, const ingot_str *items, size_t n, int32
 ingot_status strmap_push(strmap *map, ingot_str item, ingot_error *err) {
     if (map->n == INT32_MAX)
         return fail(err, INGOT_ERR_LIMIT, "a vocabulary has over 2147483647 entries");
-    ingot_str *items = grow(map->mem, map->items, &map->capacity, map->n + 1, sizeof *items);
-    if (!items)
-        return fail_memory(err, (map->n + 1) * sizeof *items, "a vocabulary's index");
-    map->items = items;
+    if (!mem_reserve(map->mem, &map->items, &map->capacity, map->n + 1, sizeof *map->items))
+        return fail_memory(err, (map->n + 1) * sizeof *map->items, "a vocabulary's index");
     map->items[map->n++] = item;
     return INGOT_OK;
 }

@@ -1,5 +1,7 @@
 #include "text/trie.h"
 
+#include "text/prefetch.h"
+
 #define MAX_NODES (1u << 24) // so that a parent and a byte fit 32 bits
 #define BATCH     32
 
@@ -35,10 +37,8 @@ static ingot_status make_edges(trie *t, int bits, ingot_error *err) {
 static ingot_status add_node(trie *t, uint32_t *node, ingot_error *err) {
     if (t->n_nodes == MAX_NODES)
         return fail(err, INGOT_ERR_LIMIT, "a trie of tokens has over %u nodes", MAX_NODES);
-    int32_t *values = grow(t->mem, t->values, &t->capacity, t->n_nodes + 1u, sizeof *values);
-    if (!values)
-        return fail_memory(err, (t->n_nodes + 1u) * sizeof *values, "a trie of tokens");
-    t->values = values;
+    if (!mem_reserve(t->mem, &t->values, &t->capacity, t->n_nodes + 1u, sizeof *t->values))
+        return fail_memory(err, (t->n_nodes + 1u) * sizeof *t->values, "a trie of tokens");
     t->values[t->n_nodes] = TRIE_NONE;
     *node = t->n_nodes++;
     return INGOT_OK;

@@ -5,7 +5,6 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "text/grow.h"
 
 #define TRIE_ROOT 0u
 #define TRIE_NONE -1

@@ -2,7 +2,6 @@
 #include <float.h>
 #include <string.h>
 
-#include "text/grow.h"
 #include "text/vocab_impl.h"
 
 #define UNKNOWN_PENALTY 10.0f
@@ -143,10 +142,9 @@ ingot_status unigram_tokenize(session *s, const char *text, size_t size) {
     TRY(normalize(s, text, size, &end));
     if (end == 0)
         return INGOT_OK;
-    path *paths = grow(v->mem, s->paths, &s->paths_capacity, end + 1, sizeof *paths);
-    if (!paths)
-        return fail_memory(s->err, (end + 1) * sizeof *paths, "the ways to tokenise a text");
-    s->paths = paths;
+    if (!mem_reserve(v->mem, &s->paths, &s->paths_capacity, end + 1, sizeof(path)))
+        return fail_memory(s->err, (end + 1) * sizeof(path), "the ways to tokenise a text");
+    path *paths = s->paths;
     for (size_t i = 0; i <= end; i++)
         paths[i] = (path){i == 0 ? 0 : -DBL_MAX, 0, v->special.unk};
     for (size_t at = 0; at < end;) {

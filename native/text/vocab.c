@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "text/grow.h"
 #include "text/vocab_impl.h"
 
 // ------------------------------------------------------------------------------------------ life
@@ -68,10 +67,8 @@ ingot_status session_reserve(session *s, size_t size) {
     if (size >= UINT32_MAX)
         return fail(s->err, INGOT_ERR_LIMIT,
                     "a text takes %zu bytes once it is normalised; 4294967294 is the most", size);
-    char *text = grow(s->v->mem, s->text, &s->text_capacity, size, 1);
-    if (!text)
+    if (!mem_reserve(s->v->mem, &s->text, &s->text_capacity, size, 1))
         return fail_memory(s->err, size, "a normalised text");
-    s->text = text;
     return INGOT_OK;
 }
 

@@ -132,6 +132,35 @@ static void test_mem(void) {
     CHECK(strcmp(err.message, "cannot allocate 4096 bytes for the table") == 0);
 }
 
+static void test_mem_reserve(void) {
+    failing_mem m;
+    failing_mem_init(&m, -1);
+    uint32_t *items = NULL;
+    size_t capacity = 0;
+    CHECK(!mem_reserve(&m.allocator, &items, &capacity, SIZE_MAX / 2, sizeof *items) && !items);
+    CHECK(capacity == 0 && mem_reserve(&m.allocator, &items, &capacity, 0, sizeof *items) && items);
+    size_t grown = 0;
+    for (size_t n = 0; n < 1000; n++) {
+        size_t before = capacity;
+        CHECK(mem_reserve(&m.allocator, &items, &capacity, n + 1, sizeof *items) && capacity > n);
+        grown += capacity > before;
+        items[n] = (uint32_t)n;
+    }
+    CHECK(grown > 0 && grown < 10); // by a share of what there is
+    CHECK(mem_reserve(&m.allocator, &items, &capacity, 12345, sizeof *items) && capacity == 12345);
+    uint32_t *before = items;
+    CHECK(mem_reserve(&m.allocator, &items, &capacity, 12345, sizeof *items) && items == before);
+    CHECK(!mem_reserve(&m.allocator, &items, &capacity, SIZE_MAX, sizeof *items));
+    CHECK(!mem_reserve(&m.allocator, &items, &capacity, SIZE_MAX / sizeof *items, sizeof *items));
+    m.fail_at = atomic_load(&m.calls);
+    CHECK(!mem_reserve(&m.allocator, &items, &capacity, 12346, sizeof *items));
+    CHECK(items == before && capacity == 12345);
+    for (uint32_t n = 0; n < 1000; n++)
+        CHECK(items[n] == n);
+    mem_free(&m.allocator, items);
+    CHECK(failing_mem_live(&m) == 0);
+}
+
 typedef struct heard {
     int count;
     ingot_log_level level;
@@ -221,6 +250,7 @@ int main(void) {
     test_utf8_round_trip();
     test_utf8_invalid();
     test_mem();
+    test_mem_reserve();
     test_log();
     test_threads();
     test_vm();

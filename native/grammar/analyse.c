@@ -23,6 +23,25 @@ uint32_t node_child(const ir *g, const ir_node *node, uint32_t i) {
     }
 }
 
+bool analyse_reach(const ir *g, uint32_t root, bool *reached) {
+    uint32_t *waiting = mem_alloc(g->mem, g->n_nodes, sizeof *waiting), child;
+    if (!waiting)
+        return false;
+    size_t n = 0;
+    reached[root] = true;
+    waiting[n++] = root;
+    while (n > 0) {
+        uint32_t node = waiting[--n];
+        for (uint32_t i = 0; (child = node_child(g, &g->nodes[node], i)) != ANALYSE_NONE; i++)
+            if (!reached[child]) {
+                reached[child] = true;
+                waiting[n++] = child;
+            }
+    }
+    mem_free(g->mem, waiting);
+    return true;
+}
+
 // ------------------------------------------------------------------------------------------------- regular
 
 // Finds strongly connected components (R. Tarjan, 1972): a node is in one with others, or below itself, if it
@@ -38,17 +57,12 @@ typedef struct component_search {
 } component_search;
 
 static bool enter(analysis *a, component_search *s, uint32_t node) {
-    uint32_t *path = grow(a->mem, s->path, &s->path_capacity, s->n_path + 2, sizeof *path);
-    if (path)
-        s->path = path;
-    uint32_t *open = grow(a->mem, s->open, &s->open_capacity, s->n_open + 1, sizeof *open);
-    if (open)
-        s->open = open;
-    if (!path || !open)
+    if (!mem_reserve(a->mem, &s->path, &s->path_capacity, s->n_path + 2, sizeof *s->path) ||
+        !mem_reserve(a->mem, &s->open, &s->open_capacity, s->n_open + 1, sizeof *s->open))
         return false;
-    path[s->n_path++] = node;
-    path[s->n_path++] = 0;
-    open[s->n_open++] = node;
+    s->path[s->n_path++] = node;
+    s->path[s->n_path++] = 0;
+    s->open[s->n_open++] = node;
     s->number[node] = s->low[node] = s->next++;
     a->reached[node] = true;
     return true;
@@ -203,12 +217,10 @@ typedef struct node_path {
 } node_path;
 
 static bool path_push(const analysis *a, node_path *path, uint32_t node) {
-    uint32_t *items = grow(a->mem, path->items, &path->capacity, path->n + 2, sizeof *items);
-    if (!items)
+    if (!mem_reserve(a->mem, &path->items, &path->capacity, path->n + 2, sizeof *path->items))
         return false;
-    path->items = items;
-    items[path->n++] = node;
-    items[path->n++] = 0;
+    path->items[path->n++] = node;
+    path->items[path->n++] = 0;
     return true;
 }
 

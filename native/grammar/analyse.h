@@ -27,4 +27,8 @@ void analysis_free(analysis *a);
 // The i-th node below a node, a rule's body being below its references; ANALYSE_NONE past the last.
 uint32_t node_child(const ir *g, const ir_node *node, uint32_t i);
 
+// Sets reached[i] for every node at or below `root`; the others must be false. False when memory is
+// exhausted.
+bool analyse_reach(const ir *g, uint32_t root, bool *reached);
+
 #endif

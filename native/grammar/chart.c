@@ -1,7 +1,5 @@
 #include "grammar/chart.h"
 
-#include "text/grow.h"
-
 enum { SCANNED, WAITING, TOKENS };
 
 static void failed(chart *c, ingot_status status) {
@@ -15,14 +13,15 @@ ingot_status chart_init(chart *c, const net *n, rx_pool *p, const ingot_allocato
     c->n_seen = 64;
     c->seen = mem_alloc(mem, c->n_seen, sizeof *c->seen);
     c->predicted = mem_alloc(mem, n->n_rules, sizeof *c->predicted);
-    c->taken = grow(mem, NULL, &c->taken_capacity, MEMBERS_WORDS(MEMBERS_MOST), sizeof *c->taken);
-    c->taken_first = grow(mem, NULL, &c->taken_first_capacity, 1, sizeof *c->taken_first);
-    c->sets = grow(mem, NULL, &c->sets_capacity, 1, sizeof *c->sets);
-    if (!c->seen || !c->predicted || !c->taken || !c->taken_first || !c->sets)
+    if (!c->seen || !c->predicted ||
+        !mem_reserve(mem, &c->taken, &c->taken_capacity, MEMBERS_WORDS(MEMBERS_MOST), sizeof *c->taken) ||
+        !mem_reserve(mem, &c->taken_first, &c->taken_first_capacity, 2, sizeof *c->taken_first) ||
+        !mem_reserve(mem, &c->sets, &c->sets_capacity, 1, sizeof *c->sets))
         return fail_memory(err, n->n_rules * sizeof *c->predicted, "a grammar's states");
     memset(c->taken, 0, MEMBERS_WORDS(MEMBERS_MOST) * sizeof *c->taken); // none of any set
-    c->taken_first[0] = 0;
     c->n_taken_words = MEMBERS_WORDS(MEMBERS_MOST);
+    c->taken_first[0] = 0;
+    c->taken_first[1] = (uint32_t)c->n_taken_words;
     c->sets[0] = (chart_set){.row = SET_UNKNOWN};
     c->n_sets = 1;
     return INGOT_OK;
@@ -64,20 +63,17 @@ uint32_t chart_take(chart *c, const member_set *s, uint32_t data, uint32_t membe
         if (c->taken_first[found + 1] - c->taken_first[found] == n &&
             memcmp(chart_taken(c, found), words, n * sizeof *words) == 0)
             return found;
-    uint32_t *taken = grow(c->mem, c->taken, &c->taken_capacity, c->n_taken_words + n, sizeof *taken);
-    if (taken)
-        c->taken = taken;
-    uint32_t *first = grow(c->mem, c->taken_first, &c->taken_first_capacity, c->n_taken + 2, sizeof *first);
-    if (first)
-        c->taken_first = first;
-    if (!taken || !first || !table_add(&c->taken_table, hash, (uint32_t)c->n_taken)) {
+    if (!mem_reserve(c->mem, &c->taken, &c->taken_capacity, c->n_taken_words + n, sizeof *c->taken) ||
+        !mem_reserve(c->mem, &c->taken_first, &c->taken_first_capacity, c->n_taken + 2,
+                     sizeof *c->taken_first) ||
+        !table_add(&c->taken_table, hash, (uint32_t)c->n_taken)) {
         failed(c, INGOT_ERR_MEMORY);
         return 0;
     }
-    memcpy(taken + c->n_taken_words, words, n * sizeof *words);
-    first[c->n_taken] = (uint32_t)c->n_taken_words;
+    memcpy(c->taken + c->n_taken_words, words, n * sizeof *words);
+    c->taken_first[c->n_taken] = (uint32_t)c->n_taken_words;
     c->n_taken_words += n;
-    first[c->n_taken + 1] = (uint32_t)c->n_taken_words;
+    c->taken_first[c->n_taken + 1] = (uint32_t)c->n_taken_words;
     return (uint32_t)c->n_taken++;
 }
 
@@ -85,13 +81,11 @@ uint32_t chart_take(chart *c, const member_set *s, uint32_t data, uint32_t membe
 
 static void list_add(chart *c, int list, chart_item item) {
     size_t n = c->n_lists[list];
-    chart_item *items = grow(c->mem, c->lists[list], &c->lists_capacity[list], n + 1, sizeof *items);
-    if (!items) {
+    if (!mem_reserve(c->mem, &c->lists[list], &c->lists_capacity[list], n + 1, sizeof *c->lists[list])) {
         failed(c, INGOT_ERR_MEMORY);
         return;
     }
-    c->lists[list] = items;
-    items[n] = item;
+    c->lists[list][n] = item;
     c->n_lists[list] = n + 1;
 }
 
@@ -117,6 +111,7 @@ static bool seen_grow(chart *c) {
 // Adds a state unless it is there. All ways to a rule's end are one.
 static void reach(chart *c, uint32_t state, uint32_t origin, uint32_t data) {
     const net_state *s = &c->n->states[state];
+    c->work++;
     if (s->tail) {
         state = c->n->rules[s->rule].end;
         data = 0;
@@ -127,14 +122,11 @@ static void reach(chart *c, uint32_t state, uint32_t origin, uint32_t data) {
         if (r->state == state && r->origin == origin && r->data == data)
             return;
     }
-    reached_state *reached =
-        grow(c->mem, c->reached, &c->reached_capacity, c->n_reached + 1, sizeof *reached);
-    if (!reached) {
+    if (!mem_reserve(c->mem, &c->reached, &c->reached_capacity, c->n_reached + 1, sizeof *c->reached)) {
         failed(c, INGOT_ERR_MEMORY);
         return;
     }
-    c->reached = reached;
-    reached[c->n_reached] = (reached_state){state, origin, data};
+    c->reached[c->n_reached] = (reached_state){state, origin, data};
     c->seen[slot] = (uint64_t)c->generation << 32 | c->n_reached++;
     if (c->n_reached * 2 > c->n_seen)
         seen_grow(c);
@@ -148,8 +140,7 @@ static void scan(chart *c, uint32_t edge, rx term, uint32_t origin, uint32_t dat
         reach(c, c->n->edges[edge].target, origin, data);
 }
 
-// Those that wait for `rule` in a set that is made: the first and how many.
-static const chart_item *waiting(const chart *c, uint32_t set, uint32_t rule, size_t *n) {
+const chart_item *chart_waiting(const chart *c, uint32_t set, uint32_t rule, size_t *n) {
     const chart_item *items = chart_items(c, set) + c->sets[set].n_scanned;
     size_t low = 0, high = c->sets[set].n_waiting;
     while (low < high) {
@@ -175,7 +166,7 @@ static void wait_for(chart *c, uint32_t rule, uint32_t state, uint32_t origin, u
     for (int i = 0; i < MAX_CHAIN && c->n->states[state].tail && origin != SET_SELF && origin != SET_ACCEPT;
          i++) {
         size_t n;
-        const chart_item *item = waiting(c, origin, c->n->states[state].rule, &n);
+        const chart_item *item = chart_waiting(c, origin, c->n->states[state].rule, &n);
         if (n != 1 || !c->n->states[item->where].tail)
             break;
         state = item->where;
@@ -194,7 +185,7 @@ static void complete(chart *c, uint32_t rule, uint32_t origin) {
     if (origin == SET_SELF || origin == SET_ACCEPT)
         return; // rules that may be empty are passed over where they are called
     size_t n;
-    const chart_item *items = waiting(c, origin, rule, &n);
+    const chart_item *items = chart_waiting(c, origin, rule, &n);
     for (size_t i = 0; i < n; i++)
         reach(c, items[i].where, items[i].origin == SET_SELF ? origin : items[i].origin, items[i].data);
 }
@@ -266,6 +257,8 @@ static void begin(chart *c) {
 
 static void close_over(chart *c) {
     for (size_t i = 0; i < c->n_reached && c->status == INGOT_OK; i++) {
+        if (c->work + c->p->work > CHART_WORK)
+            failed(c, INGOT_ERR_LIMIT);
         const reached_state r = c->reached[i];
         const net_state *s = &c->n->states[r.state];
         if (s->final)
@@ -311,17 +304,13 @@ static size_t sort_unique(chart_item *items, size_t n) {
 }
 
 static uint32_t add_set(chart *c, uint32_t hash, size_t total) {
-    chart_item *items = grow(c->mem, c->items, &c->items_capacity, c->n_items + total, sizeof *items);
-    if (items)
-        c->items = items;
-    chart_set *sets = grow(c->mem, c->sets, &c->sets_capacity, c->n_sets + 1, sizeof *sets);
-    if (sets)
-        c->sets = sets;
-    if (!items || !sets || !table_add(&c->set_table, hash, (uint32_t)c->n_sets)) {
+    if (!mem_reserve(c->mem, &c->items, &c->items_capacity, c->n_items + total, sizeof *c->items) ||
+        !mem_reserve(c->mem, &c->sets, &c->sets_capacity, c->n_sets + 1, sizeof *c->sets) ||
+        !table_add(&c->set_table, hash, (uint32_t)c->n_sets)) {
         failed(c, INGOT_ERR_MEMORY);
         return SET_DEAD;
     }
-    chart_set *set = &sets[c->n_sets];
+    chart_set *set = &c->sets[c->n_sets];
     *set = (chart_set){.first = (uint32_t)c->n_items,
                        .n_scanned = (uint32_t)c->n_lists[SCANNED],
                        .n_waiting = (uint32_t)c->n_lists[WAITING],
@@ -330,7 +319,7 @@ static uint32_t add_set(chart *c, uint32_t hash, size_t total) {
                        .accepting = c->accepting};
     for (int i = 0; i < 3; i++) {
         if (c->n_lists[i] > 0)
-            memcpy(items + c->n_items, c->lists[i], c->n_lists[i] * sizeof *items);
+            memcpy(c->items + c->n_items, c->lists[i], c->n_lists[i] * sizeof *c->items);
         c->n_items += c->n_lists[i];
     }
     return (uint32_t)c->n_sets++;
@@ -380,15 +369,18 @@ uint32_t chart_start(chart *c) {
 static uint32_t *row_of(chart *c, uint32_t set) {
     if (c->sets[set].row == SET_UNKNOWN) {
         uint32_t classes = c->p->n_classes;
-        uint32_t *next = grow(c->mem, c->next, &c->next_capacity, c->n_next + classes, sizeof *next);
-        if (!next) {
+        if (!mem_reserve(c->mem, &c->next, &c->next_capacity, c->n_next + classes, sizeof *c->next)) {
             failed(c, INGOT_ERR_MEMORY);
             return NULL;
         }
-        c->next = next;
         c->sets[set].row = (uint32_t)c->n_next;
-        memset(next + c->n_next, 0xff, classes * sizeof *next);
-        c->n_next += classes;
+        // Most classes lead nowhere, which is seen at once.
+        byte_set firsts = {{0}};
+        for (uint32_t i = 0; i < c->sets[set].n_scanned; i++)
+            for (int k = 0; k < 4; k++)
+                firsts.bits[k] |= c->p->firsts[chart_items(c, set)[i].term].bits[k];
+        for (uint32_t k = 0; k < classes; k++)
+            c->next[c->n_next++] = byte_set_has(&firsts, c->p->class_byte[k]) ? SET_UNKNOWN : SET_DEAD;
     }
     return c->next + c->sets[set].row;
 }
@@ -397,6 +389,8 @@ uint32_t chart_make(chart *c, uint32_t set, uint32_t k) {
     uint32_t *row = row_of(c, set);
     if (c->status != INGOT_OK)
         return SET_DEAD;
+    if (row[k] != SET_UNKNOWN)
+        return row[k];
     begin(c);
     for (uint32_t i = 0; i < c->sets[set].n_scanned; i++) {
         const chart_item item = chart_items(c, set)[i];
@@ -406,7 +400,7 @@ uint32_t chart_make(chart *c, uint32_t set, uint32_t k) {
     }
     close_over(c);
     uint32_t to = finish(c);
-    c->work += c->sets[set].n_scanned + c->n_reached + 1;
+    c->work += c->sets[set].n_scanned + 1;
     if (c->work + c->p->work > CHART_WORK)
         failed(c, INGOT_ERR_LIMIT);
     if (c->status == INGOT_OK)
@@ -445,27 +439,63 @@ uint32_t chart_token(chart *c, uint32_t set, uint32_t after, int32_t token, bool
 // -------------------------------------------------------------------------------------------------
 // collecting
 
-// Marks what the kept sets refer to: sets with lower numbers, and terms.
-static void keep_origins(const chart *c, bool *keep, bool *keep_term) {
-    keep[SET_DEAD] = true;
+// Whether an item's number is one of members that are behind.
+static bool has_taken(const chart *c, int list, const chart_item *x) {
+    const uint32_t state = list == WAITING ? x->where : c->n->edges[x->where].state;
+    return c->n->rules[c->n->states[state].rule].kind == RULE_SET;
+}
+
+// What is kept of what sets refer to, and the new numbers.
+typedef struct kept {
+    bool *sets, *terms, *taken;
+    uint32_t *to_set, *to_term, *to_taken;
+} kept;
+
+// Marks what the kept sets refer to: sets with lower numbers, terms, members that are behind.
+static void keep_parts(const chart *c, kept *k) {
+    k->sets[SET_DEAD] = true;
     for (size_t i = c->n_sets; i-- > 0;) {
         const chart_set *s = &c->sets[i];
-        for (uint32_t k = 0; keep[i] && k < s->n_scanned + s->n_waiting + s->n_tokens; k++) {
-            const chart_item *item = &c->items[s->first + k];
-            if (item->origin < SET_ACCEPT)
-                keep[item->origin] = true;
-            if (k < s->n_scanned)
-                keep_term[item->term] = true;
-        }
+        const chart_item *item = &c->items[s->first];
+        const uint32_t lists[3] = {s->n_scanned, s->n_waiting, s->n_tokens};
+        for (int list = 0; list < 3 && k->sets[i]; list++)
+            for (uint32_t n = 0; n < lists[list]; n++, item++) {
+                if (item->origin < SET_ACCEPT)
+                    k->sets[item->origin] = true;
+                if (list == SCANNED)
+                    k->terms[item->term] = true;
+                if (has_taken(c, list, item))
+                    k->taken[item->data] = true;
+            }
     }
 }
 
-// Moves what is kept down. Numbers keep their order, and with them lists of items.
-static void move_down(chart *c, const bool *keep, uint32_t *to, const uint32_t *to_term) {
+// Numbers keep their order, here and below.
+static void move_taken(chart *c, kept *k) {
+    size_t n = 0, n_words = 0;
+    table_clear(&c->taken_table);
+    for (size_t i = 0; i < c->n_taken; i++) {
+        const uint32_t first = c->taken_first[i], size = c->taken_first[i + 1] - first;
+        if (i > 0 && !k->taken[i])
+            continue;
+        memmove(c->taken + n_words, c->taken + first, size * sizeof *c->taken);
+        c->taken_first[n] = (uint32_t)n_words;
+        if (i > 0)
+            table_put(&c->taken_table, hash_words(c->taken + n_words, size), (uint32_t)n);
+        n_words += size;
+        k->to_taken[i] = (uint32_t)n++;
+    }
+    c->taken_first[n] = (uint32_t)n_words;
+    c->n_taken = n;
+    c->n_taken_words = n_words;
+}
+
+// Moves what is kept down: lists of items stay sorted.
+static void move_sets(chart *c, kept *all) {
     size_t n = 0, n_items = 0;
     table_clear(&c->set_table);
     for (size_t i = 0; i < c->n_sets; i++) {
-        if (!keep[i])
+        if (!all->sets[i])
             continue;
         chart_set s = c->sets[i];
         const uint32_t lists[3] = {s.n_scanned, s.n_waiting, s.n_tokens};
@@ -476,8 +506,9 @@ static void move_down(chart *c, const bool *keep, uint32_t *to, const uint32_t *
             chart_item *items = c->items + n_items;
             for (uint32_t k = 0; k < lists[list]; k++) {
                 chart_item item = c->items[from++];
-                item.origin = item.origin < SET_ACCEPT ? to[item.origin] : item.origin;
-                item.term = list == SCANNED ? to_term[item.term] : item.term;
+                item.origin = item.origin < SET_ACCEPT ? all->to_set[item.origin] : item.origin;
+                item.term = list == SCANNED ? all->to_term[item.term] : item.term;
+                item.data = has_taken(c, list, &item) ? all->to_taken[item.data] : item.data;
                 items[k] = item;
             }
             if (lists[list] > 0)
@@ -485,7 +516,7 @@ static void move_down(chart *c, const bool *keep, uint32_t *to, const uint32_t *
             n_items += lists[list];
         }
         c->sets[n] = s;
-        to[i] = (uint32_t)n;
+        all->to_set[i] = (uint32_t)n;
         if (n != SET_DEAD)
             table_put(&c->set_table, hash, (uint32_t)n);
         n++;
@@ -496,17 +527,23 @@ static void move_down(chart *c, const bool *keep, uint32_t *to, const uint32_t *
 }
 
 ingot_status chart_collect(chart *c, bool *keep, uint32_t *to, ingot_error *err) {
-    size_t n_terms = c->p->n_nodes;
-    bool *keep_term = mem_alloc(c->mem, n_terms, sizeof *keep_term);
-    uint32_t *to_term = mem_alloc(c->mem, n_terms, sizeof *to_term);
-    bool room = keep_term && to_term;
+    const size_t n_terms = c->p->n_nodes;
+    kept k = {.sets = keep, .to_set = to};
+    k.terms = mem_alloc(c->mem, n_terms, sizeof *k.terms);
+    k.to_term = mem_alloc(c->mem, n_terms, sizeof *k.to_term);
+    k.taken = mem_alloc(c->mem, c->n_taken, sizeof *k.taken);
+    k.to_taken = mem_alloc(c->mem, c->n_taken, sizeof *k.to_taken);
+    const bool room = k.terms && k.to_term && k.taken && k.to_taken;
     if (room) {
-        keep_origins(c, keep, keep_term);
-        rx_collect(c->p, keep_term, to_term);
-        move_down(c, keep, to, to_term);
+        keep_parts(c, &k);
+        rx_collect(c->p, k.terms, k.to_term);
+        move_taken(c, &k);
+        move_sets(c, &k);
         c->status = INGOT_OK;
     }
-    mem_free(c->mem, keep_term);
-    mem_free(c->mem, to_term);
-    return room ? INGOT_OK : fail_memory(err, n_terms * 5, "tidying a grammar's states");
+    mem_free(c->mem, k.terms);
+    mem_free(c->mem, k.to_term);
+    mem_free(c->mem, k.taken);
+    mem_free(c->mem, k.to_taken);
+    return room ? INGOT_OK : fail_memory(err, (n_terms + c->n_taken) * 5, "tidying a grammar's states");
 }

@@ -101,6 +101,9 @@ bool chart_pass(chart *c, const net_rule *rule, const net_edge *e, uint32_t *dat
 uint32_t chart_take(chart *c, const member_set *s, uint32_t data, uint32_t member);
 const uint32_t *chart_taken(const chart *c, uint32_t data);
 
+// Those that wait for `rule` in a set that is made: the first and how many.
+const chart_item *chart_waiting(const chart *c, uint32_t set, uint32_t rule, size_t *n);
+
 static inline const chart_item *chart_items(const chart *c, uint32_t set) {
     return c->items + c->sets[set].first;
 }

@@ -9,6 +9,7 @@ void ingot_grammar_free(ingot_grammar *g) {
     if (!g)
         return;
     grammar_masks_free(g);
+    mem_free(g->mem, g->ends);
     chart_free(&g->chart);
     rx_pool_free(&g->pool);
     net_free(&g->net);
@@ -19,7 +20,7 @@ void ingot_grammar_free(ingot_grammar *g) {
 
 // What of the bytes may be sets and terms; the rest is for masks.
 static bool is_full(const ingot_grammar *g) {
-    return g->chart.status != INGOT_OK || g->pool.n_nodes > MAX_TERMS / 4 * 3 ||
+    return g->chart.status != INGOT_OK || g->pool.status != INGOT_OK || g->pool.n_nodes > MAX_TERMS / 4 * 3 ||
            chart_bytes(&g->chart) + rx_pool_bytes(&g->pool) > g->fixed_bytes + g->max_bytes / 4 * 3;
 }
 
@@ -27,16 +28,17 @@ static ingot_status collect(ingot_grammar *g, bool *keep, uint32_t *to, ingot_er
     keep[g->start] = true;
     for (const ingot_matcher *m = g->matchers; m; m = m->next)
         for (size_t i = 0; i < m->n; i++)
-            keep[m->history[i]] = true;
+            keep[m->history[i].set] = true;
     TRY(chart_collect(&g->chart, keep, to, err));
     g->start = to[g->start];
     for (ingot_matcher *m = g->matchers; m; m = m->next) {
         for (size_t i = 0; i < m->n; i++)
-            m->history[i] = to[m->history[i]];
+            m->history[i].set = to[m->history[i].set];
         if (m->trace)
             trace_forget(m->trace);
     }
     g->masks.n = g->masks.n_of_set = g->masks.hand = 0;
+    g->n_ends = 0;
     return INGOT_OK;
 }
 
@@ -61,12 +63,13 @@ ingot_status grammar_tidy(ingot_grammar *g, ingot_error *err) {
 }
 
 ingot_status grammar_status(const ingot_grammar *g, ingot_error *err) {
-    if (g->chart.status == INGOT_OK)
+    const ingot_status status = g->chart.status != INGOT_OK ? g->chart.status : g->pool.status;
+    if (status == INGOT_OK)
         return INGOT_OK;
-    if (g->chart.status == INGOT_ERR_MEMORY)
+    if (status == INGOT_ERR_MEMORY)
         return fail_memory(err, chart_bytes(&g->chart) + rx_pool_bytes(&g->pool), "a grammar's states");
     return fail(
-        err, g->chart.status,
+        err, status,
         "the grammar has more states than can be kept here: expected one with fewer alternatives at a time");
 }
 

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "grammar/analyse.h"
 #include "grammar/ir.h"
 #include "grammar/table.h"
 #include "grammar/token_trie.h"
-#include "text/grow.h"
 
 // A group that is open, or the body of a rule.
 typedef struct group {
@@ -17,17 +17,22 @@ typedef struct group {
     size_t at;           // of its parenthesis
 } group;
 
+typedef struct place {
+    size_t at, line, column;
+} place;
+
 typedef struct gbnf_name {
     size_t at; // where it was seen first
     size_t size;
     int32_t reference;
-    bool defined;
+    place defined; // line 0: not yet
 } gbnf_name;
 
 typedef struct gbnf {
     ir *g;
     const char *text;
     size_t size, at;
+    place rule;     // where the last one began
     int32_t *items; // of sequences
     size_t n_items, items_capacity;
     int32_t *branches; // of choices
@@ -45,14 +50,21 @@ static bool ok(const gbnf *p) {
     return p->g->status == INGOT_OK;
 }
 
+static const place beginning = {0, 1, 1};
+
+// The place at `at`, which doesn't lie before `x`.
+static place go_to(const gbnf *p, place x, size_t at) {
+    for (; x.at < at; x.at++) {
+        x.column = p->text[x.at] == '\n' ? 1 : x.column + ((p->text[x.at] & 0xC0) != 0x80);
+        x.line += p->text[x.at] == '\n';
+    }
+    return x;
+}
+
 // Fails at a place: "line 3, column 7: WHAT".
 static int32_t fail_at(gbnf *p, size_t at, const char *what) {
-    size_t line = 1, column = 1;
-    for (size_t i = 0; i < at; i++) {
-        column = p->text[i] == '\n' ? 1 : column + ((p->text[i] & 0xC0) != 0x80);
-        line += p->text[i] == '\n';
-    }
-    return ir_fail(p->g, INGOT_ERR_FORMAT, "line %zu, column %zu of the grammar: %s", line, column, what);
+    place x = go_to(p, beginning, at);
+    return ir_fail(p->g, INGOT_ERR_FORMAT, "line %zu, column %zu of the grammar: %s", x.line, x.column, what);
 }
 
 static int32_t fail_memory_here(gbnf *p) {
@@ -60,13 +72,11 @@ static int32_t fail_memory_here(gbnf *p) {
 }
 
 static bool push(gbnf *p, int32_t **items, size_t *n, size_t *capacity, int32_t item) {
-    int32_t *grown = grow(p->g->mem, *items, capacity, *n + 1, sizeof *grown);
-    if (!grown) {
+    if (!mem_reserve(p->g->mem, items, capacity, *n + 1, sizeof **items)) {
         fail_memory_here(p);
         return false;
     }
-    *items = grown;
-    grown[(*n)++] = item;
+    (*items)[(*n)++] = item;
     return true;
 }
 
@@ -140,15 +150,13 @@ static gbnf_name *name_at(gbnf *p, size_t end) {
         if (name->size == size && memcmp(p->text + name->at, text, size) == 0)
             return name;
     }
-    gbnf_name *names = grow(p->g->mem, p->names, &p->names_capacity, p->n_names + 1, sizeof *names);
-    if (names)
-        p->names = names;
-    if (!names || !table_add(&p->name_table, hash, (uint32_t)p->n_names)) {
+    if (!mem_reserve(p->g->mem, &p->names, &p->names_capacity, p->n_names + 1, sizeof *p->names) ||
+        !table_add(&p->name_table, hash, (uint32_t)p->n_names)) {
         fail_memory_here(p);
         return NULL;
     }
-    names[p->n_names] = (gbnf_name){p->at, size, ingot_grammar_builder_rule(p->g, text, size), false};
-    return &names[p->n_names++];
+    p->names[p->n_names] = (gbnf_name){p->at, size, ingot_grammar_builder_rule(p->g, text, size), {0}};
+    return &p->names[p->n_names++];
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -250,12 +258,10 @@ static int32_t class(gbnf *p) {
         }
         if (ok(p) && last < first)
             fail_at(p, from, "a range of characters that ends before it begins");
-        uint32_t *grown = grow(p->g->mem, ranges, &capacity, n + 2, sizeof *grown);
-        if (!grown) {
+        if (!mem_reserve(p->g->mem, &ranges, &capacity, n + 2, sizeof *ranges)) {
             fail_memory_here(p);
             break;
         }
-        ranges = grown;
         ranges[n++] = first;
         ranges[n++] = last;
     }
@@ -273,7 +279,7 @@ static int32_t regex(gbnf *p) {
     if (!more(p) || peek(p) != '/')
         return fail_at(p, start - 1, "a regular expression without an end: expected '/' on the same line");
     int32_t node = ingot_grammar_builder_regex(p->g, p->text + start, p->at++ - start, false);
-    for (size_t i = 0; i < start; i++)
+    for (size_t i = 0; i < start && !ok(p); i++)
         line += p->text[i] == '\n';
     if (!ok(p))
         fail_prefix(&p->g->err, p->g->status, "line %zu of the grammar", line + 1);
@@ -367,13 +373,11 @@ static int32_t end_group(gbnf *p) {
 }
 
 static void begin_group(gbnf *p) {
-    group *groups = grow(p->g->mem, p->groups, &p->groups_capacity, p->n_groups + 1, sizeof *groups);
-    if (!groups) {
+    if (!mem_reserve(p->g->mem, &p->groups, &p->groups_capacity, p->n_groups + 1, sizeof *p->groups)) {
         fail_memory_here(p);
         return;
     }
-    p->groups = groups;
-    groups[p->n_groups++] = (group){p->n_items, p->n_branches, p->at};
+    p->groups[p->n_groups++] = (group){p->n_items, p->n_branches, p->at};
 }
 
 static int32_t reference(gbnf *p) {
@@ -433,9 +437,9 @@ static void rule(gbnf *p) {
     if (!name)
         return;
     int32_t reference_node = name->reference;
-    if (name->defined)
+    if (name->defined.line > 0)
         fail_at(p, start, "a rule that was defined before");
-    name->defined = true;
+    name->defined = p->rule = go_to(p, p->rule, start);
     p->at = end;
     skip(p);
     size_t separator = p->at;
@@ -460,6 +464,21 @@ static void rule(gbnf *p) {
         ingot_grammar_builder_define(p->g, reference_node, end_group(p));
 }
 
+// Warns of the rules that the root doesn't reach.
+static void find_unreached(gbnf *p, int32_t root) {
+    bool *reached = mem_alloc(p->g->mem, p->g->n_nodes, sizeof *reached);
+    if (!reached || !analyse_reach(p->g, (uint32_t)root, reached))
+        fail_memory_here(p);
+    for (size_t i = 0; i < p->n_names && ok(p); i++) {
+        const gbnf_name *name = &p->names[i];
+        if (!reached[name->reference])
+            ir_warn(p->g, "line %zu, column %zu of the grammar: the rule '%.*s' isn't reached from the root",
+                    name->defined.line, name->defined.column, (int)(name->size < 60 ? name->size : 60),
+                    p->text + name->at);
+    }
+    mem_free(p->g->mem, reached);
+}
+
 static int32_t parse(gbnf *p, const char *root) {
     int32_t found = -1;
     for (skip(p); ok(p) && more(p); skip(p)) {
@@ -469,7 +488,7 @@ static int32_t parse(gbnf *p, const char *root) {
     }
     for (size_t i = 0; i < p->n_names && ok(p); i++) {
         const gbnf_name *name = &p->names[i];
-        if (!name->defined)
+        if (name->defined.line == 0)
             return fail_at(p, name->at, "a rule that isn't defined anywhere");
         if (name->size == strlen(root) && memcmp(p->text + name->at, root, name->size) == 0)
             found = name->reference;
@@ -482,12 +501,14 @@ static int32_t parse(gbnf *p, const char *root) {
 
 int32_t ingot_grammar_builder_gbnf(ingot_grammar_builder *g, const char *text, size_t size,
                                    const char *root) {
-    gbnf p = {.g = g, .text = text, .size = size, .name_table.mem = g->mem};
+    gbnf p = {.g = g, .text = text, .size = size, .rule = beginning, .name_table.mem = g->mem};
     int32_t node = parse(&p, root);
+    if (node >= 0)
+        find_unreached(&p, node);
     mem_free(g->mem, p.items);
     mem_free(g->mem, p.branches);
     mem_free(g->mem, p.groups);
     mem_free(g->mem, p.names);
     table_free(&p.name_table);
-    return node;
+    return ok(&p) ? node : -1;
 }

@@ -8,7 +8,6 @@
 #include "grammar/members.h"
 #include "grammar/ranges.h"
 #include "grammar/token_trie.h"
-#include "text/grow.h"
 
 ingot_status ir_new(const ingot_allocator *mem, const ingot_token_trie *trie, ir **out, ingot_error *err) {
     ir *g = mem_alloc(mem, 1, sizeof *g);
@@ -27,6 +26,9 @@ void ingot_grammar_builder_free(ingot_grammar_builder *g) {
     mem_free(g->mem, g->words);
     mem_free(g->mem, g->bytes);
     mem_free(g->mem, g->rules);
+    for (size_t i = 0; i < g->n_warnings; i++)
+        mem_free(g->mem, g->warnings[i]);
+    mem_free(g->mem, g->warnings);
     mem_free(g->mem, g);
 }
 
@@ -42,6 +44,25 @@ int32_t ir_fail(ir *g, ingot_status status, const char *fmt, ...) {
     return -1;
 }
 
+void ir_warn(ir *g, const char *fmt, ...) {
+    char *message = mem_alloc(g->mem, IR_MAX_MESSAGE, 1);
+    if (!message ||
+        !mem_reserve(g->mem, &g->warnings, &g->warnings_capacity, g->n_warnings + 1, sizeof *g->warnings)) {
+        mem_free(g->mem, message);
+        ir_fail(g, INGOT_ERR_MEMORY, "cannot allocate the warnings of a grammar");
+        return;
+    }
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(message, IR_MAX_MESSAGE, fmt, args);
+    va_end(args);
+    g->warnings[g->n_warnings++] = message;
+}
+
+const char *ingot_grammar_builder_warning(const ingot_grammar_builder *g, size_t i) {
+    return i < g->n_warnings ? g->warnings[i] : NULL;
+}
+
 ingot_status ingot_grammar_builder_status(const ingot_grammar_builder *g, ingot_error *err) {
     return g->status == INGOT_OK ? INGOT_OK : fail(err, g->status, "%s", g->err.message);
 }
@@ -51,14 +72,10 @@ static bool reserve(ir *g, void *items, size_t *capacity, size_t need, size_t si
         ir_fail(g, INGOT_ERR_LIMIT, "a grammar of more than %zu parts: expected a smaller one", most);
         return false;
     }
-    void *block;
-    memcpy(&block, items, sizeof block);
-    block = grow(g->mem, block, capacity, need, size);
-    if (!block) {
+    if (!mem_reserve(g->mem, items, capacity, need, size)) {
         ir_fail(g, INGOT_ERR_MEMORY, "cannot allocate %zu bytes for a grammar", need * size);
         return false;
     }
-    memcpy(items, &block, sizeof block);
     return true;
 }
 

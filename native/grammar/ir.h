@@ -9,10 +9,11 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-#define IR_MAX_NODES (1u << 22)
-#define IR_MAX_WORDS (1u << 25)
-#define IR_MAX_COUNT 1000000000 // of repetitions
-#define IR_UNBOUNDED UINT32_MAX
+#define IR_MAX_NODES   (1u << 22)
+#define IR_MAX_WORDS   (1u << 25)
+#define IR_MAX_COUNT   1000000000 // of repetitions
+#define IR_MAX_MESSAGE 200        // bytes of a warning
+#define IR_UNBOUNDED   UINT32_MAX
 
 typedef enum ir_kind {
     IR_LITERAL, // bytes[first .. first + n]
@@ -57,6 +58,8 @@ typedef struct ingot_grammar_builder {
     size_t n_bytes, bytes_capacity;
     ir_rule *rules;
     size_t n_rules, rules_capacity;
+    char **warnings;
+    size_t n_warnings, warnings_capacity;
     ingot_status status; // of the first failure
     ingot_error err;
 } ir;
@@ -65,6 +68,9 @@ ingot_status ir_new(const ingot_allocator *mem, const ingot_token_trie *trie, ir
 
 // Remembers a failure unless there was one; -1, which is what a builder's call returns then.
 int32_t ir_fail(ir *g, ingot_status status, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+// Remembers what is odd about a text that was read.
+void ir_warn(ir *g, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 // Characters within ranges in any order, overlapping perhaps; as ingot_grammar_builder_class otherwise.
 int32_t ir_class(ir *g, const uint32_t *ranges, size_t n, bool negated);

@@ -1,6 +1,5 @@
 // Masks: which tokens may come next.
 #include "grammar/grammar.h"
-#include "text/grow.h"
 
 // ------------------------------------------------------------------------------------------------- kinds
 
@@ -35,7 +34,7 @@ static bool add_pair(kind_walk *w, uint32_t set, uint32_t state) {
 }
 
 // How many sets a search through a kind may make: where there are more, walking costs less.
-#define KIND_SETS 400
+#define KIND_SETS 100
 
 // How many bytes any text of a kind may have that follows: RX_INF, or as many as were looked at.
 static uint32_t reach_of(ingot_grammar *g, const kind_steps *steps, uint32_t set, uint32_t most) {
@@ -62,43 +61,43 @@ static uint32_t reach_of(ingot_grammar *g, const kind_steps *steps, uint32_t set
 
 // ------------------------------------------------------------------------------------------------- walking
 
-static void allow(const ingot_token_trie *t, uint32_t token, uint32_t *bits) {
-    bits[token / 32] |= 1u << (token % 32);
-    for (int32_t i = t->same[token]; i >= 0; i = t->same[i])
-        bits[i / 32] |= 1u << (i % 32);
-}
-
 static uint32_t row_of(chart *c, uint32_t set) {
     if (c->sets[set].row == SET_UNKNOWN)
         chart_make(c, set, 0);
     return c->sets[set].row;
 }
 
+// Allows the tokens of a trie that may follow. A node without a token allows the one behind the last, for
+// which `bits` has room. Whether a byte may come can't be guessed, so little here depends on it but numbers.
 static void walk(ingot_grammar *g, const trie_nodes *nodes, uint32_t set, uint32_t *bits) {
     chart *c = &g->chart;
     const uint8_t *classes = g->pool.byte_class;
-    uint32_t sets[TRIE_MAX_DEPTH + 2], rows[TRIE_MAX_DEPTH + 2];
-    sets[0] = set;
-    rows[0] = row_of(c, set);
-    for (size_t i = 0; i < nodes->n;) {
-        const uint64_t node = nodes->items[i];
-        uint32_t depth = TRIE_DEPTH(node), k = classes[TRIE_BYTE(node)];
-        if (rows[depth] == SET_UNKNOWN) // after a failure
+    open_siblings *open = g->open;
+    size_t n = 0;
+    open[n++] = (open_siblings){0, set};
+    while (n > 0) {
+        const open_siblings of = open[--n];
+        const uint32_t row = row_of(c, of.set);
+        const uint64_t *node = nodes->items + of.first;
+        if (row == SET_UNKNOWN) // after a failure
             return;
-        uint32_t to = c->next[rows[depth] + k];
-        if (to == SET_UNKNOWN)
-            to = chart_make(c, sets[depth], k);
-        if (to == SET_DEAD) {
-            i += TRIE_SIZE(node);
-            continue;
+        for (;; node++) {
+            const uint32_t k = classes[TRIE_BYTE(*node)];
+            uint32_t to = c->next[row + k];
+            if (to == SET_UNKNOWN)
+                to = chart_make(c, of.set, k);
+            if (to != SET_DEAD) {
+                const uint32_t token = TRIE_TOKEN(*node), child = TRIE_CHILD(*node);
+                bits[token / 32] |= 1u << (token % 32);
+                open[n] = (open_siblings){child, to};
+                n += child != 0;
+                if (*node & TRIE_TWIN)
+                    for (int32_t i = g->trie->same[token]; i >= 0; i = g->trie->same[i])
+                        bits[i / 32] |= 1u << (i % 32);
+            }
+            if (*node & TRIE_LAST)
+                break;
         }
-        if (TRIE_TOKEN(node) != TRIE_NO_TOKEN)
-            allow(g->trie, TRIE_TOKEN(node), bits);
-        if (TRIE_SIZE(node) > 1) {
-            sets[depth + 1] = to;
-            rows[depth + 1] = row_of(c, to);
-        }
-        i++;
     }
 }
 
@@ -113,27 +112,40 @@ static void walk_tall(ingot_grammar *g, uint32_t set, uint32_t *bits) {
     }
 }
 
-// Adds what token terminals allow.
+// Allows tokens [from, to) but those of `but`.
+static void allow_range(uint32_t *bits, const uint32_t *but, uint32_t from, uint32_t to) {
+    while (from < to) {
+        const uint32_t word = from / 32, end = to - word * 32 < 32 ? to : word * 32 + 32;
+        const uint32_t run = UINT32_MAX >> (32 - (end - from)) << from % 32;
+        bits[word] |= but ? run & ~but[word] : run;
+        from = end;
+    }
+}
+
+// Adds what token terminals allow; what is not in a set are the gaps between its ranges.
 static void add_tokens(ingot_grammar *g, uint32_t set, uint32_t *bits) {
     const chart_set *s = &g->chart.sets[set];
     const ingot_token_trie *t = g->trie;
     for (uint32_t i = 0; i < s->n_tokens; i++) {
         const chart_item *item = chart_items(&g->chart, set) + s->n_scanned + s->n_waiting + i;
-        uint32_t number = g->net.edges[item->where].arg;
-        const token_set *tokens = &g->net.token_sets[number];
+        const token_set *tokens = &g->net.token_sets[g->net.edges[item->where].arg];
         const uint32_t *words = g->net.words + tokens->first;
-        for (uint32_t k = 0; k < tokens->n && !tokens->negated; k++)
-            for (uint32_t token = words[2 * k]; token <= words[2 * k + 1]; token++)
-                bits[token / 32] |= 1u << (token % 32);
-        for (int32_t token = 0; token < t->n_tokens && tokens->negated; token++)
-            if (net_has_token(&g->net, number, token, t->roles[token] == INGOT_ROLE_END))
-                bits[token / 32] |= 1u << (token % 32);
+        uint32_t from = 0;
+        for (uint32_t k = 0; k < tokens->n; k++) {
+            if (tokens->negated)
+                allow_range(bits, t->ends, from, words[2 * k]);
+            else
+                allow_range(bits, NULL, words[2 * k], words[2 * k + 1] + 1);
+            from = words[2 * k + 1] + 1;
+        }
+        if (tokens->negated)
+            allow_range(bits, t->ends, from, (uint32_t)t->n_tokens);
     }
 }
 
 static void compute(ingot_grammar *g, uint32_t set, uint32_t *bits) {
     const ingot_token_trie *t = g->trie;
-    memset(bits, 0, t->words * sizeof *bits);
+    memset(bits, 0, (t->words + 1) * sizeof *bits);
     uint32_t reach = 0;
     for (int i = 0; i < TOKEN_GROUPS; i++) {
         const token_group *group = &t->groups[i];
@@ -153,6 +165,7 @@ static void compute(ingot_grammar *g, uint32_t set, uint32_t *bits) {
             bits[i] |= t->ends[i];
     if (g->chart.sets[set].n_tokens > 0)
         add_tokens(g, set, bits);
+    bits[t->n_tokens / 32] &= ~(1u << (t->n_tokens % 32));
 }
 
 // ------------------------------------------------------------------------------------------------- keeping
@@ -169,12 +182,10 @@ static kept_mask *place(ingot_grammar *g) {
         return out;
     }
     if (m->n == m->n_made) {
-        kept_mask *masks = grow(g->mem, m->masks, &m->capacity, m->n + 1, sizeof *masks);
-        if (!masks)
+        if (!mem_reserve(g->mem, &m->masks, &m->capacity, m->n + 1, sizeof *m->masks))
             return NULL;
-        m->masks = masks;
-        masks[m->n].bits = mem_alloc(g->mem, g->trie->words, sizeof *masks->bits);
-        if (!masks[m->n].bits)
+        m->masks[m->n].bits = mem_alloc(g->mem, g->trie->words + 1, sizeof *m->masks->bits);
+        if (!m->masks[m->n].bits)
             return NULL;
         m->n_made++;
     }
@@ -185,13 +196,18 @@ static kept_mask *place(ingot_grammar *g) {
 static bool cover_sets(ingot_grammar *g) {
     mask_cache *m = &g->masks;
     size_t n = g->chart.n_sets;
-    uint32_t *of_set = grow(g->mem, m->of_set, &m->of_set_capacity, n, sizeof *of_set);
-    if (!of_set)
+    if (!mem_reserve(g->mem, &m->of_set, &m->of_set_capacity, n, sizeof *m->of_set))
         return false;
-    m->of_set = of_set;
     for (; m->n_of_set < n; m->n_of_set++)
-        of_set[m->n_of_set] = 0;
+        m->of_set[m->n_of_set] = 0;
     return true;
+}
+
+// In a way that compilers turn into vectors for any processor.
+static uint32_t count_bits(uint32_t bits) {
+    bits -= bits >> 1 & 0x55555555u;
+    bits = (bits & 0x33333333u) + (bits >> 2 & 0x33333333u);
+    return ((bits + (bits >> 4)) & 0x0F0F0F0Fu) * 0x01010101u >> 24;
 }
 
 // Puts the mask of a set, which has none yet, in a place; NULL when memory is exhausted.
@@ -204,15 +220,19 @@ static kept_mask *make(ingot_grammar *g, uint32_t set) {
     g->masks.of_set[set] = (uint32_t)(kept - g->masks.masks) + 1;
     compute(g, set, kept->bits);
     for (size_t i = 0; i < g->trie->words; i++)
-        kept->n_allowed += __builtin_popcount(kept->bits[i]);
+        kept->n_allowed += (int32_t)count_bits(kept->bits[i]);
     return kept;
+}
+
+bool grammar_knows_mask(const ingot_grammar *g, uint32_t set) {
+    return set < g->masks.n_of_set && g->masks.of_set[set] != 0;
 }
 
 const uint32_t *grammar_mask(ingot_grammar *g, uint32_t set, int32_t *n_allowed) {
     mask_cache *m = &g->masks;
     kept_mask *kept = NULL;
     if (cover_sets(g))
-        kept = m->of_set[set] != 0 ? &m->masks[m->of_set[set] - 1] : make(g, set);
+        kept = grammar_knows_mask(g, set) ? &m->masks[m->of_set[set] - 1] : make(g, set);
     if (!kept) {
         g->chart.status = INGOT_ERR_MEMORY;
         return NULL;
@@ -228,7 +248,8 @@ ingot_status grammar_masks_init(ingot_grammar *g, ingot_error *err) {
     g->masks.n_most = most < 4 ? 4 : most > (1u << 20) ? 1u << 20 : (size_t)most;
     g->steps = mem_alloc(g->mem, TOKEN_KINDS, sizeof *g->steps);
     g->walk = mem_alloc(g->mem, 1, sizeof *g->walk);
-    if (!g->steps || !g->walk)
+    g->open = mem_alloc(g->mem, g->trie->max_open + 1, sizeof *g->open);
+    if (!g->steps || !g->walk || !g->open)
         return fail_memory(err, TOKEN_KINDS * sizeof *g->steps, "a grammar's masks");
     for (int i = 0; i < TOKEN_KINDS; i++)
         find_steps(g, g->trie->groups[i * TOKEN_LENGTHS].kind, &g->steps[i]);
@@ -242,5 +263,6 @@ void grammar_masks_free(ingot_grammar *g) {
     mem_free(g->mem, g->masks.of_set);
     mem_free(g->mem, g->steps);
     mem_free(g->mem, g->walk);
+    mem_free(g->mem, g->open);
     g->masks = (mask_cache){.n_most = g->masks.n_most};
 }

@@ -1,37 +1,19 @@
 // Matchers: a history of sets, which the grammar shares among all of them.
 #include "grammar/grammar.h"
-#include "text/grow.h"
 
-static uint32_t current(const ingot_matcher *m) {
-    return m->history[m->n - 1];
-}
-
-static void link_in(ingot_matcher *m) {
-    ingot_grammar *g = m->grammar;
-    mutex_lock(&g->lock);
-    m->next = g->matchers;
-    if (m->next)
-        m->next->previous = m;
-    g->matchers = m;
-    mutex_unlock(&g->lock);
-}
-
-static ingot_status make(ingot_grammar *g, const uint32_t *history, size_t n, ingot_matcher **out,
-                         ingot_error *err) {
+// A matcher with room for `n` steps, in no list yet.
+static ingot_status make(ingot_grammar *g, size_t n, ingot_matcher **out, ingot_error *err) {
     ingot_matcher *m = mem_alloc(g->mem, 1, sizeof *m);
-    uint32_t *copy = m ? grow(g->mem, NULL, &m->capacity, n, sizeof *copy) : NULL;
-    if (!copy) {
+    if (!m || !mem_reserve(g->mem, &m->history, &m->capacity, n, sizeof *m->history)) {
         mem_free(g->mem, m);
-        return fail_memory(err, n * sizeof *copy, "a matcher");
+        return fail_memory(err, n * sizeof *m->history, "a matcher");
     }
-    memcpy(copy, history, n * sizeof *copy);
     m->grammar = g;
-    m->history = copy;
-    m->n = n;
+    atomic_init(&m->lent, false);
     if (g->net.tagged) {
         m->trace = mem_alloc(g->mem, 1, sizeof *m->trace);
         if (!m->trace) {
-            mem_free(g->mem, copy);
+            mem_free(g->mem, m->history);
             mem_free(g->mem, m);
             return fail_memory(err, sizeof *m->trace, "a matcher's tags");
         }
@@ -41,16 +23,34 @@ static ingot_status make(ingot_grammar *g, const uint32_t *history, size_t n, in
     return INGOT_OK;
 }
 
+// Puts it in the grammar's list with a history [n]. The lock is held: sets get other numbers in all histories
+// at once.
+static void link_in(ingot_matcher *m, const matcher_step *history, size_t n) {
+    ingot_grammar *g = m->grammar;
+    memcpy(m->history, history, n * sizeof *history);
+    m->n = n;
+    m->next = g->matchers;
+    if (m->next)
+        m->next->previous = m;
+    g->matchers = m;
+}
+
 ingot_status ingot_matcher_new(ingot_grammar *grammar, ingot_matcher **out, ingot_error *err) {
-    TRY(make(grammar, &grammar->start, 1, out, err));
-    link_in(*out);
+    TRY(make(grammar, 1, out, err));
+    mutex_lock(&grammar->lock);
+    link_in(*out, &(matcher_step){grammar->start, 0}, 1);
+    mutex_unlock(&grammar->lock);
     return INGOT_OK;
 }
 
 ingot_status ingot_matcher_fork(const ingot_matcher *matcher, ingot_matcher **out, ingot_error *err) {
-    TRY(make(matcher->grammar, matcher->history, matcher->n, out, err));
-    link_in(*out);
-    if (!matcher->trace || trace_copy((*out)->trace, matcher->trace))
+    ingot_grammar *g = matcher->grammar;
+    TRY(make(g, matcher->n, out, err));
+    mutex_lock(&g->lock);
+    link_in(*out, matcher->history, matcher->n);
+    const bool copied = !matcher->trace || trace_copy((*out)->trace, matcher->trace);
+    mutex_unlock(&g->lock);
+    if (copied)
         return INGOT_OK;
     ingot_matcher_free(*out);
     *out = NULL;
@@ -99,7 +99,7 @@ ingot_status ingot_matcher_rollback(ingot_matcher *m, size_t n, ingot_error *err
 bool ingot_matcher_is_accepting(const ingot_matcher *m) {
     ingot_grammar *g = m->grammar;
     mutex_lock(&g->lock);
-    bool accepting = g->chart.sets[current(m)].accepting;
+    bool accepting = g->chart.sets[matcher_set(m)].accepting;
     mutex_unlock(&g->lock);
     return accepting;
 }
@@ -124,13 +124,11 @@ static ingot_status take(ingot_matcher *m, uint32_t set, ingot_str bytes, int32_
     TRY(grammar_status(g, err));
     if (set == SET_DEAD)
         return INGOT_OK;
-    uint32_t *history = grow(g->mem, m->history, &m->capacity, m->n + 1, sizeof *history);
-    if (!history)
-        return fail_memory(err, (m->n + 1) * sizeof *history, "a matcher's history");
-    m->history = history;
+    if (!mem_reserve(g->mem, &m->history, &m->capacity, m->n + 1, sizeof *m->history))
+        return fail_memory(err, (m->n + 1) * sizeof *m->history, "a matcher's history");
     if (m->trace && !trace_add(m->trace, bytes.data, bytes.size, token))
         return fail_memory(err, bytes.size, "a matcher's text");
-    history[m->n++] = set;
+    m->history[m->n++] = (matcher_step){set, bytes.size < UINT32_MAX ? (uint32_t)bytes.size : UINT32_MAX};
     *accepted = true;
     return INGOT_OK;
 }
@@ -143,14 +141,14 @@ ingot_status ingot_matcher_accept_bytes(ingot_matcher *m, const char *bytes, siz
     ingot_status status = grammar_tidy(g, err);
     if (status == INGOT_OK)
         status =
-            take(m, advance(g, current(m), bytes, size, -1), (ingot_str){bytes, size}, -1, accepted, err);
+            take(m, advance(g, matcher_set(m), bytes, size, -1), (ingot_str){bytes, size}, -1, accepted, err);
     mutex_unlock(&g->lock);
     return status;
 }
 
 static ingot_status accept_token(ingot_matcher *m, int32_t token, bool *accepted, ingot_error *err) {
     ingot_grammar *g = m->grammar;
-    uint32_t set = current(m);
+    uint32_t set = matcher_set(m);
     uint8_t role = g->trie->roles[token];
     ingot_str text = role == INGOT_ROLE_TEXT ? token_trie_text(g->trie, token) : (ingot_str){NULL, 0};
     uint32_t to = advance(g, set, text.data, text.size, token);
@@ -160,11 +158,16 @@ static ingot_status accept_token(ingot_matcher *m, int32_t token, bool *accepted
     return take(m, to, text, token, accepted, err);
 }
 
+ingot_status grammar_check_trie(const ingot_grammar *g, ingot_error *err) {
+    return g->trie ? INGOT_OK
+                   : fail(err, INGOT_ERR_STATE,
+                          "the grammar was made without a vocabulary: it knows no tokens and has no masks");
+}
+
 ingot_status ingot_matcher_accept_token(ingot_matcher *m, int32_t token, bool *accepted, ingot_error *err) {
     ingot_grammar *g = m->grammar;
     *accepted = false;
-    if (!g->trie)
-        return fail(err, INGOT_ERR_STATE, "the grammar was made without a vocabulary: it knows no tokens");
+    TRY(grammar_check_trie(g, err));
     if (token < 0 || token >= g->trie->n_tokens)
         return fail(err, INGOT_ERR_INVALID, "there is no token %d: the vocabulary has %d", token,
                     g->trie->n_tokens);
@@ -181,8 +184,7 @@ ingot_status ingot_matcher_accept_token(ingot_matcher *m, int32_t token, bool *a
 ingot_status ingot_matcher_mask(ingot_matcher *m, uint32_t *bits, size_t words, int32_t *n_allowed,
                                 ingot_error *err) {
     ingot_grammar *g = m->grammar;
-    if (!g->trie)
-        return fail(err, INGOT_ERR_STATE, "the grammar was made without a vocabulary: it has no masks");
+    TRY(grammar_check_trie(g, err));
     if (words != g->trie->words)
         return fail(err, INGOT_ERR_INVALID, "a mask of %zu words: expected %zu for %d tokens", words,
                     g->trie->words, g->trie->n_tokens);
@@ -190,7 +192,7 @@ ingot_status ingot_matcher_mask(ingot_matcher *m, uint32_t *bits, size_t words, 
     mutex_lock(&g->lock);
     ingot_status status = grammar_tidy(g, err);
     if (status == INGOT_OK) {
-        const uint32_t *mask = grammar_mask(g, current(m), &n);
+        const uint32_t *mask = grammar_mask(g, matcher_set(m), &n);
         status = grammar_status(g, err);
         if (mask)
             memcpy(bits, mask, words * sizeof *bits);
@@ -198,6 +200,64 @@ ingot_status ingot_matcher_mask(ingot_matcher *m, uint32_t *bits, size_t words, 
     mutex_unlock(&g->lock);
     if (status == INGOT_OK && n_allowed)
         *n_allowed = n;
+    return status;
+}
+
+bool matcher_known_mask(ingot_matcher *m, uint32_t *bits, int32_t *n_allowed) {
+    ingot_grammar *g = m->grammar;
+    mutex_lock(&g->lock);
+    const uint32_t set = matcher_set(m);
+    const bool known = grammar_knows_mask(g, set);
+    const uint32_t *mask = known ? grammar_mask(g, set, n_allowed) : NULL;
+    if (mask)
+        memcpy(bits, mask, g->trie->words * sizeof *bits);
+    mutex_unlock(&g->lock);
+    return mask;
+}
+
+// Whether two tokens may come: two bytes, or one where the text is complete. Most places say so at once.
+static bool has_choice(ingot_grammar *g, uint32_t set) {
+    uint32_t ways = g->chart.sets[set].accepting;
+    for (unsigned byte = 0; byte < 256 && ways < 2; byte++)
+        ways += chart_step(&g->chart, set, g->pool.byte_class[byte]) != SET_DEAD;
+    return ways >= 2;
+}
+
+ingot_status ingot_matcher_only(ingot_matcher *m, int32_t *token, ingot_error *err) {
+    ingot_grammar *g = m->grammar;
+    TRY(grammar_check_trie(g, err));
+    *token = -1;
+    mutex_lock(&g->lock);
+    ingot_status status = grammar_tidy(g, err);
+    const uint32_t set = matcher_set(m);
+    int32_t n = 0;
+    if (status == INGOT_OK && (grammar_knows_mask(g, set) || !has_choice(g, set))) {
+        const uint32_t *mask = grammar_mask(g, set, &n);
+        for (size_t i = 0; mask && n == 1 && *token < 0; i++)
+            if (mask[i] != 0)
+                *token = (int32_t)(32 * i) + __builtin_ctz(mask[i]);
+    }
+    if (status == INGOT_OK)
+        status = grammar_status(g, err);
+    mutex_unlock(&g->lock);
+    return status;
+}
+
+ingot_status matcher_complete_before(ingot_matcher *m, const char *end, size_t n, bool *complete,
+                                     ingot_error *err) {
+    ingot_grammar *g = m->grammar;
+    size_t i = m->n - 1, behind = 0;
+    for (; i > 0 && behind < n; i--)
+        behind += m->history[i].size;
+    mutex_lock(&g->lock);
+    ingot_status status = grammar_tidy(g, err);
+    if (status == INGOT_OK) {
+        const size_t size = behind > n ? behind - n : 0;
+        uint32_t set = advance(g, m->history[i].set, end - behind, size, -1);
+        *complete = g->chart.sets[set].accepting;
+        status = grammar_status(g, err);
+    }
+    mutex_unlock(&g->lock);
     return status;
 }
 
@@ -213,7 +273,7 @@ static ingot_status read_events(ingot_matcher *m, bool complete, trace_view *out
     }
     if (status != INGOT_OK)
         return fail(err, status, "the tags of %zu steps of a text don't fit into memory", m->trace->n_steps);
-    if (complete && !g->chart.sets[current(m)].accepting)
+    if (complete && !g->chart.sets[matcher_set(m)].accepting)
         return fail(err, INGOT_ERR_STATE, "the text isn't complete: its events can't be, either");
     return INGOT_OK;
 }

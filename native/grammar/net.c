@@ -20,25 +20,22 @@ typedef struct construction {
 } construction;
 
 static uint32_t add_state(construction *c, uint32_t rule) {
-    net_state *states =
-        grow(c->n->mem, c->n->states, &c->n->states_capacity, c->n->n_states + 2, sizeof *states);
-    if (!states) {
+    if (!mem_reserve(c->n->mem, &c->n->states, &c->n->states_capacity, c->n->n_states + 2,
+                     sizeof *c->n->states)) {
         c->failed = true;
         return 0;
     }
-    c->n->states = states;
-    states[c->n->n_states] = (net_state){.rule = rule};
+    c->n->states[c->n->n_states] = (net_state){.rule = rule};
     return (uint32_t)c->n->n_states++;
 }
 
 static void add_edge(construction *c, edge_kind kind, uint32_t arg, uint32_t from, uint32_t to) {
-    net_edge *edges = grow(c->n->mem, c->n->edges, &c->n->edges_capacity, c->n->n_edges + 1, sizeof *edges);
-    if (!edges) {
+    if (!mem_reserve(c->n->mem, &c->n->edges, &c->n->edges_capacity, c->n->n_edges + 1,
+                     sizeof *c->n->edges)) {
         c->failed = true;
         return;
     }
-    c->n->edges = edges;
-    edges[c->n->n_edges++] = (net_edge){(uint8_t)kind, arg, to, from};
+    c->n->edges[c->n->n_edges++] = (net_edge){(uint8_t)kind, arg, to, from};
 }
 
 static void add_lexeme(construction *c, rx x, uint32_t from, uint32_t to) {
@@ -51,24 +48,20 @@ static void add_lexeme(construction *c, rx x, uint32_t from, uint32_t to) {
 static void add_task(construction *c, uint32_t node, uint32_t from, uint32_t to, uint32_t rule) {
     if (c->a->shortest[node] == RX_INF && !c->a->regular[node])
         return; // nothing matches it
-    task *tasks = grow(c->n->mem, c->tasks, &c->tasks_capacity, c->n_tasks + 1, sizeof *tasks);
-    if (!tasks) {
+    if (!mem_reserve(c->n->mem, &c->tasks, &c->tasks_capacity, c->n_tasks + 1, sizeof *c->tasks)) {
         c->failed = true;
         return;
     }
-    c->tasks = tasks;
-    tasks[c->n_tasks++] = (task){node, from, to, rule};
+    c->tasks[c->n_tasks++] = (task){node, from, to, rule};
 }
 
 // A rule with its first and last states, and the one between rounds.
 static uint32_t add_rule(construction *c, net_rule rule) {
     net *n = c->n;
-    net_rule *rules = grow(n->mem, n->rules, &n->rules_capacity, n->n_rules + 1, sizeof *rules);
-    if (!rules) {
+    if (!mem_reserve(n->mem, &n->rules, &n->rules_capacity, n->n_rules + 1, sizeof *n->rules)) {
         c->failed = true;
         return 0;
     }
-    n->rules = rules;
     uint32_t number = (uint32_t)n->n_rules++;
     rule.start = add_state(c, number);
     rule.end = add_state(c, number);
@@ -190,21 +183,15 @@ static void build_repeat(construction *c, const ir_node *x, const task *t) {
 static uint32_t copy_set(construction *c, const ir_node *x) {
     net *n = c->n;
     const uint32_t *words = ir_children(c->g, x);
-    member_set *sets = grow(n->mem, n->sets, &n->sets_capacity, n->n_sets + 1, sizeof *sets);
-    if (sets)
-        n->sets = sets;
-    set_member *members =
-        grow(n->mem, n->members, &n->members_capacity, n->n_members + x->n, sizeof *members);
-    if (members)
-        n->members = members;
-    if (!sets || !members) {
+    if (!mem_reserve(n->mem, &n->sets, &n->sets_capacity, n->n_sets + 1, sizeof *n->sets) ||
+        !mem_reserve(n->mem, &n->members, &n->members_capacity, n->n_members + x->n, sizeof *n->members)) {
         c->failed = true;
         return 0;
     }
     for (uint32_t i = 0; i < x->n; i++)
-        members[n->n_members + i] = (set_member){words[2 + 2 * i], c->a->shortest[words[1 + 2 * i]]};
+        n->members[n->n_members + i] = (set_member){words[2 + 2 * i], c->a->shortest[words[1 + 2 * i]]};
     n->n_members += x->n;
-    sets[n->n_sets] = (member_set){NULL, x->n, x->min, x->max, c->a->shortest[words[0]], x->negated};
+    n->sets[n->n_sets] = (member_set){NULL, x->n, x->min, x->max, c->a->shortest[words[0]], x->negated};
     return (uint32_t)n->n_sets++;
 }
 
@@ -252,19 +239,15 @@ static void build_tag(construction *c, const ir_node *x, const task *t) {
 
 static void build_tokens(construction *c, const ir_node *x, const task *t) {
     net *n = c->n;
-    token_set *sets = grow(n->mem, n->token_sets, &n->token_sets_capacity, n->n_token_sets + 1, sizeof *sets);
-    if (sets)
-        n->token_sets = sets;
-    uint32_t *words = grow(n->mem, n->words, &n->words_capacity, n->n_words + 2 * x->n, sizeof *words);
-    if (words)
-        n->words = words;
-    if (!sets || !words) {
+    if (!mem_reserve(n->mem, &n->token_sets, &n->token_sets_capacity, n->n_token_sets + 1,
+                     sizeof *n->token_sets) ||
+        !mem_reserve(n->mem, &n->words, &n->words_capacity, n->n_words + 2 * x->n, sizeof *n->words)) {
         c->failed = true;
         return;
     }
     if (x->n > 0)
-        memcpy(words + n->n_words, ir_children(c->g, x), 2 * x->n * sizeof *words);
-    sets[n->n_token_sets] = (token_set){(uint32_t)n->n_words, x->n, x->negated};
+        memcpy(n->words + n->n_words, ir_children(c->g, x), 2 * x->n * sizeof *n->words);
+    n->token_sets[n->n_token_sets] = (token_set){(uint32_t)n->n_words, x->n, x->negated};
     n->n_words += 2 * x->n;
     add_edge(c, EDGE_TOKENS, (uint32_t)n->n_token_sets++, t->from, t->to);
 }
@@ -421,9 +404,15 @@ ingot_str net_rule_name(const net *n, uint32_t rule) {
 bool net_has_token(const net *n, uint32_t set, int32_t token, bool ends) {
     const token_set *s = &n->token_sets[set];
     const uint32_t *words = n->words + s->first;
-    bool found = false;
-    for (uint32_t i = 0; i < s->n && !found; i++)
-        found = words[2 * i] <= (uint32_t)token && (uint32_t)token <= words[2 * i + 1];
+    uint32_t low = 0, high = s->n; // the first range that doesn't end before the token
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (words[2 * middle + 1] < (uint32_t)token)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const bool found = low < s->n && words[2 * low] <= (uint32_t)token;
     return s->negated ? !found && !ends : found;
 }
 

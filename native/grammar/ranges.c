@@ -1,7 +1,5 @@
 #include "grammar/ranges.h"
 
-#include "text/grow.h"
-
 void range_free(range_list *list) {
     mem_free(list->mem, list->items);
     *list = (range_list){.mem = list->mem};
@@ -10,13 +8,11 @@ void range_free(range_list *list) {
 void range_add(range_list *list, uint32_t first, uint32_t last) {
     if (list->failed)
         return;
-    unicode_range *items = grow(list->mem, list->items, &list->capacity, list->n + 1, sizeof *items);
-    if (!items) {
+    if (!mem_reserve(list->mem, &list->items, &list->capacity, list->n + 1, sizeof *list->items)) {
         list->failed = true;
         return;
     }
-    list->items = items;
-    items[list->n++] = (unicode_range){first, last};
+    list->items[list->n++] = (unicode_range){first, last};
 }
 
 static int by_first(const void *a, const void *b) {

@@ -7,7 +7,6 @@
 #include "base/utf8.h"
 #include "grammar/ir.h"
 #include "grammar/ranges.h"
-#include "text/grow.h"
 
 enum { FREE = 0, BEGINS = 1, ENDS = 2, BOUNDS = 4 };
 
@@ -61,13 +60,11 @@ static bool take(regex *p, const char *what) {
 }
 
 static bool push(regex *p, part **parts, size_t *n, size_t *capacity, part item) {
-    part *grown = grow(p->g->mem, *parts, capacity, *n + 1, sizeof *grown);
-    if (!grown) {
+    if (!mem_reserve(p->g->mem, parts, capacity, *n + 1, sizeof **parts)) {
         ir_fail(p->g, INGOT_ERR_MEMORY, "cannot allocate the parts of a regular expression");
         return false;
     }
-    *parts = grown;
-    grown[(*n)++] = item;
+    (*parts)[(*n)++] = item;
     return true;
 }
 
@@ -85,12 +82,10 @@ static uint32_t categories_of(const char *name, size_t size) {
     static const struct {
         const char *name;
         uint32_t bits;
-    } groups[] = {
-        {"L", UNICODE_BITS_L},          {"M", UNICODE_BITS_M},       {"N", UNICODE_BITS_N},
-        {"P", UNICODE_BITS_P},          {"S", UNICODE_BITS_S},       {"Z", UNICODE_BITS_Z},
-        {"C", UNICODE_BITS_C},          {"Letter", UNICODE_BITS_L},  {"Alphabetic", UNICODE_BITS_L},
-        {"Number", UNICODE_BITS_N},     {"digit", 1u << UNICODE_ND}, {"Uppercase", 1u << UNICODE_LU},
-        {"Lowercase", 1u << UNICODE_LL}};
+    } groups[] = {{"L", UNICODE_BITS_L},      {"M", UNICODE_BITS_M},      {"N", UNICODE_BITS_N},
+                  {"P", UNICODE_BITS_P},      {"S", UNICODE_BITS_S},      {"Z", UNICODE_BITS_Z},
+                  {"C", UNICODE_BITS_C},      {"Letter", UNICODE_BITS_L}, {"Number", UNICODE_BITS_N},
+                  {"digit", 1u << UNICODE_ND}};
     for (size_t i = 0; i < UNICODE_CATEGORIES && size == 2; i++)
         if (memcmp(names[i], name, 2) == 0)
             return 1u << i;
@@ -107,12 +102,13 @@ static void add_property(regex *p, range_list *out) {
         start++;
         while (end < p->size && p->text[end] != '}')
             end++;
-        p->at = end < p->size ? end + 1 : end;
+        p->at = end + 1;
     } else {
         p->at = end;
     }
     if (end > p->size || p->at > p->size) {
-        fail_at(p, p->size, INGOT_ERR_FORMAT, "expected a category after \\p");
+        p->at = p->size;
+        fail_at(p, p->size, INGOT_ERR_FORMAT, "expected a category after \\p, as \\p{L}");
         return;
     }
     const char *name = p->text + start;
@@ -320,13 +316,14 @@ static bool is_bound(const part *x, int how) {
     return false;
 }
 
-// Whether a part is the empty text alone: what anchors stand beside.
+// Whether a part is the empty text alone, however it is bound: what anchors stand beside.
 static bool is_empty(const regex *p, const part *x) {
-    int32_t node = x->nodes[FREE];
-    if (node < 0)
-        for (int i = 1; i < BOUNDS; i++)
-            node = x->nodes[i] >= 0 ? x->nodes[i] : node;
-    return node >= 0 && p->g->nodes[node].kind == IR_LITERAL && p->g->nodes[node].n == 0;
+    for (int i = 0; i < BOUNDS; i++) {
+        const ir_node *node = x->nodes[i] >= 0 ? &p->g->nodes[x->nodes[i]] : NULL;
+        if (node && (node->kind != IR_LITERAL || node->n > 0))
+            return false;
+    }
+    return true;
 }
 
 // Joins the parts of a sequence from `first` on.
@@ -401,13 +398,11 @@ static part end_group(regex *p) {
 }
 
 static void begin_group(regex *p) {
-    open_group *groups = grow(p->g->mem, p->groups, &p->groups_capacity, p->n_groups + 1, sizeof *groups);
-    if (!groups) {
+    if (!mem_reserve(p->g->mem, &p->groups, &p->groups_capacity, p->n_groups + 1, sizeof *p->groups)) {
         ir_fail(p->g, INGOT_ERR_MEMORY, "cannot allocate the groups of a regular expression");
         return;
     }
-    p->groups = groups;
-    groups[p->n_groups++] = (open_group){p->n_parts, p->n_branches, p->at, p->fold};
+    p->groups[p->n_groups++] = (open_group){p->n_parts, p->n_branches, p->at, p->fold};
 }
 
 // What may stand behind a parenthesis.

@@ -1,8 +1,6 @@
 // Making terms. Every constructor gives the simplest of the forms that it knows to be equal.
 #include "grammar/rx.h"
 
-#include "text/grow.h"
-
 static rx failed(rx_pool *p, ingot_status status) {
     if (p->status == INGOT_OK)
         p->status = status;
@@ -20,6 +18,25 @@ static bool same(const rx_pool *p, const rx_node *x, rx_kind kind, uint32_t a, u
     return x->a == a && x->b == b && x->c == c;
 }
 
+// What a term may begin with.
+static byte_set first_of(const rx_pool *p, const rx_node *x) {
+    static const byte_set any = {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+    const bool all = x->kind == RX_IS_AND;
+    byte_set out = all || x->kind == RX_IS_NOT ? any : (byte_set){{0}};
+    if (x->kind == RX_IS_BYTES)
+        return p->sets[x->a];
+    if (x->kind == RX_IS_REPEAT || x->kind == RX_IS_CAT)
+        out = p->firsts[x->a];
+    for (int i = 0; i < 4 && x->kind == RX_IS_CAT && rx_nullable(p, x->a); i++)
+        out.bits[i] |= p->firsts[x->b].bits[i];
+    for (uint32_t k = 0; k < x->b && (all || x->kind == RX_IS_OR); k++)
+        for (int i = 0; i < 4; i++) {
+            const uint64_t bits = p->firsts[p->kids[x->a + k]].bits[i];
+            out.bits[i] = all ? out.bits[i] & bits : out.bits[i] | bits;
+        }
+    return out;
+}
+
 static rx intern(rx_pool *p, rx_node node, const uint32_t *kids) {
     if (p->status != INGOT_OK)
         return RX_NONE;
@@ -31,22 +48,21 @@ static rx intern(rx_pool *p, rx_node node, const uint32_t *kids) {
             return found;
     if (p->n_nodes >= p->max_nodes)
         return failed(p, INGOT_ERR_LIMIT);
-    rx_node *nodes = grow(p->mem, p->nodes, &p->nodes_capacity, p->n_nodes + 1, sizeof *nodes);
-    if (!nodes)
+    if (!mem_reserve(p->mem, &p->nodes, &p->nodes_capacity, p->n_nodes + 1, sizeof *p->nodes))
         return failed(p, INGOT_ERR_MEMORY);
-    p->nodes = nodes;
+    if (!mem_reserve(p->mem, &p->firsts, &p->firsts_capacity, p->n_nodes + 1, sizeof *p->firsts))
+        return failed(p, INGOT_ERR_MEMORY);
     if (kids) {
-        uint32_t *room = grow(p->mem, p->kids, &p->kids_capacity, p->n_kids + node.b, sizeof *room);
-        if (!room)
+        if (!mem_reserve(p->mem, &p->kids, &p->kids_capacity, p->n_kids + node.b, sizeof *p->kids))
             return failed(p, INGOT_ERR_MEMORY);
-        p->kids = room;
-        memcpy(room + p->n_kids, kids, node.b * sizeof *kids);
+        memcpy(p->kids + p->n_kids, kids, node.b * sizeof *kids);
         node.a = (uint32_t)p->n_kids;
         p->n_kids += node.b;
     }
     if (!table_add(&p->node_table, hash, (uint32_t)p->n_nodes))
         return failed(p, INGOT_ERR_MEMORY);
-    nodes[p->n_nodes] = node;
+    p->nodes[p->n_nodes] = node;
+    p->firsts[p->n_nodes] = first_of(p, &node);
     return (rx)p->n_nodes++;
 }
 
@@ -61,6 +77,7 @@ ingot_status rx_pool_init(rx_pool *p, const ingot_allocator *mem, size_t max_nod
 
 void rx_pool_free(rx_pool *p) {
     mem_free(p->mem, p->nodes);
+    mem_free(p->mem, p->firsts);
     mem_free(p->mem, p->kids);
     mem_free(p->mem, p->sets);
     table_free(&p->node_table);
@@ -73,8 +90,8 @@ void rx_pool_free(rx_pool *p) {
 }
 
 size_t rx_pool_bytes(const rx_pool *p) {
-    return p->n_nodes * (sizeof *p->nodes + 2 * sizeof(uint64_t)) + p->n_kids * sizeof *p->kids +
-           p->n_memo * 2 * (sizeof *p->memo_keys + sizeof *p->memo_values);
+    return p->n_nodes * (sizeof *p->nodes + sizeof *p->firsts + 2 * sizeof(uint64_t)) +
+           p->n_kids * sizeof *p->kids + p->n_memo * 2 * (sizeof *p->memo_keys + sizeof *p->memo_values);
 }
 
 static uint32_t hash_of(const rx_pool *p, const rx_node *x) {
@@ -118,6 +135,7 @@ void rx_collect(rx_pool *p, bool *keep, uint32_t *to) {
             x.b = x.kind == RX_IS_CAT ? to[x.b] : x.b;
         }
         p->nodes[n] = x;
+        p->firsts[n] = p->firsts[i];
         to[i] = (uint32_t)n;
         table_put(&p->node_table, hash_of(p, &x), (uint32_t)n++);
     }
@@ -131,13 +149,11 @@ void rx_collect(rx_pool *p, bool *keep, uint32_t *to) {
 }
 
 bool rx_push(rx_pool *p, uint32_t word) {
-    uint32_t *scratch = grow(p->mem, p->scratch, &p->scratch_capacity, p->n_scratch + 1, sizeof *scratch);
-    if (!scratch) {
+    if (!mem_reserve(p->mem, &p->scratch, &p->scratch_capacity, p->n_scratch + 1, sizeof *p->scratch)) {
         failed(p, INGOT_ERR_MEMORY);
         return false;
     }
-    p->scratch = scratch;
-    scratch[p->n_scratch++] = word;
+    p->scratch[p->n_scratch++] = word;
     return true;
 }
 
@@ -151,13 +167,11 @@ rx rx_bytes(rx_pool *p, const byte_set *set) {
     for (size_t at = hash; table_next(&p->set_table, hash, &at, &found);)
         if (memcmp(&p->sets[found], set, sizeof *set) == 0)
             return intern(p, (rx_node){.kind = RX_IS_BYTES, .a = found, .shortest = 1}, NULL);
-    byte_set *sets = grow(p->mem, p->sets, &p->sets_capacity, p->n_sets + 1, sizeof *sets);
-    if (!sets)
+    if (!mem_reserve(p->mem, &p->sets, &p->sets_capacity, p->n_sets + 1, sizeof *p->sets))
         return failed(p, INGOT_ERR_MEMORY);
-    p->sets = sets;
     if (!table_add(&p->set_table, hash, (uint32_t)p->n_sets))
         return failed(p, INGOT_ERR_MEMORY);
-    sets[p->n_sets] = *set;
+    p->sets[p->n_sets] = *set;
     return intern(p, (rx_node){.kind = RX_IS_BYTES, .a = (uint32_t)p->n_sets++, .shortest = 1}, NULL);
 }
 

@@ -51,6 +51,8 @@ typedef struct rx_pool {
     const ingot_allocator *mem;
     rx_node *nodes;
     size_t n_nodes, nodes_capacity;
+    byte_set *firsts; // [n_nodes] bytes that may come first in a term's texts, and perhaps others
+    size_t firsts_capacity;
     uint32_t *kids;
     size_t n_kids, kids_capacity;
     byte_set *sets;

@@ -1,6 +1,5 @@
 // Derivatives of terms, and which terms match anything. Nothing recurses: what is missing is put on a stack.
 #include "grammar/rx.h"
-#include "text/grow.h"
 
 static rx failed(rx_pool *p, ingot_status status) {
     if (p->status == INGOT_OK)
@@ -92,17 +91,17 @@ static uint64_t memo_key(rx x, uint32_t c) {
 // A derivative that is known at once.
 static bool known(const rx_pool *p, rx x, uint32_t c, rx *out) {
     const rx_node *node = &p->nodes[x];
-    switch (node->kind) {
-    case RX_IS_NONE:
-    case RX_IS_EMPTY:
+    if (!byte_set_has(&p->firsts[x], p->class_byte[c])) {
         *out = RX_NONE;
         return true;
+    }
+    switch (node->kind) {
     case RX_IS_BYTES:
-        *out = byte_set_has(&p->sets[node->a], p->class_byte[c]) ? RX_EMPTY : RX_NONE;
+        *out = RX_EMPTY;
         return true;
     case RX_IS_CAT:
         if (p->nodes[node->a].kind == RX_IS_BYTES) {
-            *out = byte_set_has(&p->sets[p->nodes[node->a].a], p->class_byte[c]) ? node->b : RX_NONE;
+            *out = node->b;
             return true;
         }
         break;
@@ -120,13 +119,11 @@ static bool known(const rx_pool *p, rx x, uint32_t c, rx *out) {
 
 // Puts a term on the stack of those that are to be derived.
 static void want(rx_pool *p, size_t *n, rx x) {
-    uint32_t *pending = grow(p->mem, p->pending, &p->pending_capacity, *n + 1, sizeof *pending);
-    if (!pending) {
+    if (!mem_reserve(p->mem, &p->pending, &p->pending_capacity, *n + 1, sizeof *p->pending)) {
         failed(p, INGOT_ERR_MEMORY);
         return;
     }
-    p->pending = pending;
-    pending[(*n)++] = x;
+    p->pending[(*n)++] = x;
 }
 
 // The known derivative of a part, or another one to wait for.
@@ -153,6 +150,7 @@ static rx derive_one(rx_pool *p, rx x, uint32_t c, size_t *n) {
     const rx_node node = p->nodes[x];
     rx a, b;
     size_t before = *n;
+    p->work++;
     switch (node.kind) {
     case RX_IS_CAT:
         a = part(p, node.a, c, n);
@@ -199,8 +197,11 @@ rx rx_derive(rx_pool *p, rx x, uint32_t c) {
 
 // ------------------------------------------------------------------------------------------------- search
 
-// How many terms a search may look at before it gives up.
+// How many terms a search may look at, how many new ones may come up, and how many alternatives all of them
+// may have, before it gives up: fractions of a second.
 #define SEARCH_TERMS 50000
+#define SEARCH_NEW   ((size_t)1 << 20)
+#define SEARCH_WORK  ((uint64_t)1 << 22)
 
 typedef struct search {
     rx *terms;
@@ -220,33 +221,31 @@ static void search_add(rx_pool *p, search *s, rx x, uint32_t from) {
     for (size_t at = hash; table_next(&s->seen, hash, &at, &found);)
         if (s->terms[found] == x)
             return;
-    rx *terms = grow(p->mem, s->terms, &s->terms_capacity, s->n + 1, sizeof *terms);
-    if (terms)
-        s->terms = terms;
-    uint32_t *origins = grow(p->mem, s->from, &s->from_capacity, s->n + 1, sizeof *origins);
-    if (origins)
-        s->from = origins;
-    if (!terms || !origins || !table_add(&s->seen, hash, (uint32_t)s->n)) {
+    if (!mem_reserve(p->mem, &s->terms, &s->terms_capacity, s->n + 1, sizeof *s->terms) ||
+        !mem_reserve(p->mem, &s->from, &s->from_capacity, s->n + 1, sizeof *s->from) ||
+        !table_add(&s->seen, hash, (uint32_t)s->n)) {
         failed(p, INGOT_ERR_MEMORY);
         return;
     }
-    terms[s->n] = x;
-    origins[s->n++] = from;
+    s->terms[s->n] = x;
+    s->from[s->n++] = from;
 }
 
 // Searches the derivatives of x, nearest first, for one that is nullable; with `any` one that is known to be
 // live will do. Returns its place, or UINT32_MAX.
 static uint32_t search_run(rx_pool *p, search *s, rx x, bool any) {
+    const size_t most = p->n_nodes + SEARCH_NEW;
+    const uint64_t most_work = p->work + SEARCH_WORK;
     search_add(p, s, x, UINT32_MAX);
     for (size_t i = 0; i < s->n && p->status == INGOT_OK; i++) {
         const rx_node node = p->nodes[s->terms[i]];
         if (node.flags & RX_NULLABLE || (any && (node.flags & RX_LIVE || !(node.flags & RX_COMPLEX))))
             return (uint32_t)i;
-        if (s->n > SEARCH_TERMS) {
-            failed(p, INGOT_ERR_LIMIT);
-            break;
-        }
         for (uint32_t c = 0; c < p->n_classes && p->status == INGOT_OK; c++) {
+            if (s->n > SEARCH_TERMS || p->n_nodes > most || p->work > most_work) {
+                failed(p, INGOT_ERR_LIMIT);
+                break;
+            }
             rx d = rx_derive(p, s->terms[i], c);
             if (d != RX_NONE && !(p->nodes[d].flags & RX_DEAD))
                 search_add(p, s, d, (uint32_t)i);

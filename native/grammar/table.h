@@ -43,11 +43,11 @@ static inline bool table_next(const table *t, uint32_t hash, size_t *at, uint32_
     }
 }
 
-static inline void table_place(table *t, uint64_t slot) {
-    size_t i = (size_t)(slot >> 32) & (t->n_slots - 1);
+static inline void table_place(table *t, uint64_t entry) {
+    size_t i = (size_t)(entry >> 32) & (t->n_slots - 1);
     while (t->slots[i] != 0)
         i = (i + 1) & (t->n_slots - 1);
-    t->slots[i] = slot;
+    t->slots[i] = entry;
 }
 
 // Adds a number < UINT32_MAX where there is room, as for one that was there before table_clear.

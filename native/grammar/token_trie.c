@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "text/grow.h"
-
 // Sets of ASCII characters: those below 64, then the others.
 #define BIT(c)     ((uint64_t)1 << ((c)&63))
 #define SMALL      0, 0x07FFFFFE00000000
@@ -90,6 +88,40 @@ int32_t token_trie_find(const ingot_token_trie *t, const char *text, size_t size
     return found;
 }
 
+int32_t token_trie_longest(const ingot_token_trie *t, const char *text, size_t size) {
+    int32_t best = -1;
+    size_t most = 0;
+    for (int g = 0; g < TOKEN_GROUPS; g++) {
+        const trie_nodes *nodes = &t->groups[g].nodes;
+        size_t depth = 0;
+        for (size_t i = 0; i < nodes->n && depth < size;) {
+            const uint64_t node = nodes->items[i];
+            if (TRIE_BYTE(node) != (uint8_t)text[depth]) {
+                if (node & TRIE_LAST)
+                    break;
+                i++;
+                continue;
+            }
+            depth++;
+            if (TRIE_TOKEN(node) < (uint32_t)t->n_tokens && depth > most) {
+                best = (int32_t)TRIE_TOKEN(node);
+                most = depth;
+            }
+            i = TRIE_CHILD(node);
+            if (i == 0)
+                break;
+        }
+    }
+    for (size_t i = 0; i < t->n_tall; i++) {
+        const ingot_str s = token_trie_text(t, t->tall[i]);
+        if (s.size > most && s.size <= size && memcmp(s.data, text, s.size) == 0) {
+            best = t->tall[i];
+            most = s.size;
+        }
+    }
+    return best;
+}
+
 // ------------------------------------------------------------------------------------------------- sorting
 
 static int compare(ingot_str a, ingot_str b) {
@@ -106,6 +138,8 @@ typedef struct sort_item {
 } sort_item;
 
 static int before(const ingot_token_trie *t, const sort_item *x, const sort_item *y) {
+    if (x->group != y->group)
+        return x->group < y->group;
     if (x->head != y->head)
         return x->head < y->head;
     int c = compare(token_trie_text(t, x->token), token_trie_text(t, y->token));
@@ -131,57 +165,66 @@ static void merge_sort(const ingot_token_trie *t, sort_item *items, sort_item *r
 
 // ------------------------------------------------------------------------------------------------- nodes
 
-static bool add_node(const ingot_token_trie *t, trie_nodes *nodes, uint32_t depth, uint8_t byte) {
-    uint64_t *items = grow(t->mem, nodes->items, &nodes->capacity, nodes->n + 1, sizeof *items);
-    if (!items || nodes->n >= 0xFFFFFF)
+// Sorted tokens that begin with the same `depth` bytes, which their node has, and are longer.
+typedef struct branch {
+    size_t first, end;
+    uint32_t depth, node;
+} branch;
+
+typedef struct branches {
+    branch *items;
+    size_t n, capacity;
+} branches;
+
+static bool push(const ingot_token_trie *t, branches *b, branch x) {
+    if (!mem_reserve(t->mem, &b->items, &b->capacity, b->n + 1, sizeof *b->items))
         return false;
-    nodes->items = items;
-    items[nodes->n++] = (uint64_t)TRIE_NO_TOKEN << 40 | depth << 8 | byte;
-    nodes->depth = depth > nodes->depth ? depth : nodes->depth;
+    b->items[b->n++] = x;
     return true;
 }
 
-// Adds a group's tokens, of all that come in order.
-static bool add_group(ingot_token_trie *t, const sort_item *items, size_t n, int32_t group) {
-    trie_nodes *nodes = &t->groups[group].nodes;
-    uint32_t path[TRIE_MAX_DEPTH + 1]; // the node at each depth
-    ingot_str last = {"", 0};
-    uint32_t open = 0;
-    bool room = true;
-    int32_t same = -1;
-    for (size_t k = 0; k <= n && room; k++) {
-        ingot_str s = {"", 0};
-        int32_t token = -1;
-        if (k < n) {
-            if (items[k].group != group)
-                continue;
-            token = items[k].token;
-            s = token_trie_text(t, token);
-            t->groups[group].bits[token / 32] |= 1u << (token % 32);
-        }
-        if (k < n && same >= 0 && compare(s, last) == 0) {
-            t->same[same] = token;
-            same = token;
-            continue;
-        }
-        uint32_t common = 0;
-        while (common < s.size && common < last.size && s.data[common] == last.data[common])
-            common++;
-        for (; open > common; open--) {
-            uint64_t *node = &nodes->items[path[open]];
-            *node |= (uint64_t)(nodes->n - path[open]) << 16;
-        }
-        for (; open < s.size && room; open++) {
-            path[open + 1] = (uint32_t)nodes->n;
-            room = add_node(t, nodes, open, (uint8_t)s.data[open]);
-        }
-        if (k < n && room) {
-            uint64_t *node = &nodes->items[nodes->n - 1];
-            *node = (*node & 0xFFFFFFFFFFu) | (uint64_t)token << 40;
-            same = token;
-            last = s;
+// Adds the node of the tokens [first, end), which have the byte at `depth` in common; those that are longer
+// become a branch.
+static bool add_node(ingot_token_trie *t, trie_nodes *nodes, const sort_item *items, size_t first, size_t end,
+                     uint32_t depth, branches *open) {
+    if (nodes->n >= TRIE_MAX_NODES ||
+        !mem_reserve(t->mem, &nodes->items, &nodes->capacity, nodes->n + 1, sizeof *nodes->items))
+        return false;
+    const uint8_t byte = (uint8_t)token_trie_text(t, items[first].token).data[depth];
+    uint64_t token = (uint64_t)t->n_tokens, twin = 0;
+    size_t i = first;
+    for (; i < end && token_trie_text(t, items[i].token).size == depth + 1; i++) {
+        if (i == first) {
+            token = (uint64_t)items[i].token;
+        } else {
+            t->same[items[i - 1].token] = items[i].token;
+            twin = TRIE_TWIN;
         }
     }
+    nodes->items[nodes->n++] = token << 40 | twin | byte;
+    return i == end || push(t, open, (branch){i, end, depth + 1, (uint32_t)nodes->n - 1});
+}
+
+// Makes the trie of sorted tokens.
+static bool add_nodes(ingot_token_trie *t, trie_nodes *nodes, const sort_item *items, size_t n) {
+    branches open = {0};
+    bool room = n == 0 || push(t, &open, (branch){0, n, 0, 0});
+    while (open.n > 0 && room) {
+        const branch of = open.items[--open.n];
+        if (of.depth > 0)
+            nodes->items[of.node] |= (uint64_t)nodes->n << 10;
+        for (size_t i = of.first, next; i < of.end && room; i = next) {
+            const char byte = token_trie_text(t, items[i].token).data[of.depth];
+            for (next = i + 1; next < of.end; next++)
+                if (token_trie_text(t, items[next].token).data[of.depth] != byte)
+                    break;
+            room = add_node(t, nodes, items, i, next, of.depth, &open);
+        }
+        if (nodes->n > 0)
+            nodes->items[nodes->n - 1] |= TRIE_LAST;
+        t->max_open = open.n > t->max_open ? open.n : t->max_open;
+    }
+    mem_free(t->mem, open.items);
     return room;
 }
 
@@ -251,22 +294,30 @@ static bool build(ingot_token_trie *t) {
     }
     merge_sort(t, items, items + n, n);
     bool room = true;
+    size_t first = 0;
     for (int i = 0; i < TOKEN_GROUPS && room; i++) {
         token_group *group = &t->groups[i];
         group->kind = i < TOKEN_GROUPS - 1 ? &kinds[i / TOKEN_LENGTHS] : NULL;
         group->longest = group->kind ? lengths[i % TOKEN_LENGTHS] : 0;
         group->bits = mem_alloc(t->mem, t->words, sizeof *group->bits);
-        room = group->bits && add_group(t, items, n, i);
+        size_t end = first;
+        for (; end < n && items[end].group == i && group->bits; end++)
+            group->bits[items[end].token / 32] |= 1u << (items[end].token % 32);
+        room = group->bits && add_nodes(t, &group->nodes, items + first, end - first);
+        first = end;
     }
     mem_free(t->mem, items);
+    t->spells = true;
+    for (int byte = 0; byte < 256 && room && t->spells; byte++)
+        t->spells = token_trie_longest(t, (const char[]){(char)byte}, 1) >= 0;
     return room;
 }
 
 ingot_status token_trie_new(const ingot_allocator *mem, const ingot_str *texts, const uint8_t *roles,
                             int32_t n, ingot_token_trie **out, ingot_error *err) {
-    if (n < 0 || n >= (int32_t)TRIE_NO_TOKEN)
+    if (n < 0 || n >= (int32_t)TRIE_MAX_TOKENS)
         return fail(err, INGOT_ERR_LIMIT, "a vocabulary of %d tokens: expected fewer than %u", n,
-                    TRIE_NO_TOKEN);
+                    TRIE_MAX_TOKENS);
     ingot_token_trie *t = mem_alloc(mem, 1, sizeof *t);
     if (!t)
         return fail_memory(err, sizeof *t, "a vocabulary's trie");

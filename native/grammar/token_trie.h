@@ -1,24 +1,26 @@
-// A vocabulary's tokens as a trie of their bytes that lies in memory in the order in which it is walked, and
-// what is known of its tokens beforehand.
+// A vocabulary's tokens as a trie of their bytes, and what is known of its tokens beforehand.
 #ifndef INGOT_GRAMMAR_TOKEN_TRIE_H
 #define INGOT_GRAMMAR_TOKEN_TRIE_H
 
 #include "base/mem.h"
 #include "base/status.h"
 
-// A node, 64 bits: its token, how many nodes it and those below it are, its depth, its byte. Nodes below
-// follow it at once.
-#define TRIE_NO_TOKEN    0xFFFFFFu
+// A node, 64 bits: its token (n_tokens: it has none), where its children begin (0: it has none), whether
+// other tokens have the same bytes, whether it is the last of its siblings, its byte. Siblings lie side by
+// side, so what is behind a byte that can't come isn't touched. A walk with a stack of siblings whose parents
+// were passed goes through memory in order.
+#define TRIE_MAX_TOKENS  0xFFFFFFu
+#define TRIE_MAX_NODES   (1u << 30)
 #define TRIE_MAX_DEPTH   254 // longer tokens are in `tall`
 #define TRIE_TOKEN(node) ((uint32_t)((node) >> 40))
-#define TRIE_SIZE(node)  ((uint32_t)((node) >> 16) & 0xFFFFFFu)
-#define TRIE_DEPTH(node) ((uint32_t)((node) >> 8) & 0xFFu)
+#define TRIE_CHILD(node) ((uint32_t)((node) >> 10) & (TRIE_MAX_NODES - 1))
+#define TRIE_TWIN        0x200u
+#define TRIE_LAST        0x100u
 #define TRIE_BYTE(node)  ((uint32_t)(node)&0xFFu)
 
 typedef struct trie_nodes {
     uint64_t *items;
     size_t n, capacity;
-    uint32_t depth; // of the deepest
 } trie_nodes;
 
 // Texts that many places of grammars allow whole: a character of UTF-8 that may begin, then others. Of the
@@ -43,6 +45,7 @@ typedef struct token_group {
 
 struct ingot_token_trie {
     const ingot_allocator *mem;
+    const void *source; // whose vocabulary it is, to be compared with; NULL: nobody's
     int32_t n_tokens;
     size_t words;   // of a mask
     char *bytes;    // of all tokens, text[i] to text[i + 1]
@@ -52,6 +55,8 @@ struct ingot_token_trie {
     uint32_t *ends; // bits of the tokens that end generation
     int32_t *tall;  // [n_tall] tokens that are too long for a trie
     size_t n_tall;
+    size_t max_open;                  // of siblings that a walk has on its stack
+    bool spells;                      // every byte is a token: any text can be made of tokens
     token_group groups[TOKEN_GROUPS]; // every other token of text is in one of them
 };
 
@@ -65,6 +70,9 @@ ingot_str token_trie_text(const ingot_token_trie *t, int32_t token);
 
 // The token of this text, those of control first; -1 if there is none.
 int32_t token_trie_find(const ingot_token_trie *t, const char *text, size_t size);
+
+// The longest token of text that the text begins with; -1 if there is none.
+int32_t token_trie_longest(const ingot_token_trie *t, const char *text, size_t size);
 
 // The state of a walk over a text of a kind after a byte: 0 at the beginning, 1 between characters, others
 // inside of one, -1 where the kind ends.

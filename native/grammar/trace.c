@@ -1,8 +1,6 @@
 // Following a text with items that know their events: plain Earley sets, a place in `sets` each.
 #include "grammar/trace.h"
 
-#include "text/grow.h"
-
 enum { SCANNED, WAITING, TOKENS };
 
 #define TRACE_ACCEPT UINT32_MAX // as an origin: the root's
@@ -43,17 +41,12 @@ static uint64_t text_end(const trace *t, size_t steps) {
 
 bool trace_add(trace *t, const char *bytes, size_t size, int32_t token) {
     uint64_t end = text_end(t, t->n_steps);
-    char *text = grow(t->mem, t->text, &t->text_capacity, (size_t)end + size, 1);
-    if (text)
-        t->text = text;
-    trace_step *steps = grow(t->mem, t->steps, &t->steps_capacity, t->n_steps + 1, sizeof *steps);
-    if (steps)
-        t->steps = steps;
-    if (!text || !steps)
+    if (!mem_reserve(t->mem, &t->text, &t->text_capacity, (size_t)end + size, 1) ||
+        !mem_reserve(t->mem, &t->steps, &t->steps_capacity, t->n_steps + 1, sizeof *t->steps))
         return false;
     if (size > 0)
-        memcpy(text + end, bytes, size);
-    steps[t->n_steps++] = (trace_step){end + size, token, 0};
+        memcpy(t->text + end, bytes, size);
+    t->steps[t->n_steps++] = (trace_step){end + size, token, 0};
     return true;
 }
 
@@ -106,15 +99,13 @@ static uint32_t link_after(trace *t, trace_link x) {
             y->position == x.position)
             return found;
     }
-    trace_link *links = grow(t->mem, t->links, &t->links_capacity, t->n_links + 1, sizeof *links);
-    if (links)
-        t->links = links;
-    if (!links || !table_add(&t->link_table, hash, (uint32_t)t->n_links)) {
+    if (!mem_reserve(t->mem, &t->links, &t->links_capacity, t->n_links + 1, sizeof *t->links) ||
+        !table_add(&t->link_table, hash, (uint32_t)t->n_links)) {
         out_of_memory(t);
         return 0;
     }
-    x.length = (x.before > 0 ? links[x.before].length : 0) + 1;
-    links[t->n_links] = x;
+    x.length = (x.before > 0 ? t->links[x.before].length : 0) + 1;
+    t->links[t->n_links] = x;
     return (uint32_t)t->n_links++;
 }
 
@@ -127,14 +118,12 @@ static uint32_t chain_after(trace *t, uint32_t before, uint32_t chain) {
 // ------------------------------------------------------------------------------------------------- sets
 
 static void list_add(trace *t, int list, trace_item item) {
-    trace_item *items =
-        grow(t->mem, t->lists[list], &t->lists_capacity[list], t->n_lists[list] + 1, sizeof *items);
-    if (!items) {
+    if (!mem_reserve(t->mem, &t->lists[list], &t->lists_capacity[list], t->n_lists[list] + 1,
+                     sizeof *t->lists[list])) {
         out_of_memory(t);
         return;
     }
-    t->lists[list] = items;
-    items[t->n_lists[list]++] = item;
+    t->lists[list][t->n_lists[list]++] = item;
 }
 
 // Adds a state unless it is there: of two ways to it the first stays.
@@ -145,14 +134,12 @@ static void reach(trace *t, trace_item x) {
         if (y->where == x.where && y->origin == x.origin && y->data == x.data)
             return;
     }
-    trace_item *reached = grow(t->mem, t->reached, &t->reached_capacity, t->n_reached + 1, sizeof *reached);
-    if (reached)
-        t->reached = reached;
-    if (!reached || !table_add(&t->seen, hash, (uint32_t)t->n_reached)) {
+    if (!mem_reserve(t->mem, &t->reached, &t->reached_capacity, t->n_reached + 1, sizeof *t->reached) ||
+        !table_add(&t->seen, hash, (uint32_t)t->n_reached)) {
         out_of_memory(t);
         return;
     }
-    reached[t->n_reached++] = x;
+    t->reached[t->n_reached++] = x;
 }
 
 // A lexeme of which `x.term` is left; of two ways to the same the first stays.
@@ -244,22 +231,17 @@ static void finish(trace *t, chart *c, uint64_t position) {
                      t->ended,
                      position};
     size_t total = t->n_items + t->n_lists[0] + t->n_lists[1] + t->n_lists[2];
-    trace_item *items = grow(t->mem, t->items, &t->items_capacity, total, sizeof *items);
-    if (items)
-        t->items = items;
-    trace_set *sets = grow(t->mem, t->sets, &t->sets_capacity, t->n_sets + 1, sizeof *sets);
-    if (sets)
-        t->sets = sets;
-    if (!items || !sets) {
+    if (!mem_reserve(t->mem, &t->items, &t->items_capacity, total, sizeof *t->items) ||
+        !mem_reserve(t->mem, &t->sets, &t->sets_capacity, t->n_sets + 1, sizeof *t->sets)) {
         out_of_memory(t);
         return;
     }
     for (int list = 0; list < 3; list++) {
         if (t->n_lists[list] > 0)
-            memcpy(items + t->n_items, t->lists[list], t->n_lists[list] * sizeof *items);
+            memcpy(t->items + t->n_items, t->lists[list], t->n_lists[list] * sizeof *t->items);
         t->n_items += t->n_lists[list];
     }
-    sets[t->n_sets++] = set;
+    t->sets[t->n_sets++] = set;
 }
 
 // What a byte of class `k` leads to from the last set.

@@ -1,6 +1,5 @@
 // What all ways of reading a text agree on: the longest common beginning of their events.
 #include "grammar/trace.h"
-#include "text/grow.h"
 
 #define TRACE_ACCEPT UINT32_MAX
 #define NO_LIMIT     UINT64_MAX
@@ -49,20 +48,16 @@ static uint32_t event_after(trace *t, uint32_t list, const trace_link *event) {
         if (y->before == list && y->tag == x.tag && y->enter == x.enter && y->position == x.position)
             return t->flat[place];
     }
-    uint32_t *flat = grow(t->mem, t->flat, &t->flat_capacity, t->n_flat + 1, sizeof *flat);
-    if (flat)
-        t->flat = flat;
-    trace_link *links = grow(t->mem, t->links, &t->links_capacity, t->n_links + 2, sizeof *links);
-    if (links)
-        t->links = links;
-    if (!flat || !links || !table_add(&t->flat_table, hash, (uint32_t)t->n_flat)) {
+    if (!mem_reserve(t->mem, &t->flat, &t->flat_capacity, t->n_flat + 1, sizeof *t->flat) ||
+        !mem_reserve(t->mem, &t->links, &t->links_capacity, t->n_links + 2, sizeof *t->links) ||
+        !table_add(&t->flat_table, hash, (uint32_t)t->n_flat)) {
         t->status = INGOT_ERR_MEMORY;
         return list;
     }
     t->n_links += t->n_links == 0;
     x.length = length(t, list) + 1;
-    links[t->n_links] = x;
-    flat[t->n_flat++] = (uint32_t)t->n_links;
+    t->links[t->n_links] = x;
+    t->flat[t->n_flat++] = (uint32_t)t->n_links;
     return (uint32_t)t->n_links++;
 }
 
@@ -72,15 +67,13 @@ static uint32_t flatten(trace *t, uint32_t list, uint32_t chain) {
     uint32_t top = chain;
     for (;;) {
         for (; top > 0; top = t->links[top].before) {
-            uint32_t *stack =
-                grow(t->mem, t->predicted, &t->predicted_capacity, t->n_predicted + 1, sizeof *stack);
-            if (!stack) {
+            if (!mem_reserve(t->mem, &t->predicted, &t->predicted_capacity, t->n_predicted + 1,
+                             sizeof *t->predicted)) {
                 t->status = INGOT_ERR_MEMORY;
                 t->n_predicted = base;
                 return list;
             }
-            t->predicted = stack;
-            stack[t->n_predicted++] = top;
+            t->predicted[t->n_predicted++] = top;
         }
         if (t->n_predicted == base)
             return list;
@@ -98,15 +91,13 @@ static trace_known *find(trace *t, uint32_t rule, uint32_t origin) {
     for (size_t at = hash; table_next(&t->known_table, hash, &at, &place);)
         if (t->known[place].rule == rule && t->known[place].origin == origin)
             return &t->known[place];
-    trace_known *known = grow(t->mem, t->known, &t->known_capacity, t->n_known + 1, sizeof *known);
-    if (known)
-        t->known = known;
-    if (!known || !table_add(&t->known_table, hash, (uint32_t)t->n_known)) {
+    if (!mem_reserve(t->mem, &t->known, &t->known_capacity, t->n_known + 1, sizeof *t->known) ||
+        !table_add(&t->known_table, hash, (uint32_t)t->n_known)) {
         t->status = INGOT_ERR_MEMORY;
         return NULL;
     }
-    known[t->n_known] = (trace_known){.rule = rule, .origin = origin};
-    return &known[t->n_known++];
+    t->known[t->n_known] = (trace_known){.rule = rule, .origin = origin};
+    return &t->known[t->n_known++];
 }
 
 // Joins what comes before an item with its own chain.
@@ -141,14 +132,12 @@ static trace_view before_rule(trace *t, const net *n, uint32_t rule, uint32_t or
                 if (!known)
                     break;
                 if (t->n_known > n_before) { // wasn't known: it comes first
-                    uint32_t *stack =
-                        grow(t->mem, t->predicted, &t->predicted_capacity, t->n_predicted + 1, sizeof *stack);
-                    if (!stack) {
+                    if (!mem_reserve(t->mem, &t->predicted, &t->predicted_capacity, t->n_predicted + 1,
+                                     sizeof *t->predicted)) {
                         t->status = INGOT_ERR_MEMORY;
                         break;
                     }
-                    t->predicted = stack;
-                    stack[t->n_predicted++] = place;
+                    t->predicted[t->n_predicted++] = place;
                     place = (uint32_t)t->n_known - 1;
                     waits = true;
                     break;

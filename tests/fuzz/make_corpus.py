@@ -6,7 +6,10 @@ Usage: python tests/fuzz/make_corpus.py
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+
+Tensor = tuple[str, tuple[int, ...], int, "int | bytes"]
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -34,7 +37,7 @@ def entry(key: str, kind: int, value: str | float | bytes) -> bytes:
 
 def image(
     entries: list[bytes],
-    tensors: list[tuple[str, tuple[int, ...], int, int | bytes]],
+    tensors: Sequence[Tensor],
     version: int = 3,
     alignment: int = 32,
 ) -> bytes:
@@ -88,6 +91,36 @@ def importance() -> dict[str, bytes]:
     return {"new": image(metadata, tensors), "old": old + dataset, "oldest": old}
 
 
+def effort() -> bytes:
+    """What ``quantize --effort high`` is given: two matrices of one input, whose columns' products
+    are known."""
+    columns, window = 32, 256
+    metadata = [
+        entry("general.architecture", STRING, "llama"),
+        entry("llama.block_count", U32, 1),
+    ]
+    names = ("blk.0.attn_k.weight", "blk.0.attn_v.weight")
+    weights = struct.pack("<96e", *[(37 * i % 101 - 50) / 64 for i in range(96)])
+    # Those of a column with the columns of its window, which are fewer than it has room for.
+    rows = [[0.9 ** abs(i - j) for j in range(columns)] for i in range(columns)]
+    products = b"".join(struct.pack(f"<{window}e", *row, *[0] * (window - columns)) for row in rows)
+    sums = struct.pack("<32f", *range(1, 33))
+    tensors: list[Tensor] = []
+    for name in names:
+        tensors += [
+            (f"{name}.in_sum2", (columns, 1), 0, sums),
+            (f"{name}.counts", (1, 1), 0, struct.pack("<f", 512)),
+        ]
+    tensors.append((f"{names[0]}.in_correlations", (window, columns), 1, products))
+    imatrix = [
+        entry("general.type", STRING, "imatrix"),
+        entry(f"imatrix.ingot.input.{names[1]}", STRING, names[0]),
+    ]
+    model = image(metadata, [(name, (columns, 3), 1, weights) for name in names])
+    arguments = b"--effort\nhigh\n--imatrix\nI\n--pure\nIN\nOUT\nQ4_0"
+    return b"\n----\n".join([arguments, b"", image(imatrix, tensors), model])
+
+
 def quantizing() -> dict[str, bytes]:
     """What ``quantize`` is given: arguments, tensor types, an importance matrix, a model."""
     metadata = [
@@ -131,7 +164,10 @@ def quantizing() -> dict[str, bytes]:
         "left": "--leave-output-tensor --allow-requantize IN OUT Q5_1",
     }
     types = b"blk\\.[0-9]+\\.ffn=q5_0 ^out=f32\n"
-    seeds = {"wide": b"\n----\n".join([b"IN\nOUT\nQ4_K_M", b"", b"", wide])}
+    seeds = {
+        "wide": b"\n----\n".join([b"IN\nOUT\nQ4_K_M", b"", b"", wide]),
+        "effort": effort(),
+    }
     for name, words in arguments.items():
         lines = "\n".join(words.split()).encode()
         seeds[name] = b"\n----\n".join([lines, types, imatrix, model])
@@ -146,7 +182,11 @@ def main() -> None:
         arrays.append(entry(f"a{kind}", ARRAY, array(kind, item, item, item)))
     inner = array(ARRAY, array(U8, b"\1", b"\2"), array(STRING, string("deep")))
     nested = [entry("nested", ARRAY, array(ARRAY, inner, array(F64)))]
-    quants = [("q8", (32, 2), 8, 68), ("q4k", (256,), 12, 144), ("f16", (3, 2, 2, 1), 1, 24)]
+    quants: list[Tensor] = [
+        ("q8", (32, 2), 8, 68),
+        ("q4k", (256,), 12, 144),
+        ("f16", (3, 2, 2, 1), 1, 24),
+    ]
     seeds = {
         "empty": image([], []),
         "scalars": image(scalars, []),

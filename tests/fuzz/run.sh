@@ -1,7 +1,8 @@
 #!/bin/bash
 # run.sh SECONDS: builds every fuzz target with AddressSanitizer and UndefinedBehaviorSanitizer and lets each
 # run that long. The seeds of fuzz_NAME lie in tests/fuzz/corpus/NAME/; what is found to be new stays in
-# build/fuzz/corpus/NAME/ for the next time, what fails in build/fuzz/failures/.
+# build/fuzz/corpus/NAME/ for the next time, what fails in build/fuzz/failures/. Fuzzers in Python run as long,
+# with the python of the PATH and the package that is installed there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-60}
@@ -36,9 +37,17 @@ for source in tests/fuzz/fuzz_*.c; do
     UBSAN_OPTIONS=print_stacktrace=1 $build/"$target" "${options[@]}" "${corpus[@]}" || failed+=("$target")
 done
 
+for source in tests/fuzz/fuzz_*.py; do
+    target=$(basename "$source")
+    echo "== $target, $seconds s"
+    ran=$((ran + 1))
+    python "$source" "$seconds" --failures $build/failures || failed+=("$target")
+done
+
 if [ ${#failed[@]} -ne 0 ]; then
-    echo "failed: ${failed[*]}; give the file in $build/failures/ to $build/TARGET to see it again" >&2
+    echo "failed: ${failed[*]}; give the file in $build/failures/ to $build/TARGET, or to python" \
+        "tests/fuzz/TARGET --again, to see it again" >&2
     exit 1
 fi
-[ $ran -ne 0 ] || { echo "there is no tests/fuzz/fuzz_*.c" >&2; exit 1; }
+[ $ran -ne 0 ] || { echo "there is no tests/fuzz/fuzz_*.c or .py" >&2; exit 1; }
 echo "$ran fuzz targets ran $seconds s each without a failure"

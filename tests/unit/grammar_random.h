@@ -5,6 +5,7 @@
 
 #include "grammar/ir.h"
 #include "grammar/token_trie.h"
+#include "relation.h"
 
 #define RANDOM_NODES 24
 #define RANDOM_KIDS  3
@@ -133,26 +134,6 @@ static inline void random_grammar_print(const random_grammar *r) {
 
 // ------------------------------------------------------------------------------------------------- relations
 
-// Bit 8 * i + j: from i to j.
-typedef uint64_t relation;
-
-static inline relation relation_chain(relation a, relation b) {
-    relation out = 0;
-    for (int i = 0; i < 8; i++)
-        for (int j = i; j < 8; j++)
-            if (a >> (8 * i + j) & 1)
-                out |= (relation)(b >> (8 * j) & 0xFF) << (8 * i);
-    return out;
-}
-
-static inline relation relation_all(int size, bool same) {
-    relation out = 0;
-    for (int i = 0; i <= size; i++)
-        for (int j = i; j <= (same ? i : size); j++)
-            out |= (relation)1 << (8 * i + j);
-    return out;
-}
-
 static inline relation relation_literal(const char *text, int size, int literal) {
     static const char letters[][3] = {"", "a", "b", "aa", "ab", "ba", "bb"};
     int n = (int)strlen(letters[literal]);
@@ -160,16 +141,6 @@ static inline relation relation_literal(const char *text, int size, int literal)
     for (int i = 0; i + n <= size; i++)
         if (memcmp(text + i, letters[literal], (size_t)n) == 0)
             out |= (relation)1 << (8 * i + i + n);
-    return out;
-}
-
-static inline relation relation_repeat(relation child, int size, int min, int max) {
-    relation power = relation_all(size, true), out = 0;
-    int last = max < 0 ? min + 16 : max;
-    for (int k = 0; k <= last; k++) {
-        out |= k >= min ? power : 0;
-        power = relation_chain(power, child);
-    }
     return out;
 }
 

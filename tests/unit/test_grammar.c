@@ -163,6 +163,58 @@ static void test_states_without_end(void) {
     ingot_grammar_free(g);
 }
 
+// Which members were taken is forgotten with the states that knew.
+static void test_sets_live_on(void) {
+    enum { N = 100 };
+    ir *b;
+    ingot_grammar *g;
+    ingot_grammar_member members[N];
+    char text[N * 4];
+    uint32_t seed = 1;
+    CHECK(ir_new(NULL, NULL, &b, NULL) == INGOT_OK);
+    for (int i = 0; i < N; i++) {
+        snprintf(text, sizeof text, "m%02d", i);
+        members[i] = (ingot_grammar_member){.node = ingot_grammar_builder_literal(b, text, 3)};
+    }
+    const int32_t comma = ingot_grammar_builder_literal(b, ",", 1);
+    const int32_t root = ingot_grammar_builder_set(b, members, N, comma, false, 0, -1);
+    CHECK(ingot_grammar_compile(b, root, 1 << 20, &g, NULL) == INGOT_OK);
+    ingot_grammar_builder_free(b);
+    for (int round = 0; round < 300; round++) {
+        size_t size = 0;
+        int order[N];
+        for (int i = 0; i < N; i++)
+            order[i] = i;
+        for (int i = 0; i < 20; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            const int other = i + (int)(seed >> 16) % (N - i), chosen = order[other];
+            order[other] = order[i];
+            size += (size_t)snprintf(text + size, sizeof text - size, i > 0 ? ",m%02d" : "m%02d", chosen);
+        }
+        CHECK(accepts(g, text, size, size));
+        memcpy(text + size, text + size - 4, 4); // the last one again
+        CHECK(!accepts(g, text, size + 4, size + 4));
+    }
+    ingot_grammar_free(g);
+}
+
+// So many ways to read a text that one step would take minutes: an error before that.
+static void test_ambiguous(void) {
+    ingot_grammar *g = compile("root ::= s\ns ::= s s | \"a\"\n", 0);
+    char *text = repeat("a", 4000);
+    ingot_matcher *m;
+    ingot_error err;
+    bool accepted;
+    const double start = clock_seconds();
+    CHECK(ingot_matcher_new(g, &m, NULL) == INGOT_OK);
+    CHECK(ingot_matcher_accept_bytes(m, text, 4000, &accepted, &err) == INGOT_ERR_LIMIT);
+    CHECK(clock_seconds() - start < 20.0); // it was many minutes
+    CHECK(ingot_matcher_accept_bytes(m, text, 50, &accepted, &err) == INGOT_OK && accepted);
+    ingot_matcher_free(m);
+    ingot_grammar_free(g);
+    free(text);
+}
+
 static void test_refused(void) {
     static const struct {
         const char *text;
@@ -233,6 +285,26 @@ static ingot_status use(ingot_grammar *g, ingot_error *err) {
     return status;
 }
 
+static const char unreached[] = "root ::= a | root \"x\"\nb ::= c a\na ::= [a-z]  c ::= b\n";
+
+static void test_warnings(void) {
+    static const char *const expected[] = {
+        "line 2, column 1 of the grammar: the rule 'b' isn't reached from the root",
+        "line 3, column 14 of the grammar: the rule 'c' isn't reached from the root"};
+    ir *b;
+    ingot_error err;
+    CHECK(ir_new(NULL, NULL, &b, &err) == INGOT_OK);
+    CHECK(ingot_grammar_builder_gbnf(b, json, strlen(json), "root") >= 0);
+    CHECK(ingot_grammar_builder_warning(b, 0) == NULL);
+    CHECK(ingot_grammar_builder_gbnf(b, unreached, strlen(unreached), "root") >= 0);
+    for (size_t i = 0; i < 2; i++) {
+        const char *warning = ingot_grammar_builder_warning(b, i);
+        CHECK(warning != NULL && strcmp(warning, expected[i]) == 0);
+    }
+    CHECK(ingot_grammar_builder_warning(b, 2) == NULL);
+    ingot_grammar_builder_free(b);
+}
+
 static ingot_status everything(const ingot_allocator *mem) {
     ir *b;
     ingot_error err;
@@ -245,6 +317,7 @@ static ingot_status everything(const ingot_allocator *mem) {
         int32_t word = ingot_grammar_builder_regex(b, "^[a-z]+$", 8, true);
         int32_t comma = ingot_grammar_builder_literal(b, ",", 1);
         ingot_grammar_member members[] = {{more, true, false}, {word, false, true}};
+        (void)ingot_grammar_builder_gbnf(b, unreached, strlen(unreached), "root");
         int32_t any = ingot_grammar_builder_set(b, members, 2, comma, false, 0, -1);
         int32_t not_word = ingot_grammar_builder_complement(b, word);
         int32_t root = ingot_grammar_builder_choice(b, (const int32_t[]){any, not_word, more}, 3);
@@ -317,7 +390,10 @@ int main(void) {
     test_depth();
     test_counts();
     test_states_without_end();
+    test_sets_live_on();
+    test_ambiguous();
     test_refused();
+    test_warnings();
     test_memory();
     test_threads();
     return check_report();

@@ -164,6 +164,19 @@ ingot_status ingot_token_get(const ingot_model *model, int32_t token, ingot_toke
     return vocab_token(v, token, out, err);
 }
 
+ingot_status ingot_token_piece(const ingot_model *model, int32_t token, bool special, char *text,
+                               size_t capacity, size_t *size, ingot_error *err) {
+    const vocab *v;
+    ingot_token_info info;
+    TRY(model_vocab(model, &v, err));
+    TRY(vocab_token(v, token, &info, err)); // which says what numbers there are
+    *size = vocab_piece(v, token, special, text, capacity);
+    TRY(ingot_gguf_check(model->file, err));
+    return *size <= capacity
+               ? INGOT_OK
+               : fail(err, INGOT_ERR_LIMIT, "%zu bytes of text: there is room for %zu", *size, capacity);
+}
+
 void ingot_model_specials(const ingot_model *model, ingot_special_tokens *out) {
     if (model->text)
         vocab_specials(model->text, out);
@@ -219,6 +232,7 @@ ingot_status ingot_token_trie_of_model(const ingot_model *model, ingot_token_tri
     mem_free(mem, roles);
     mem_free(mem, bytes);
     TRY(status);
+    (*out)->source = v;
     status = ingot_gguf_check(model->file, err); // the vocabulary's strings lie in the file
     if (status != INGOT_OK)
         ingot_token_trie_free(*out);

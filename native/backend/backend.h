@@ -16,7 +16,7 @@
 
 // Checked both ways: a table made for another version is refused by backend_open, and a backend refuses
 // params of another version.
-enum { BACKEND_VERSION = 4 };
+enum { BACKEND_VERSION = 5 };
 
 typedef struct backend_ops backend_ops;
 
@@ -199,6 +199,11 @@ struct backend_ops {
 
     void (*multiply)(backend *b, const backend_buffer *x, int64_t n_tokens, const backend_product *products,
                      int32_t n_products);
+
+    // The same of one token and of chosen rows: out[token][i] = x[token] * row rows[i] of the weight + its
+    // bias for i < n_rows, which `out` has room for. Bits are those of multiply.
+    void (*multiply_rows)(backend *b, const backend_buffer *x, int64_t token, const backend_product *product,
+                          const int32_t *rows, int64_t n_rows);
 
     // x = 0
     void (*clear)(backend *b, backend_buffer *x, int64_t n_tokens);

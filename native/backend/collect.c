@@ -31,8 +31,9 @@ typedef struct collect {
     collected *tensors;
     int32_t n_tensors;
     known_weight *weights;
-    size_t n_weights, last; // found last
-    ingot_error failure;    // what sync reports
+    size_t n_weights, tensors_capacity, weights_capacity;
+    size_t last;         // found last
+    ingot_error failure; // what sync reports
 } collect;
 
 static const backend_ops collect_ops;
@@ -226,14 +227,10 @@ ingot_status backend_open_collect(const backend_params *params, int32_t device, 
 // Makes room for another tensor and another weight.
 static ingot_status make_room(collect *c, ingot_error *err) {
     const size_t n_tensors = (size_t)c->n_tensors + 1, n_weights = c->n_weights + 1;
-    collected *tensors = mem_resize(c->mem, c->tensors, n_tensors, sizeof *tensors);
-    if (!tensors)
-        return fail_memory(err, n_tensors * sizeof *tensors, "sums of squares");
-    c->tensors = tensors;
-    known_weight *weights = mem_resize(c->mem, c->weights, n_weights, sizeof *weights);
-    if (!weights)
-        return fail_memory(err, n_weights * sizeof *weights, "sums of squares");
-    c->weights = weights;
+    if (!mem_reserve(c->mem, &c->tensors, &c->tensors_capacity, n_tensors, sizeof *c->tensors))
+        return fail_memory(err, n_tensors * sizeof *c->tensors, "sums of squares");
+    if (!mem_reserve(c->mem, &c->weights, &c->weights_capacity, n_weights, sizeof *c->weights))
+        return fail_memory(err, n_weights * sizeof *c->weights, "sums of squares");
     return INGOT_OK;
 }
 

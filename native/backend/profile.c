@@ -28,7 +28,8 @@ typedef struct profile {
     ingot_stage stages[STAGES_MAX];
     int32_t n_stages;
     known_weight *weights;
-    size_t n_weights, last;   // found last
+    size_t n_weights, capacity;
+    size_t last;              // found last
     _Atomic int64_t n_used;   // experts of a token
     _Atomic int64_t n_routed; // tokens of the last route
 } profile;
@@ -201,10 +202,8 @@ static void name_weight(const weight_desc *desc, const char *type, char *out, si
 static ingot_status profile_weight_new(backend *b, const weight_desc *desc, backend_weight **out,
                                        ingot_error *err) {
     profile *p = profile_of(b);
-    known_weight *grown = mem_resize(p->mem, p->weights, p->n_weights + 1, sizeof *grown);
-    if (!grown)
-        return fail_memory(err, (p->n_weights + 1) * sizeof *grown, "a profile");
-    p->weights = grown;
+    if (!mem_reserve(p->mem, &p->weights, &p->capacity, p->n_weights + 1, sizeof *p->weights))
+        return fail_memory(err, (p->n_weights + 1) * sizeof *p->weights, "a profile");
     TRY(p->inner->ops->weight_new(p->inner, desc, out, err));
     const quant_type *type = quant_type_get(desc->type);
     known_weight *w = &p->weights[p->n_weights++];

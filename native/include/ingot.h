@@ -453,6 +453,12 @@ typedef struct ingot_token_info {
 INGOT_API ingot_status ingot_token_get(const ingot_model *model, int32_t token, ingot_token_info *out,
                                        ingot_error *err);
 
+// The bytes of a token as it stands inside a text, as grammars see it: a space marker is a space, a byte
+// token its byte, and nothing is tidied; a control token has its name with `special`, else none. Conventions
+// as ingot_detokenize.
+INGOT_API ingot_status ingot_token_piece(const ingot_model *model, int32_t token, bool special, char *text,
+                                         size_t capacity, size_t *size, ingot_error *err);
+
 typedef struct ingot_special_tokens {
     int32_t bos, eos, eot, unk, sep, pad, mask, cls; // -1 where the model has none
     bool add_bos, add_eos, add_sep;
@@ -492,6 +498,10 @@ INGOT_API void ingot_grammar_builder_free(ingot_grammar_builder *builder);
 
 // The first failure, or INGOT_OK.
 INGOT_API ingot_status ingot_grammar_builder_status(const ingot_grammar_builder *builder, ingot_error *err);
+
+// The i-th warning of what was read, with its place: a rule of GBNF that the root doesn't reach. NULL past
+// the last. Valid until the builder is freed.
+INGOT_API const char *ingot_grammar_builder_warning(const ingot_grammar_builder *builder, size_t i);
 
 // These bytes, one after the other (none: the empty text).
 INGOT_API int32_t ingot_grammar_builder_literal(ingot_grammar_builder *builder, const char *bytes,
@@ -581,7 +591,16 @@ INGOT_API bool ingot_matcher_is_accepting(const ingot_matcher *matcher);
 INGOT_API ingot_status ingot_matcher_mask(ingot_matcher *matcher, uint32_t *bits, size_t words,
                                           int32_t *n_allowed, ingot_error *err);
 
-// The bytes that must come next, and a shortest text that completes this one; conventions as
+// The only token that may come next; -1: there are more, or none. Seldom -1 is said though there is but one,
+// where one byte may follow another that no token begins with: this is meant to be quick.
+INGOT_API ingot_status ingot_matcher_only(ingot_matcher *matcher, int32_t *token, ingot_error *err);
+
+// Tokens that complete the text: those of a shortest one, each as long as can be, without one that ends
+// generation. Conventions as ingot_tokenize. INGOT_ERR_UNSUPPORTED if the vocabulary lacks a byte of it.
+INGOT_API ingot_status ingot_matcher_closing(ingot_matcher *matcher, int32_t *tokens, size_t capacity,
+                                             size_t *n, ingot_error *err);
+
+// The bytes that must come next (of very many the first), and a shortest text that completes this one; conventions as
 // ingot_detokenize.
 INGOT_API ingot_status ingot_matcher_forced(ingot_matcher *matcher, char *text, size_t capacity, size_t *size,
                                             ingot_error *err);
@@ -687,7 +706,17 @@ typedef struct ingot_request {
     size_t n_bias;
     const ingot_str *stop; // [n_stop] texts that end the answer and aren't part of it; copied
     size_t n_stop;
-    bool ignore_eos; // never sample a token that ends generation
+    // Holds the answer to its grammar from where it is, and goes on with it; NULL: anything may come. Its
+    // grammar is of a trie of this model (ingot_token_trie_of_model). Borrowed until the last event: nobody
+    // else may use it before. Stop texts count where the text before them is complete.
+    ingot_matcher *matcher;
+    // With a matcher: the answer closes before its tokens are used up (by tokens that a bias may ban), unless
+    // even its shortest text is too long; else it ends where it is, with INGOT_FINISH_LENGTH.
+    bool close_in_time;
+    // With a matcher: text that must come is cut into tokens by the tokenizer alone, in one go, not as the
+    // model would. Faster, and not quite the model's own answer.
+    bool jump_forward;
+    bool ignore_eos; // never sample a token that ends generation; not with a matcher
     bool special;    // show the names of control tokens in the events' text
     ingot_prompt_rows rows;
     // Not NULL: the request is for an embedding, with max_tokens 0. Filled with [n_tokens, n_embd] (pooling
@@ -709,7 +738,7 @@ typedef enum ingot_event_kind {
 
 typedef enum ingot_finish {
     INGOT_FINISH_NONE = 0,
-    INGOT_FINISH_EOS,     // an end-of-generation token
+    INGOT_FINISH_EOS,     // an end-of-generation token, or a grammar that was closed in time
     INGOT_FINISH_STOP,    // one of the stop texts
     INGOT_FINISH_LENGTH,  // max_tokens
     INGOT_FINISH_CONTEXT, // the context is full

@@ -118,11 +118,8 @@ static ingot_status claim(binder *b, const char *name, bool required, int64_t d0
 
 static ingot_status add_weight(binder *b, const weight_desc *desc, uint64_t bytes, backend_weight **out) {
     plan *p = b->plan;
-    backend_weight **grown =
-        mem_resize(b->mem, p->weights, (size_t)p->n_weights + 1, sizeof(backend_weight *));
-    if (!grown)
-        return fail_memory(b->err, sizeof(backend_weight *), "the list of weights");
-    p->weights = grown;
+    if (!mem_reserve(b->mem, &p->weights, &b->weights_capacity, (size_t)p->n_weights + 1, sizeof *p->weights))
+        return fail_memory(b->err, sizeof *p->weights, "the list of weights");
     ingot_status status = b->device->ops->weight_new(b->device, desc, out, b->err);
     if (status != INGOT_OK)
         return fail_prefix(b->err, status, "%s", gguf_name(b->gguf));

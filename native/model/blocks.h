@@ -22,7 +22,7 @@ struct forward {
     backend_buffer *expert_out;                      // [max_tokens * n_expert_used][n_embd]
     backend_buffer *shared_gate, *shared_up, *share; // [n_ff_shared], [1]
     backend_buffer *rows, *dense;                    // [FORWARD_TILE][n_embd]
-    backend_buffer *logits, *scores;                 // [FORWARD_TILE][n_vocab], [FORWARD_TILE][n_label]
+    backend_buffer *logits, *few, *scores;           // [FORWARD_TILE][n_vocab], [FORWARD_FEW], [n_label]
     float *host;                                     // [FORWARD_TILE] rows of what a sink takes
 };
 

@@ -45,6 +45,7 @@ static ingot_status make_buffers(forward *f, int64_t n, ingot_error *err) {
         {&f->rows, p->n_embd, FORWARD_TILE},
         {&f->dense, p->classifier.weight ? p->n_embd : 0, FORWARD_TILE},
         {&f->logits, p->head.weight ? p->n_vocab : 0, FORWARD_TILE},
+        {&f->few, p->head.weight ? FORWARD_FEW : 0, FORWARD_TILE},
         {&f->scores, p->n_label, FORWARD_TILE},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -54,6 +55,7 @@ static ingot_status make_buffers(forward *f, int64_t n, ingot_error *err) {
         TRY(f->device->ops->routing_new(f->device, p->n_expert, p->n_expert_used, n, &f->routing, err));
     int32_t widest = p->n_vocab > p->n_embd ? p->n_vocab : p->n_embd;
     widest = widest > p->n_label ? widest : p->n_label;
+    widest = widest > FORWARD_FEW ? widest : FORWARD_FEW;
     f->host = mem_resize(f->mem, NULL, (size_t)widest * FORWARD_TILE, sizeof(float)); // touched when used
     return f->host ? INGOT_OK : fail_memory(err, (uint64_t)widest * FORWARD_TILE * sizeof(float), "results");
 }
@@ -85,7 +87,7 @@ void forward_free(forward *f) {
                                    f->q,           f->k,         f->v,           f->heads,     f->gate,
                                    f->up,          f->router,    f->expert_gate, f->expert_up, f->expert_out,
                                    f->shared_gate, f->shared_up, f->share,       f->rows,      f->dense,
-                                   f->logits,      f->scores};
+                                   f->logits,      f->few,       f->scores};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         f->device->ops->buffer_free(f->device, all[i]);
     f->device->ops->routing_free(f->device, f->routing);
@@ -180,36 +182,72 @@ static backend_buffer *run_scores(forward *f, int64_t n) {
     return f->scores;
 }
 
-static backend_buffer *run_logits(forward *f, int64_t n) {
+// The tokens whose logits are wanted of a row; NULL: all.
+typedef struct row_tokens {
+    const int32_t *tokens;
+    int32_t n;
+} row_tokens;
+
+// The logits of a tile's rows, or, with `few`, those that were chosen of each.
+static backend_buffer *run_logits(forward *f, int64_t n, const row_tokens *few) {
     const backend_ops *ops = f->device->ops;
     const plan *p = f->plan;
-    ops->multiply(f->device, f->rows, n, &(backend_product){p->head.weight, p->head.bias, f->logits}, 1);
+    backend_buffer *out = few ? f->few : f->logits;
+    const backend_product head = {p->head.weight, p->head.bias, out};
+    if (few)
+        for (int64_t i = 0; i < n; i++)
+            ops->multiply_rows(f->device, f->rows, i, &head, few[i].tokens, few[i].n);
+    else
+        ops->multiply(f->device, f->rows, n, &head, 1);
     if (p->logit_scale != 1.0f)
-        ops->scale(f->device, f->logits, p->logit_scale, n);
+        ops->scale(f->device, out, p->logit_scale, n);
     if (p->logit_cap > 0.0f)
-        ops->soft_cap(f->device, f->logits, p->logit_cap, n);
-    return f->logits;
+        ops->soft_cap(f->device, out, p->logit_cap, n);
+    return out;
+}
+
+// Asks which logits are wanted of a tile's rows; whether few are of every one.
+static bool choose_tokens(const forward_rows *wanted, int32_t first, int32_t n, row_tokens *chosen) {
+    bool few = true;
+    for (int32_t i = 0; i < n; i++) {
+        chosen[i] = (row_tokens){NULL, 0};
+        if (wanted->choose)
+            chosen[i].tokens = wanted->choose(wanted->user, first + i, &chosen[i].n);
+        few = few && chosen[i].tokens;
+    }
+    return few;
+}
+
+static ingot_status run_tile(forward *f, const forward_rows *wanted, int32_t first, int32_t n,
+                             ingot_error *err) {
+    const backend_ops *ops = f->device->ops;
+    const plan *p = f->plan;
+    const bool logits = wanted->result == FORWARD_LOGITS, scores = wanted->result == FORWARD_SCORES;
+    row_tokens chosen[FORWARD_TILE];
+    ops->gather(f->device, f->x, wanted->rows + first, n, f->rows);
+    if (p->out_norm.group > 0)
+        ops->norm(f->device, f->rows, &p->out_norm, n, f->rows);
+    const bool few = choose_tokens(wanted, first, n, chosen);
+    const backend_buffer *result = logits   ? run_logits(f, n, few ? chosen : NULL)
+                                   : scores ? run_scores(f, n)
+                                            : f->rows;
+    const int32_t width = logits && few ? FORWARD_FEW : logits ? p->n_vocab : scores ? p->n_label : p->n_embd;
+    TRY(ops->read(f->device, result, 0, n, f->host, err));
+    for (int32_t i = 0; i < n; i++) {
+        float *row = f->host + (int64_t)i * width;
+        for (int32_t k = 0; !few && chosen[i].tokens && k < chosen[i].n; k++)
+            row[k] = row[chosen[i].tokens[k]];
+        wanted->sink(wanted->user, first + i, row);
+    }
+    return INGOT_OK;
 }
 
 static ingot_status run_rows(forward *f, const forward_rows *wanted, const atomic_bool *cancel,
                              ingot_error *err) {
-    const backend_ops *ops = f->device->ops;
-    const plan *p = f->plan;
-    const int32_t width = wanted->result == FORWARD_LOGITS   ? p->n_vocab
-                          : wanted->result == FORWARD_SCORES ? p->n_label
-                                                             : p->n_embd;
     for (int32_t first = 0; first < wanted->n_rows; first += FORWARD_TILE) {
-        int32_t n = wanted->n_rows - first < FORWARD_TILE ? wanted->n_rows - first : FORWARD_TILE;
         TRY(check_cancel(cancel, err));
-        ops->gather(f->device, f->x, wanted->rows + first, n, f->rows);
-        if (p->out_norm.group > 0)
-            ops->norm(f->device, f->rows, &p->out_norm, n, f->rows);
-        const backend_buffer *result = wanted->result == FORWARD_LOGITS   ? run_logits(f, n)
-                                       : wanted->result == FORWARD_SCORES ? run_scores(f, n)
-                                                                          : f->rows;
-        TRY(ops->read(f->device, result, 0, n, f->host, err));
-        for (int32_t i = 0; i < n; i++)
-            wanted->sink(wanted->user, first + i, f->host + (int64_t)i * width);
+        TRY(run_tile(f, wanted, first,
+                     wanted->n_rows - first < FORWARD_TILE ? wanted->n_rows - first : FORWARD_TILE, err));
     }
     return INGOT_OK;
 }

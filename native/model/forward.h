@@ -9,6 +9,9 @@
 // Rows given to a sink are computed this many at a time: never [tokens x vocabulary].
 enum { FORWARD_TILE = 24 };
 
+// So many rows of the output head, of those that some tokens need alone, are worth being sought out.
+enum { FORWARD_FEW = 1024 };
+
 // The activations of a forward pass of at most `max_tokens` tokens. Belongs to one thread at a time.
 typedef struct forward forward;
 
@@ -27,12 +30,17 @@ typedef enum forward_result {
 // Takes the result of row `i` of those that were asked for; borrowed until it returns.
 typedef void (*row_sink)(void *user, int32_t i, const float *row);
 
+// Which logits of row `i` are wanted: those of *n <= FORWARD_FEW tokens (ascending, borrowed), or all: NULL.
+// Asked when the layers are done.
+typedef const int32_t *(*row_choice)(void *user, int32_t i, int32_t *n);
+
 // The tokens of a batch whose results are wanted, by their index in it.
 typedef struct forward_rows {
     const int32_t *rows;
     int32_t n_rows;
     forward_result result;
-    row_sink sink;
+    row_choice choose; // NULL: all logits of all rows
+    row_sink sink;     // of chosen logits it gets those, one after the other
     void *user;
 } forward_rows;
 

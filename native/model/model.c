@@ -20,6 +20,7 @@ static ingot_status open_weights(ingot_model *m, const ingot_model_params *param
         return fail(err, INGOT_ERR_INVALID, "%s: profile and collect can't go together", gguf_name(m->file));
     if (params->moments && !params->collect)
         return fail(err, INGOT_ERR_INVALID, "%s: moments need collect", gguf_name(m->file));
+    m->collects = params->collect;
     if (params->collect)
         TRY(backend_open_collect(&m->env, 0, params->moments, &m->device, err));
     else

@@ -14,6 +14,7 @@ struct ingot_model {
     backend_params env;
     ingot_runtime *runtime;
     ingot_model_info info;
+    bool collects; // sums of what matrices are multiplied with
 };
 
 // As ingot_model_open. `env` is copied; what it points to must outlive the model.

@@ -151,8 +151,11 @@ static ingot_status run_passes(embed_job *job, ingot_error *err) {
     const atomic_bool *cancel = job->n_texts == 1 ? &job->texts[0].r->cancel : &e->stopping;
     while (next_pass(job, pages, ends)) {
         backend_batch batch = {job->n_tokens, e->tokens, e->positions, e->seqs, pages, ends};
-        forward_rows wanted = {e->rows, job->n_rows, job->rank ? FORWARD_SCORES : FORWARD_HIDDEN, take_row,
-                               job};
+        forward_rows wanted = {.rows = e->rows,
+                               .n_rows = job->n_rows,
+                               .result = job->rank ? FORWARD_SCORES : FORWARD_HIDDEN,
+                               .sink = take_row,
+                               .user = job};
         TRY(forward_run(e->forward, &batch, e->kv, &wanted, cancel, err));
         TRY(ingot_gguf_check(e->model->file, err));
         finish_texts(job, INGOT_OK, err);

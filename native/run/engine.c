@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "grammar/grammar.h"
 #include "quant/quant.h"
 #include "run/prompt_rows.h"
 #include "run/runtime.h"
@@ -179,6 +180,10 @@ static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p
     return INGOT_OK;
 }
 
+int32_t engine_vocab(const ingot_engine *e) {
+    return e->model->text ? vocab_size(e->model->text) : e->model->plan.n_vocab;
+}
+
 static uint64_t logits_bytes(const ingot_engine *e) {
     return (uint64_t)e->info.n_seqs * (uint64_t)e->model->plan.n_vocab * sizeof *e->logits;
 }
@@ -202,8 +207,11 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     e->slots = mem_alloc(e->mem, (size_t)e->info.n_seqs, sizeof *e->slots);
     if (!e->slots)
         return fail_memory(err, (uint64_t)e->info.n_seqs * sizeof *e->slots, "the engine");
-    for (int32_t i = 0; i < e->info.n_seqs; i++)
+    for (int32_t i = 0; i < e->info.n_seqs; i++) {
         TRY(sequence_init(&e->slots[i].sequence, e->info.n_ctx, err));
+        TRY(constraint_init(&e->slots[i].constraint, engine_vocab(e), e->mem, err));
+    }
+    TRY(masks_init(&e->masks, err));
     TRY(sampler_init(&e->sampler, shape->n_vocab, e->mem, err));
     e->tokens = mem_alloc(e->mem, n_batch, sizeof *e->tokens);
     e->positions = mem_alloc(e->mem, n_batch, sizeof *e->positions);
@@ -213,21 +221,6 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     if (!e->tokens || !e->positions || !e->seqs || !e->rows || !e->logits)
         return fail_memory(err, logits_bytes(e), "the engine");
     return INGOT_OK;
-}
-
-static ingot_status make_locks(ingot_engine *e, ingot_error *err) {
-    TRY(mutex_init(&e->lock, err));
-    ingot_status status = condition_init(&e->work, err);
-    if (status == INGOT_OK) {
-        status = condition_init(&e->news, err);
-        if (status == INGOT_OK) {
-            e->locks = true;
-            return INGOT_OK;
-        }
-        condition_free(&e->work);
-    }
-    mutex_free(&e->lock);
-    return status;
 }
 
 ingot_status ingot_engine_new(ingot_model *model, const ingot_engine_params *params, ingot_engine **out,
@@ -245,7 +238,8 @@ ingot_status ingot_engine_new(ingot_model *model, const ingot_engine_params *par
     if (status == INGOT_OK)
         status = make_state(e, err);
     if (status == INGOT_OK)
-        status = make_locks(e, err);
+        status = monitor_init(&e->lock, &e->work, &e->news, err);
+    e->locks = status == INGOT_OK;
     if (status == INGOT_OK)
         status = thread_start(&e->thread, engine_main, e, "ingot-engine", err);
     e->running = status == INGOT_OK;
@@ -278,13 +272,13 @@ void ingot_engine_free(ingot_engine *e) {
         request_free(e->first);
         e->first = next;
     }
-    if (e->locks) {
-        condition_free(&e->news);
-        condition_free(&e->work);
-        mutex_free(&e->lock);
-    }
-    for (int32_t i = 0; e->slots && i < e->info.n_seqs; i++)
+    if (e->locks)
+        monitor_free(&e->lock, &e->work, &e->news);
+    masks_free(&e->masks);
+    for (int32_t i = 0; e->slots && i < e->info.n_seqs; i++) {
         sequence_free(&e->slots[i].sequence, &e->pool);
+        constraint_free(&e->slots[i].constraint);
+    }
     mem_free(e->mem, e->slots);
     page_pool_free(&e->pool);
     sampler_free(&e->sampler);
@@ -309,6 +303,11 @@ void ingot_engine_get_info(const ingot_engine *engine, ingot_engine_info *out) {
 static ingot_status check_kind(const ingot_engine *e, const ingot_request *params, ingot_error *err) {
     const plan *p = &e->model->plan;
     const char *name = gguf_name(e->model->file);
+    if (params->matcher)
+        TRY(constraint_check(params->matcher, e->model->text, err));
+    if (params->matcher && params->ignore_eos)
+        return fail(err, INGOT_ERR_INVALID,
+                    "ignore_eos and a grammar were given: where the grammar's text ends, so must the answer");
     if (!params->embedding) {
         if (!p->head.weight || !p->causal)
             return fail(
@@ -351,6 +350,11 @@ ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *para
     request *r;
     TRY(check_kind(engine, params, err));
     TRY(request_new(params, engine->model->plan.n_vocab, engine->mem, &r, err));
+    if (r->params.matcher && atomic_exchange(&r->params.matcher->lent, true)) {
+        r->params.matcher = NULL; // not its own
+        request_free(r);
+        return fail(err, INGOT_ERR_STATE, "the matcher holds the answer of another request");
+    }
     mutex_lock(&engine->lock);
     if (engine->n_requests >= MAX_QUEUED) {
         mutex_unlock(&engine->lock);

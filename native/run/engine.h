@@ -22,6 +22,7 @@ struct ingot_engine {
     int32_t n_active;
     uint64_t n_steps;
     sampler sampler;
+    masks masks;
     int32_t *tokens, *positions, *seqs, *rows; // [n_batch]
     float *logits;                             // [n_seqs][n_vocab] to choose from; virtual memory
 
@@ -47,5 +48,8 @@ void engine_finish(ingot_engine *e, request *r, ingot_status status, ingot_finis
                    const ingot_error *err);
 
 void engine_count_pages(ingot_engine *e);
+
+// Tokens of the vocabulary: the model's logits may have more, for padding.
+int32_t engine_vocab(const ingot_engine *e);
 
 #endif

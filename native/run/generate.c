@@ -91,6 +91,8 @@ bool slots_begin(ingot_engine *e, request *r) {
     sequence_truncate(&s->sequence, &e->pool, n_shared);
     engine_count_pages(e);
     s->r = r;
+    s->n_chosen = 0;
+    s->constraint.mask.matcher = r->params.matcher;
     s->worst_pages = worst;
     s->start = clock_seconds();
     r->n_cached = r->n_prompt = n_shared;
@@ -106,6 +108,7 @@ static void slot_end(ingot_engine *e, slot *s, ingot_status status, ingot_finish
     r->prefill_seconds = (ready ? s->ready : now) - s->start;
     r->decode_seconds = ready ? now - s->ready : 0.0;
     s->r = NULL;
+    s->constraint.mask.matcher = NULL;
     e->n_active--;
     engine_finish(e, r, status, finish, err);
 }
@@ -127,7 +130,7 @@ static void apply_bias(const ingot_engine *e, const request *r, float *logits) {
     for (size_t i = 0; i < r->params.n_bias; i++)
         logits[r->bias[i].token] += r->bias[i].bias;
     // Rows that no token of the vocabulary has are padding.
-    for (int32_t i = v ? vocab_size(v) : e->model->plan.n_vocab; i < e->model->plan.n_vocab; i++)
+    for (int32_t i = engine_vocab(e); i < e->model->plan.n_vocab; i++)
         logits[i] = -INFINITY;
     if (v && r->params.ignore_eos)
         for (int32_t i = 0; i < vocab_size(v); i++)
@@ -135,28 +138,121 @@ static void apply_bias(const ingot_engine *e, const request *r, float *logits) {
                 logits[i] = -INFINITY;
 }
 
-// Chooses a slot's next token and tells it; *finish says whether it was the last.
-static ingot_status choose_token(ingot_engine *e, slot *s, float *logits, ingot_finish *finish,
-                                 ingot_error *err) {
+// How many tokens may still be chosen: up to max_tokens, and to the one behind the context's last position.
+static int64_t tokens_left(const ingot_engine *e, const slot *s) {
+    const request *r = s->r;
+    const int64_t context = e->info.n_ctx - s->sequence.n_tokens - s->n_chosen + 1;
+    const int64_t most = r->params.max_tokens < 0 ? context : r->params.max_tokens - r->n_generated;
+    return most < context ? most : context;
+}
+
+// Tells a token that was chosen, and puts it behind the sequence; *finish says whether it was the last.
+static ingot_status tell(ingot_engine *e, slot *s, int32_t token, ingot_finish *finish, ingot_error *err) {
     const vocab *v = e->model->text;
-    const sequence *seq = &s->sequence;
     request *r = s->r;
+    const bool ends = v && vocab_ends_generation(v, token);
     bool stopped = false;
-    apply_bias(e, r, logits);
-    TRY(sampler_choose(&e->sampler, &r->sampling, r->params.seed, logits, seq->tokens, seq->n_tokens,
-                       (uint64_t)r->n_generated, &s->token, err));
     r->n_generated++;
-    bool ends = v && vocab_ends_generation(v, s->token);
     mutex_lock(&e->lock);
-    ingot_status status = request_token(r, v, s->token, !ends || r->params.special, &stopped, err);
+    ingot_status status = request_token(r, v, token, !ends || r->params.special, &stopped, err);
     condition_wake_all(&e->news);
     mutex_unlock(&e->lock);
-    *finish = stopped                                  ? INGOT_FINISH_STOP
-              : ends                                   ? INGOT_FINISH_EOS
-              : r->n_generated == r->params.max_tokens ? INGOT_FINISH_LENGTH
-              : seq->n_tokens >= e->info.n_ctx         ? INGOT_FINISH_CONTEXT
-                                                       : INGOT_FINISH_NONE;
+    const int32_t position = s->sequence.n_tokens + s->n_chosen;
+    const bool full = position >= e->info.n_ctx;
+    *finish = stopped                                           ? INGOT_FINISH_STOP
+              : ends                                            ? INGOT_FINISH_EOS
+              : r->n_generated != r->params.max_tokens && !full ? INGOT_FINISH_NONE
+              : constraint_complete(&s->constraint)             ? INGOT_FINISH_EOS
+              : full && r->n_generated != r->params.max_tokens  ? INGOT_FINISH_CONTEXT
+                                                                : INGOT_FINISH_LENGTH;
+    if (*finish == INGOT_FINISH_NONE) {
+        s->sequence.tokens[position] = token;
+        s->n_chosen++;
+    }
     return status;
+}
+
+// Completes an answer whose tokens are used up.
+static ingot_status close_answer(ingot_engine *e, slot *s, ingot_finish *finish, ingot_error *err) {
+    constraint *c = &s->constraint;
+    size_t n;
+    TRY(constraint_closing(c, &n, err));
+    for (size_t i = 0; i < n && *finish == INGOT_FINISH_NONE; i++) {
+        TRY(constraint_accept(c, c->closing[i], err));
+        TRY(tell(e, s, c->closing[i], finish, err));
+    }
+    if (*finish == INGOT_FINISH_NONE)
+        *finish = INGOT_FINISH_EOS;
+    return INGOT_OK;
+}
+
+// Tells a token that the grammar allows, unless the answer couldn't be completed behind it: *fits.
+static ingot_status try_token(ingot_engine *e, slot *s, int32_t token, bool *fits, ingot_finish *finish,
+                              ingot_error *err) {
+    TRY(constraint_try(&s->constraint, token, tokens_left(e, s), fits, err));
+    return *fits ? tell(e, s, token, finish, err) : INGOT_OK;
+}
+
+// Goes on as long as there is nothing to choose: these tokens are computed together with the last one. A bias
+// may ban them, which only choosing finds out.
+static ingot_status tell_forced(ingot_engine *e, slot *s, ingot_finish *finish, ingot_error *err) {
+    constraint *c = &s->constraint;
+    bool fits = s->r->params.n_bias == 0;
+    while (fits && *finish == INGOT_FINISH_NONE) {
+        int32_t token;
+        TRY(ingot_matcher_only(c->mask.matcher, &token, err));
+        if (token < 0)
+            break;
+        TRY(try_token(e, s, token, &fits, finish, err));
+    }
+    if (!fits || !s->r->params.jump_forward || *finish != INGOT_FINISH_NONE)
+        return INGOT_OK;
+    size_t n;
+    const int32_t *answer = s->sequence.tokens + s->r->params.n_tokens;
+    const int32_t n_answer = s->sequence.n_tokens + s->n_chosen - (int32_t)s->r->params.n_tokens;
+    TRY(constraint_forced(c, e->model->text, answer, n_answer, &n, err));
+    for (size_t i = 0; i < n && fits && *finish == INGOT_FINISH_NONE; i++)
+        TRY(try_token(e, s, c->closing[i], &fits, finish, err));
+    return INGOT_OK;
+}
+
+// Takes the mask that is computed by now; *finish says whether the answer has come to its end.
+static ingot_status take_mask(const constraint *c, sample_input *in, ingot_finish *finish, ingot_error *err) {
+    if (c->mask.status != INGOT_OK)
+        return fail(err, c->mask.status, "%s", c->mask.err.message);
+    in->allowed = c->mask.bits;
+    in->words = c->mask.words;
+    if (c->mask.n_allowed > 0)
+        return INGOT_OK;
+    if (!ingot_matcher_is_accepting(c->mask.matcher))
+        return constraint_stuck(c, err);
+    *finish = INGOT_FINISH_EOS; // and the vocabulary has no token to say so
+    return INGOT_OK;
+}
+
+// Chooses a slot's next tokens and tells them; *finish says whether the last was among them.
+static ingot_status choose_tokens(ingot_engine *e, slot *s, float *logits, ingot_finish *finish,
+                                  ingot_error *err) {
+    constraint *c = &s->constraint;
+    request *r = s->r;
+    const bool held = c->mask.matcher;
+    sample_input in = {.logits = logits, .recent = s->sequence.tokens, .n_recent = s->sequence.n_tokens};
+    s->n_chosen = 0;
+    if (held && r->n_generated == 0)
+        TRY(constraint_begin(c, r->params.close_in_time, tokens_left(e, s), err));
+    if (held)
+        TRY(take_mask(c, &in, finish, err));
+    if (*finish != INGOT_FINISH_NONE)
+        return INGOT_OK;
+    apply_bias(e, r, logits);
+    int32_t token;
+    TRY(sampler_choose(&e->sampler, &r->sampling, r->params.seed, (uint64_t)r->n_generated, &in, &token,
+                       err));
+    if (!held)
+        return tell(e, s, token, finish, err);
+    bool fits;
+    TRY(try_token(e, s, token, &fits, finish, err));
+    return fits ? tell_forced(e, s, finish, err) : close_answer(e, s, finish, err);
 }
 
 // ------------------------------------------------------------------------------------------------- a step
@@ -184,13 +280,16 @@ static ingot_status add_tokens(step *now, slot *s, int32_t n, ingot_error *err) 
     request *r = s->r;
     const int32_t first = s->sequence.n_tokens;
     const bool last = !generates(r) && r->n_prompt + n == (int32_t)r->params.n_tokens;
-    s->chooses = generates(r) || (last && r->params.max_tokens != 0);
+    s->chooses = generates(r) ? n == s->n_chosen : last && r->params.max_tokens != 0;
+    if (s->chooses && s->constraint.mask.matcher)
+        masks_want(&e->masks, &s->constraint.mask);
     s->last_step = e->n_steps;
     TRY(sequence_reserve(&s->sequence, &e->pool, first + n, err));
     for (int32_t i = 0; i < n; i++) {
         const int32_t at = now->n_tokens + i;
         // Behind the sequence's end: they count once they are computed.
-        s->sequence.tokens[first + i] = generates(r) ? s->token : r->tokens[first + i];
+        if (!generates(r))
+            s->sequence.tokens[first + i] = r->tokens[first + i];
         e->tokens[at] = s->sequence.tokens[first + i];
         e->positions[at] = first + i;
         e->seqs[at] = now->n_seqs;
@@ -204,12 +303,20 @@ static ingot_status add_tokens(step *now, slot *s, int32_t n, ingot_error *err) 
     return INGOT_OK;
 }
 
-// Those that generate go first, a token each; prompts share what room is left, first come first served.
+// Those that generate go first, with the tokens that were chosen for them: one, where no grammar forced more;
+// prompts share what room is left, first come first served.
 static ingot_status compose(step *now, ingot_error *err) {
     ingot_engine *e = now->e;
+    int32_t others = 0;
     for (int32_t i = 0; i < e->info.n_seqs; i++)
-        if (e->slots[i].r && generates(e->slots[i].r))
-            TRY(add_tokens(now, &e->slots[i], 1, err));
+        others += e->slots[i].r && generates(e->slots[i].r);
+    for (int32_t i = 0; i < e->info.n_seqs; i++) {
+        slot *s = &e->slots[i];
+        if (!s->r || !generates(s->r))
+            continue;
+        const int32_t room = e->info.n_batch - now->n_tokens - --others;
+        TRY(add_tokens(now, s, s->n_chosen < room ? s->n_chosen : room, err));
+    }
     for (uint64_t after = 0; now->n_tokens < e->info.n_batch;) {
         slot *s = NULL;
         for (int32_t i = 0; i < e->info.n_seqs; i++) {
@@ -225,26 +332,65 @@ static ingot_status compose(step *now, ingot_error *err) {
         TRY(add_tokens(now, s, left < room ? left : room, err));
     }
     engine_count_pages(e);
+    masks_begin(&e->masks);
     return INGOT_OK;
+}
+
+// A wanted row: whose it is, and for what.
+typedef struct step_row {
+    slot *s;
+    int32_t seq, position;
+    bool prompt, chooses;
+} step_row;
+
+static step_row row_at(const step *now, int32_t i) {
+    const ingot_engine *e = now->e;
+    const int32_t token = e->rows[i], seq = e->seqs[token];
+    step_row row = {.s = now->slots[seq], .seq = seq, .position = e->positions[token]};
+    row.prompt = prompt_rows_want(&row.s->r->params, row.position);
+    row.chooses = row.s->chooses && row.position == now->ends[seq] - 1;
+    return row;
+}
+
+// Where a grammar allows few tokens, their logits are enough.
+static const int32_t *few_of_row(void *user, int32_t i, int32_t *n) {
+    const step *now = user;
+    const step_row row = row_at(now, i);
+    constraint *c = &row.s->constraint;
+    if (row.prompt || !row.chooses || !c->mask.matcher)
+        return NULL;
+    masks_wait(&now->e->masks);
+    if (now->e->model->collects) // sums are of what all rows were multiplied with
+        return NULL;
+    constraint_list_few(c, now->e->model->plan.n_vocab);
+    *n = c->n_few;
+    return c->n_few > 0 ? c->few : NULL;
 }
 
 static void take_row(void *user, int32_t i, const float *logits) {
     const step *now = user;
-    const ingot_engine *e = now->e;
-    const int32_t token = e->rows[i], seq = e->seqs[token], n_vocab = e->model->plan.n_vocab;
-    const slot *s = now->slots[seq];
-    if (prompt_rows_want(&s->r->params, e->positions[token]))
-        prompt_rows_take(&s->r->params, e->positions[token], logits, n_vocab);
-    if (s->chooses && e->positions[token] == now->ends[seq] - 1)
-        memcpy(logits_of(e, seq), logits, (size_t)n_vocab * sizeof *logits);
+    const step_row row = row_at(now, i);
+    const constraint *c = &row.s->constraint;
+    const int32_t n_vocab = now->e->model->plan.n_vocab;
+    float *to = logits_of(now->e, row.seq);
+    if (row.prompt)
+        prompt_rows_take(&row.s->r->params, row.position, logits, n_vocab);
+    if (row.chooses && c->mask.matcher && c->n_few > 0 && !row.prompt)
+        for (int32_t k = 0; k < c->n_few; k++)
+            to[c->few[k]] = logits[k];
+    else if (row.chooses)
+        memcpy(to, logits, (size_t)n_vocab * sizeof *logits);
 }
 
 // What a step's tokens mean for one of its slots; *finish says whether its request has come to an end.
 static ingot_status advance(ingot_engine *e, slot *s, int32_t seq, int32_t end, ingot_finish *finish,
                             ingot_error *err) {
     request *r = s->r;
+    const int32_t n_new = end - s->sequence.n_tokens;
     s->sequence.n_tokens = end;
-    if (!generates(r)) {
+    if (generates(r)) {
+        s->n_chosen -= n_new;
+    } else {
         r->n_prompt = end;
         mutex_lock(&e->lock);
         ingot_status status = request_prefilled(r, err);
@@ -255,8 +401,8 @@ static ingot_status advance(ingot_engine *e, slot *s, int32_t seq, int32_t end, 
         TRY(status);
     }
     if (s->chooses)
-        return choose_token(e, s, logits_of(e, seq), finish, err);
-    *finish = generates(r) ? INGOT_FINISH_LENGTH : INGOT_FINISH_NONE;
+        return choose_tokens(e, s, logits_of(e, seq), finish, err);
+    *finish = generates(r) && r->params.max_tokens == 0 ? INGOT_FINISH_LENGTH : INGOT_FINISH_NONE;
     return INGOT_OK;
 }
 
@@ -264,7 +410,12 @@ static ingot_status run_step(step *now, ingot_error *err) {
     ingot_engine *e = now->e;
     TRY(compose(now, err));
     const backend_batch batch = {now->n_tokens, e->tokens, e->positions, e->seqs, now->pages, now->ends};
-    const forward_rows wanted = {e->rows, now->n_rows, FORWARD_LOGITS, take_row, now};
+    const forward_rows wanted = {.rows = e->rows,
+                                 .n_rows = now->n_rows,
+                                 .result = FORWARD_LOGITS,
+                                 .choose = few_of_row,
+                                 .sink = take_row,
+                                 .user = now};
     // A request alone can be cancelled within a step; of several, each between steps.
     const atomic_bool *cancel = e->n_active == 1 ? &now->slots[0]->r->cancel : &e->stopping;
     TRY(forward_run(e->forward, &batch, e->kv, &wanted, cancel, err));
@@ -276,6 +427,7 @@ void slots_step(ingot_engine *e) {
     ingot_error err = {0};
     e->n_steps++;
     const ingot_status status = run_step(&now, &err);
+    masks_wait(&e->masks);
     for (int32_t i = 0; status != INGOT_OK && i < e->info.n_seqs; i++)
         if (e->slots[i].r)
             slot_end(e, &e->slots[i], status, INGOT_FINISH_NONE, &err);

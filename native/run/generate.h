@@ -3,6 +3,7 @@
 #ifndef INGOT_RUN_GENERATE_H
 #define INGOT_RUN_GENERATE_H
 
+#include "run/constraint.h"
 #include "run/pages.h"
 #include "run/request.h"
 
@@ -12,8 +13,9 @@ typedef struct slot {
     sequence sequence;
     request *r;          // NULL: free
     int32_t worst_pages; // that the request may come to need: nobody else gets them
-    int32_t token;       // chosen last, not computed yet
+    int32_t n_chosen;    // tokens chosen, not computed yet: they stand behind the sequence's
     bool chooses;        // a token, after the present step
+    constraint constraint;
     uint64_t last_step;
     double start, ready; // when the request began, when its prompt was computed
 } slot;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "grammar/grammar.h"
 #include "run/prompt_rows.h"
 
 enum { PIECE_BYTES = 256 };
@@ -62,9 +63,17 @@ ingot_status request_new(const ingot_request *params, int32_t n_vocab, const ing
     return INGOT_OK;
 }
 
+// The matcher is its owner's again.
+static void give_back(request *r) {
+    if (r->params.matcher)
+        atomic_store(&r->params.matcher->lent, false);
+    r->params.matcher = NULL;
+}
+
 void request_free(request *r) {
     if (!r)
         return;
+    give_back(r);
     stop_set_free(&r->stops);
     mem_free(r->mem, r->tokens);
     mem_free(r->mem, r->bias);
@@ -75,20 +84,22 @@ void request_free(request *r) {
 }
 
 bool request_borrows(const request *r) {
-    return r->params.embedding || prompt_rows_any(&r->params);
+    return r->params.embedding || r->params.matcher || prompt_rows_any(&r->params);
 }
 
-// Makes *block hold at least `needed` items.
-static ingot_status grow(const ingot_allocator *mem, void **block, size_t *capacity, size_t needed,
-                         size_t item, ingot_error *err) {
-    if (needed <= *capacity)
-        return INGOT_OK;
-    size_t wanted = needed < 64 ? 64 : needed + needed / 2;
-    void *grown = mem_resize(mem, *block, wanted, item);
-    if (!grown)
-        return fail_memory(err, wanted * item, "a request's output");
-    *block = grown;
-    *capacity = wanted;
+// Looks for a stop text that ends with byte `i` of the `n` at the output's end. What a grammar holds isn't
+// cut where it would be incomplete.
+static ingot_status find_stop(request *r, size_t i, size_t n, ingot_error *err) {
+    const char *bytes = r->output + r->n_output - i;
+    r->stop_index = stop_set_feed(&r->stops, bytes[i]);
+    while (r->params.matcher && r->stop_index >= 0) {
+        const size_t behind = n - i - 1 + r->stops.texts[r->stop_index].size;
+        bool complete;
+        TRY(matcher_complete_before(r->params.matcher, bytes + n, behind, &complete, err));
+        if (complete)
+            break;
+        r->stop_index = stop_set_shorter(&r->stops, r->stop_index);
+    }
     return INGOT_OK;
 }
 
@@ -98,17 +109,21 @@ static ingot_status append(request *r, const vocab *v, int32_t token, ingot_erro
     size_t n = vocab_piece(v, token, r->params.special, small, sizeof small);
     if (n == 0)
         return INGOT_OK;
-    void *output = r->output;
-    ingot_status status = grow(r->mem, &output, &r->output_capacity, r->n_output + n, 1, err);
-    r->output = output;
-    TRY(status);
+    if (!mem_reserve(r->mem, &r->output, &r->output_capacity, r->n_output + n, 1))
+        return fail_memory(err, r->n_output + n, "a request's output");
     char *end = r->output + r->n_output;
     if (n <= sizeof small)
         memcpy(end, small, n);
     else
         vocab_piece(v, token, r->params.special, end, n);
-    for (size_t i = 0; i < n && r->stop_index < 0; i++) {
-        r->stop_index = stop_set_feed(&r->stops, end[i]);
+    // The grammar doesn't see the name of a control token: no stop text reaches over it.
+    const bool name = r->params.matcher && vocab_piece(v, token, false, NULL, 0) == 0;
+    if (name) {
+        stop_set_reset(&r->stops);
+        r->n_output += n;
+    }
+    for (size_t i = 0; i < n && r->stop_index < 0 && !name; i++) {
+        TRY(find_stop(r, i, n, err));
         r->n_output++;
     }
     if (r->stop_index >= 0)
@@ -129,10 +144,8 @@ static size_t showable(const request *r) {
 static ingot_status push(request *r, ingot_event_kind kind, int32_t token, ingot_error *err) {
     if (r->first_event == r->n_events)
         r->first_event = r->n_events = 0;
-    void *events = r->events;
-    ingot_status status = grow(r->mem, &events, &r->event_capacity, r->n_events + 1, sizeof *r->events, err);
-    r->events = events;
-    TRY(status);
+    if (!mem_reserve(r->mem, &r->events, &r->event_capacity, r->n_events + 1, sizeof *r->events))
+        return fail_memory(err, (r->n_events + 1) * sizeof *r->events, "a request's output");
     size_t end = showable(r);
     r->events[r->n_events++] = (pending_event){kind, token, r->n_shown, end, r->n_prompt, r->n_generated};
     r->n_shown = end;
@@ -152,6 +165,7 @@ ingot_status request_token(request *r, const vocab *v, int32_t token, bool visib
 }
 
 void request_finish(request *r, ingot_finish finish, const ingot_error *error) {
+    give_back(r);
     r->finish = finish;
     r->error = *error;
     r->finished = true;
@@ -159,10 +173,8 @@ void request_finish(request *r, ingot_finish finish, const ingot_error *error) {
 
 // Copies output[begin, end) to where it stays until the next take.
 static ingot_status take_text(request *r, size_t begin, size_t end, ingot_str *out, ingot_error *err) {
-    void *text = r->read_text;
-    ingot_status status = grow(r->mem, &text, &r->read_capacity, end - begin, 1, err);
-    r->read_text = text;
-    TRY(status);
+    if (!mem_reserve(r->mem, &r->read_text, &r->read_capacity, end - begin, 1))
+        return fail_memory(err, end - begin, "a request's output");
     if (end > begin)
         memcpy(r->read_text, r->output + begin, end - begin);
     *out = (ingot_str){r->read_text, end - begin};

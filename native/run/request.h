@@ -54,7 +54,7 @@ ingot_status request_new(const ingot_request *params, int32_t n_vocab, const ing
                          request **out, ingot_error *err);
 void request_free(request *r);
 
-// Whether results are written to memory of the caller's.
+// Whether memory of the caller's is written to or walked through.
 bool request_borrows(const request *r);
 
 // The functions below are called under the engine's lock.

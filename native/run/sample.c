@@ -200,48 +200,65 @@ static int32_t draw(const sampler *s, double u) {
     return best(s);
 }
 
-static ingot_status take_candidates(sampler *s, const float *logits, ingot_error *err) {
+// Takes a token's logit unless it is banned; tells of NaN.
+static bool take(sampler *s, int32_t token, float logit) {
+    if (logit > -INFINITY) // false for NaN too
+        s->candidates[s->n++] = (candidate){.token = token, .logit = fminf(logit, FLT_MAX)};
+    return isnan(logit);
+}
+
+static ingot_status take_candidates(sampler *s, const sample_input *in, ingot_error *err) {
     bool nan = false;
     s->n = 0;
     s->sorted = false;
-    for (int32_t i = 0; i < s->n_vocab; i++) {
-        nan = nan || isnan(logits[i]);
-        if (logits[i] > -INFINITY) // false for NaN too
-            s->candidates[s->n++] = (candidate){.token = i, .logit = fminf(logits[i], FLT_MAX)};
-    }
+    for (int32_t i = 0; i < s->n_vocab && !in->allowed; i++)
+        nan = take(s, i, in->logits[i]) || nan;
+    for (size_t w = 0; w < in->words && in->allowed; w++)
+        for (uint32_t bits = in->allowed[w]; bits != 0; bits &= bits - 1) {
+            const int32_t i = (int32_t)(32 * w) + __builtin_ctz(bits);
+            nan = take(s, i, in->logits[i]) || nan;
+        }
     if (s->n > 0)
         return INGOT_OK;
-    return nan ? fail(err, INGOT_ERR_FORMAT,
-                      "the model computed no number for any token: its file may be damaged")
+    if (nan)
+        return fail(err, INGOT_ERR_FORMAT,
+                    "the model computed no number for any token: its file may be damaged");
+    return in->allowed
+               ? fail(err, INGOT_ERR_INVALID, "every token that the grammar allows is banned by logit_bias")
                : fail(err, INGOT_ERR_INVALID, "every token of the vocabulary is banned");
 }
 
 // What best() chooses of take_candidates(), without the list; false if every token is banned.
-static bool likeliest(const float *logits, int32_t n_vocab, int32_t *token) {
+static bool likeliest(const sample_input *in, int32_t n_vocab, int32_t *token) {
     float max = -INFINITY;
-    for (int32_t i = 0; i < n_vocab; i++) {
-        const float logit = logits[i] > FLT_MAX ? FLT_MAX : logits[i];
-        if (logit > max) { // false for NaN
-            max = logit;
-            *token = i;
+    for (int32_t first = 0; first < n_vocab; first += 32) {
+        const size_t word = (size_t)first / 32; // of padding there are none
+        const uint32_t bits = !in->allowed ? UINT32_MAX : word < in->words ? in->allowed[word] : 0;
+        const int32_t end = n_vocab - first < 32 ? n_vocab : first + 32;
+        for (int32_t i = first; bits != 0 && i < end; i++) {
+            const float logit = in->logits[i] > FLT_MAX ? FLT_MAX : in->logits[i];
+            if (logit > max && bits >> (i - first) & 1) { // false for NaN
+                max = logit;
+                *token = i;
+            }
         }
     }
     return max > -INFINITY;
 }
 
-ingot_status sampler_choose(sampler *s, const sample_params *params, uint64_t seed, const float *logits,
-                            const int32_t *recent, int32_t n_recent, uint64_t index, int32_t *token,
-                            ingot_error *err) {
-    if (params->temperature == 0.0 && !penalizes(params) && likeliest(logits, s->n_vocab, token))
+ingot_status sampler_choose(sampler *s, const sample_params *params, uint64_t seed, uint64_t index,
+                            const sample_input *in, int32_t *token, ingot_error *err) {
+    const bool greedy = params->temperature == 0.0;
+    if (greedy && !penalizes(params) && likeliest(in, s->n_vocab, token))
         return INGOT_OK;
-    TRY(take_candidates(s, logits, err));
-    if (params->temperature == 0.0) {
-        stage_penalties(s, params, recent, n_recent);
+    TRY(take_candidates(s, in, err));
+    if (greedy) {
+        stage_penalties(s, params, in->recent, in->n_recent);
         *token = best(s);
         return INGOT_OK;
     }
 #define PARAM(name, value, min, max, integer, doc)
-#define STAGE(name) stage_##name(s, params, recent, n_recent);
+#define STAGE(name) stage_##name(s, params, in->recent, in->n_recent);
 #include "run/samplers.def"
 #undef PARAM
 #undef STAGE

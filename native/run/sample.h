@@ -36,11 +36,18 @@ typedef struct sampler {
 ingot_status sampler_init(sampler *s, int32_t n_vocab, const ingot_allocator *mem, ingot_error *err);
 void sampler_free(sampler *s);
 
-// Chooses a token from `logits` [n_vocab], in which -INFINITY bans (NaN does too). `recent` are the tokens so
-// far, oldest first. The draw is number `index` of `seed`. INGOT_ERR_INVALID if every token is banned,
+// What a token is chosen from.
+typedef struct sample_input {
+    const float *logits;     // [n_vocab]; -INFINITY bans, NaN does too
+    const uint32_t *allowed; // bits of the tokens that may come, logits of others aren't read; NULL: all may
+    size_t words;            // of `allowed`
+    const int32_t *recent;   // [n_recent] the tokens so far, oldest first
+    int32_t n_recent;
+} sample_input;
+
+// Chooses a token. The draw is number `index` of `seed`. INGOT_ERR_INVALID if every token is banned,
 // INGOT_ERR_FORMAT if there are but NaNs.
-ingot_status sampler_choose(sampler *s, const sample_params *params, uint64_t seed, const float *logits,
-                            const int32_t *recent, int32_t n_recent, uint64_t index, int32_t *token,
-                            ingot_error *err);
+ingot_status sampler_choose(sampler *s, const sample_params *params, uint64_t seed, uint64_t index,
+                            const sample_input *in, int32_t *token, ingot_error *err);
 
 #endif

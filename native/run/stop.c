@@ -65,6 +65,22 @@ int stop_set_feed(stop_set *s, char byte) {
     return found;
 }
 
+void stop_set_reset(stop_set *s) {
+    for (size_t i = 0; i < s->n; i++)
+        s->texts[i].matched = 0;
+}
+
+int stop_set_shorter(const stop_set *s, int stop) {
+    int found = -1;
+    for (size_t i = 0; i < s->n; i++) {
+        const stop_text *t = &s->texts[i];
+        if (t->matched == t->size && t->size < s->texts[stop].size &&
+            (found < 0 || t->size > s->texts[found].size))
+            found = (int)i;
+    }
+    return found;
+}
+
 size_t stop_set_held(const stop_set *s) {
     size_t held = 0;
     for (size_t i = 0; i < s->n; i++)

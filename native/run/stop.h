@@ -27,6 +27,12 @@ void stop_set_free(stop_set *s);
 // several end here), else -1.
 int stop_set_feed(stop_set *s, char byte);
 
+// Forgets the stream so far.
+void stop_set_reset(stop_set *s);
+
+// The longest stop text shorter than `stop` that ends here too, or -1.
+int stop_set_shorter(const stop_set *s, int stop);
+
 // How many of the last bytes may be the beginning of a stop text and must be held back.
 size_t stop_set_held(const stop_set *s);
 

@@ -12,51 +12,7 @@
 static temp_dir dir;
 static temp_path dense, experts, shared, wide;
 
-typedef struct answer {
-    int32_t tokens[TINY_CTX + 1];
-    int32_t n;
-    char text[4096];
-    size_t size;
-    ingot_event last;
-    ingot_status wait_status;
-} answer;
-
 static const int32_t kv_types[] = {0, 1, 30, 8, 2}; // F32, F16, BF16, Q8_0, Q4_0
-
-// Reads a request's events to the end and drops it.
-static answer collect(ingot_engine *e, uint64_t id) {
-    answer a = {0};
-    do {
-        a.wait_status = ingot_engine_wait(e, id, -1, &a.last, NULL);
-        if (a.wait_status != INGOT_OK)
-            break;
-        if (a.last.kind == INGOT_EVENT_TOKEN && a.n <= TINY_CTX)
-            a.tokens[a.n++] = a.last.token;
-        if (a.last.text.size > 0 && a.size + a.last.text.size <= sizeof a.text) {
-            memcpy(a.text + a.size, a.last.text.data, a.last.text.size);
-            a.size += a.last.text.size;
-        }
-    } while (a.last.kind != INGOT_EVENT_DONE && a.last.kind != INGOT_EVENT_ERROR);
-    ingot_engine_drop(e, id);
-    return a;
-}
-
-static answer run(ingot_engine *e, ingot_request r) {
-    uint64_t id;
-    ingot_error err = {0};
-    ingot_status status = ingot_engine_submit(e, &r, &id, &err);
-    CHECK(status == INGOT_OK);
-    if (status != INGOT_OK) {
-        fprintf(stderr, "%s\n", err.message);
-        return (answer){0};
-    }
-    return collect(e, id);
-}
-
-static bool same(const answer *a, const answer *b) {
-    return a->n == b->n && memcmp(a->tokens, b->tokens, (size_t)a->n * sizeof *a->tokens) == 0 &&
-           a->size == b->size && memcmp(a->text, b->text, a->size) == 0;
-}
 
 static void test_generate(void) {
     session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
@@ -473,34 +429,13 @@ static void test_fork(void) {
 }
 
 // An engine whose allocations fail one after another: the request fails or succeeds, and nothing leaks.
-static void test_memory(void) {
-    for (long n = 0; n < 4000; n++) {
-        failing_mem mem;
-        failing_mem_init(&mem, -1);
-        ingot_runtime *r = NULL;
-        ingot_model *m = NULL;
-        ingot_engine *e = NULL;
-        CHECK(ingot_runtime_new(&(ingot_runtime_params){.threads = 1, .allocator = &mem.allocator}, &r,
-                                NULL) == INGOT_OK);
-        CHECK(ingot_model_open(r, dense.text, NULL, NULL, NULL, &m, NULL) == INGOT_OK);
-        CHECK(ingot_engine_new(m, NULL, &e, NULL) == INGOT_OK);
-        mem.fail_at = atomic_load(&mem.calls) + n;
-        ingot_request request = simple(80);
-        request.stop = &(ingot_str){"never", 5};
-        request.n_stop = 1;
-        uint64_t id;
-        ingot_status status = ingot_engine_submit(e, &request, &id, NULL);
-        if (status == INGOT_OK) {
-            answer a = collect(e, id);
-            status = a.wait_status != INGOT_OK ? a.wait_status : a.last.error.status;
-        }
-        ingot_engine_free(e);
-        ingot_model_close(m);
-        ingot_runtime_free(r);
-        if (!failing_mem_end(&mem, status))
-            return;
-    }
-    CHECK(false && "the allocations come to an end");
+static ingot_request with_stop(const session *s) {
+    static const ingot_str never = {"never", 5};
+    (void)s;
+    ingot_request r = simple(80);
+    r.stop = &never;
+    r.n_stop = 1;
+    return r;
 }
 
 // A weight file that is cut off while it is in use is an error of the request.
@@ -545,7 +480,7 @@ int main(void) {
     test_beside_embeddings();
     test_waiters();
     test_fork();
-    test_memory();
+    request_out_of_memory(&dense, with_stop, NULL);
     test_truncated();
     temp_dir_remove(&dir);
     return check_report();

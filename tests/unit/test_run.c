@@ -87,7 +87,8 @@ static void histogram(const sample_params *p, const float *logits, const int32_t
         share[i] = 0.0;
     for (uint64_t i = 0; i < DRAWS; i++) {
         int32_t token = -1;
-        CHECK(sampler_choose(&s, p, 42, logits, recent, n_recent, i, &token, NULL) == INGOT_OK);
+        const sample_input in = {.logits = logits, .recent = recent, .n_recent = n_recent};
+        CHECK(sampler_choose(&s, p, 42, i, &in, &token, NULL) == INGOT_OK);
         if (token >= 0 && token < N_VOCAB)
             share[token] += 1.0 / DRAWS;
     }
@@ -115,15 +116,25 @@ static void test_sampling(void) {
     int32_t token;
     ingot_error err;
     CHECK(sampler_init(&s, N_VOCAB, NULL, NULL) == INGOT_OK);
-    CHECK(sampler_choose(&s, &p, 1, LOGITS, NULL, 0, 0, &token, NULL) == INGOT_OK &&
-          token == 1); // ties: the lower one
+    const uint32_t some = 1 << 0 | 1 << 2, bad = 1 << 3;
+    sample_input in = {.logits = LOGITS};
+    CHECK(sampler_choose(&s, &p, 1, 0, &in, &token, NULL) == INGOT_OK && token == 1); // ties: the lower one
+    in = (sample_input){.logits = LOGITS, .allowed = &some, .words = 1};
+    CHECK(sampler_choose(&s, &p, 1, 0, &in, &token, NULL) == INGOT_OK && token == 2);
     const float banned[N_VOCAB] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
-    CHECK(sampler_choose(&s, &p, 1, banned, NULL, 0, 0, &token, &err) == INGOT_ERR_INVALID);
+    in = (sample_input){.logits = banned};
+    CHECK(sampler_choose(&s, &p, 1, 0, &in, &token, &err) == INGOT_ERR_INVALID);
+    const float ban[N_VOCAB] = {0.0f, 0.0f, 0.0f, -INFINITY, 0.0f, 0.0f};
+    in = (sample_input){.logits = ban, .allowed = &bad, .words = 1};
+    CHECK(sampler_choose(&s, &p, 1, 0, &in, &token, &err) == INGOT_ERR_INVALID);
+    CHECK_CONTAINS(err.message, "grammar");
     const float nan[N_VOCAB] = {NAN, -5.0f, NAN, -9.0f, NAN, NAN};
-    CHECK(sampler_choose(&s, &p, 1, nan, NULL, 0, 0, &token, NULL) == INGOT_OK && token == 1);
+    in = (sample_input){.logits = nan};
+    CHECK(sampler_choose(&s, &p, 1, 0, &in, &token, NULL) == INGOT_OK && token == 1);
     for (int i = 0; i < N_VOCAB; i++)
         nothing[i] = NAN;
-    CHECK(sampler_choose(&s, &p, 1, nothing, NULL, 0, 0, &token, &err) == INGOT_ERR_FORMAT);
+    in.logits = nothing;
+    CHECK(sampler_choose(&s, &p, 1, 0, &in, &token, &err) == INGOT_ERR_FORMAT);
     CHECK_CONTAINS(err.message, "damaged");
     sampler_free(&s);
 

@@ -209,6 +209,7 @@ const backend_ops backend_cpu = {
     .gather = cpu_gather,
     .norm = cpu_norm,
     .multiply = cpu_multiply,
+    .multiply_rows = cpu_multiply_rows,
     .clear = cpu_clear,
     .add = cpu_add,
     .scale = cpu_scale,

@@ -109,11 +109,13 @@ static inline int64_t cpu_panels(const cpu_backend *cpu, cpu_piece piece) {
 }
 
 // Rows that are multiplied at a time: `rows` of them, `step` apart. Panels of a piece follow each other so
-// that each lane goes through memory in order.
+// that each lane goes through memory in order. Where rows were chosen, `ids` are the panel's, and their
+// results go to places `first` and so on.
 typedef struct cpu_panel {
     const backend_weight *weight;
     const uint8_t *data;
     int64_t first, step, rows;
+    const int32_t *ids;
 } cpu_panel;
 
 // The i-th panel of a piece.
@@ -122,7 +124,8 @@ static inline cpu_panel cpu_panel_at(const cpu_backend *cpu, cpu_piece piece, in
     const int64_t lanes = cpu->k->rows, step = piece.n_rows / lanes;
     cpu_panel p = {.weight = w, .first = piece.first + i, .step = step, .rows = lanes};
     if (i >= step)
-        p = (cpu_panel){w, NULL, piece.first + step * lanes, 1, piece.n_rows % lanes};
+        p = (cpu_panel){
+            .weight = w, .first = piece.first + step * lanes, .step = 1, .rows = piece.n_rows % lanes};
     p.data = w->data + (piece.mat * w->rows + p.first) * (int64_t)w->row_bytes;
     return p;
 }
@@ -183,7 +186,7 @@ typedef struct cpu_operand {
 } cpu_operand;
 
 // Of a panel after which `next` is wanted, for `columns` columns. In `scratch` lies what is decoded, packed,
-// or padded because the rows are fewer than the instruction set takes.
+// or padded because the rows are fewer than the instruction set takes or don't lie side by side.
 cpu_operand cpu_operand_of(const cpu_backend *cpu, cpu_panel panel, cpu_panel next, int64_t columns,
                            float *scratch);
 void cpu_multiply_tile(const cpu_operand *operand, cpu_tile tile, kernels_result *result);
@@ -195,6 +198,8 @@ void cpu_put_column(const kernels_result *result, int64_t column, cpu_panel pane
 
 void cpu_multiply(backend *b, const backend_buffer *x, int64_t n_tokens, const backend_product *products,
                   int32_t n_products);
+void cpu_multiply_rows(backend *b, const backend_buffer *x, int64_t token, const backend_product *product,
+                       const int32_t *rows, int64_t n_rows);
 void cpu_embed(backend *b, const backend_weight *table, const int32_t *ids, int64_t n_tokens,
                backend_buffer *out);
 

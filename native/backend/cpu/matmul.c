@@ -61,16 +61,17 @@ cpu_operand cpu_operand_of(const cpu_backend *cpu, cpu_panel panel, cpu_panel ne
     const int64_t step = panel.step * (int64_t)w->row_bytes;
     cpu_operand o = {.product = w->product, .width = w->width};
     o.rows = (kernels_rows){panel.data, step, next.data, next.step * (int64_t)next.weight->row_bytes};
-    if (w->decoded || panel.rows < cpu->k->rows) {
+    if (w->decoded || panel.ids || panel.rows < cpu->k->rows) {
         uint8_t *copy = (uint8_t *)scratch;
         o.rows.data = copy;
         o.rows.step = w->decoded ? w->width * (int64_t)sizeof(float) : (int64_t)w->row_bytes;
         memset(copy + panel.rows * o.rows.step, 0, (size_t)((cpu->k->rows - panel.rows) * o.rows.step));
         for (int64_t r = 0; r < panel.rows; r++) {
+            const uint8_t *row = panel.data + (panel.ids ? panel.ids[r] * (int64_t)w->row_bytes : r * step);
             if (w->decoded)
-                w->type->decode(panel.data + r * step, scratch + r * w->width, (uint64_t)w->width);
+                w->type->decode(row, scratch + r * w->width, (uint64_t)w->width);
             else
-                memcpy(copy + r * o.rows.step, panel.data + r * step, (size_t)o.rows.step);
+                memcpy(copy + r * o.rows.step, row, (size_t)o.rows.step);
         }
     }
     if (columns > KERNELS_FEW) {
@@ -92,7 +93,7 @@ void cpu_put_column(const kernels_result *result, int64_t column, cpu_panel pane
                     float *out) {
     for (int64_t r = 0; r < panel.rows; r++) {
         const int64_t row = panel.first + r * panel.step;
-        out[row] = result->at[column][r] + (bias ? bias[row] : 0.0f);
+        out[row] = result->at[column][r] + (bias ? bias[panel.ids ? panel.ids[r] : row] : 0.0f);
     }
 }
 
@@ -131,6 +132,39 @@ void cpu_multiply(backend *b, const backend_buffer *x, int64_t n_tokens, const b
         job.pieces += cpu_pieces(job.cpu, products[i].weight);
     quantize_columns(job.cpu, x, n_tokens, products, n_products);
     pool_run(job.cpu->threads, job.pieces, 1, multiply_pieces, &job);
+}
+
+typedef struct rows_job {
+    cpu_backend *cpu;
+    const backend_product *product;
+    cpu_tile column;
+    const int32_t *rows;
+    int64_t n_rows;
+    float *out;
+} rows_job;
+
+static void multiply_chosen(void *arg, int64_t begin, int64_t end, int worker) {
+    const rows_job *job = arg;
+    const backend_weight *w = job->product->weight;
+    const int64_t lanes = job->cpu->k->rows;
+    kernels_result result;
+    for (int64_t first = begin * lanes; first < end * lanes && first < job->n_rows; first += lanes) {
+        const int64_t left = job->n_rows - first;
+        const cpu_panel panel = {w, w->data, first, 1, left < lanes ? left : lanes, job->rows + first};
+        const cpu_operand operand = cpu_operand_of(job->cpu, panel, panel, 1, job->cpu->scratch[worker]);
+        cpu_multiply_tile(&operand, job->column, &result);
+        cpu_put_column(&result, 0, panel, job->product->bias ? job->product->bias->vector : NULL, job->out);
+    }
+}
+
+void cpu_multiply_rows(backend *b, const backend_buffer *x, int64_t token, const backend_product *product,
+                       const int32_t *rows, int64_t n_rows) {
+    cpu_backend *cpu = cpu_of(b);
+    const columns_kind kind = product->weight->product->columns;
+    const cpu_tile column = cpu_tile_at(x->columns[kind], kind, x->width, 0, 1);
+    rows_job job = {cpu, product, column, rows, n_rows, product->out->data + token * product->out->width};
+    cpu->k->quantize(kind, x->data + token * x->width, x->width, 0, column.width, column.data);
+    pool_run(cpu->threads, (n_rows + cpu->k->rows - 1) / cpu->k->rows, 1, multiply_chosen, &job);
 }
 
 typedef struct embed_job {

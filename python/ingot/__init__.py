@@ -28,7 +28,7 @@ from ingot.errors import (
 )
 
 if TYPE_CHECKING:
-    from ingot import gguf, quant
+    from ingot import gguf, quant, schema
     from ingot.comparing import Quality, TypeQuality, quality
     from ingot.generation import Chunk, Completion, Stream, Timings
     from ingot.grammar import Grammar, Matcher
@@ -123,13 +123,14 @@ __all__ = [
     "quant",
     "quantize",
     "sampler_params",
+    "schema",
 ]
 
 
 if not TYPE_CHECKING:  # which would take any name for known
 
     def __getattr__(name: str) -> object:
-        if name in ("gguf", "quant"):
+        if name in ("gguf", "quant", "schema"):
             return importlib.import_module(f"ingot.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module 'ingot' has no attribute {name!r}")

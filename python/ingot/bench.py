@@ -18,7 +18,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +25,7 @@ import numpy.typing as npt
 
 from ingot import errors, gguf
 from ingot._lib import Progress, advance
+from ingot.closing import Closing
 from ingot.generation import Timings
 from ingot.machine import (
     __version__,
@@ -266,7 +266,7 @@ class Own:
             return [stream.completion.timings for stream in streams]
 
 
-class Peer:
+class Peer(Closing):
     """Rounds of llama.cpp, in a process of its own."""
 
     def __init__(self, model: str, settings: Settings, kv_type: str, threads: int) -> None:
@@ -323,17 +323,6 @@ class Peer:
         with suppress(BrokenPipeError):
             self._child.communicate()
         self._said.close()
-
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def peer_python() -> str:

@@ -17,13 +17,14 @@ from ingot.quantizing import Quantized, quantize
 
 @dataclass(frozen=True)
 class TypeQuality:
-    """A file type: what it takes (the bytes are those of the tensors), and how far the model is
-    then from what it was."""
+    """A file type: what it takes (the bytes are those of the tensors), how far the model is then
+    from what it was, and what ``quantize`` warned of."""
 
     file_type: str
     bytes: int
     bits_per_weight: float
     divergence: Divergence
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def quality(
             with Model(small, n_ctx=n_ctx, threads=threads) as opened:
                 lost = divergence(opened, text, logits, progress=part(2 + 2 * i))
             small.unlink()
-            found.append(TypeQuality(done.file_type, done.bytes, done.bits_per_weight, lost))
+            found.append(
+                TypeQuality(done.file_type, done.bytes, done.bits_per_weight, lost, done.warnings)
+            )
     return Quality(
         os.fspath(model),
         n_ctx,

@@ -9,8 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from numbers import Real
-from types import TracebackType
-from typing import Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,11 @@ import numpy.typing as npt
 from ingot import errors
 from ingot._lib import INT32_MAX, Handle, Progress, advance, check, error_of, integer, raw, utf8
 from ingot._native import ffi, lib
+from ingot.closing import Closing
 from ingot.sampling import sampling_values
+
+if TYPE_CHECKING:
+    from ingot.grammar import Grammar, Matcher
 
 _WAIT_MS = 50  # longest native wait: what Ctrl-C, or close() in another thread, has to wait for
 
@@ -42,6 +45,12 @@ class Keywords(TypedDict, total=False):
     ignore_eos: bool
     special: bool
     progress: Progress | None
+    grammar: Grammar | str | None
+    json_schema: Any
+    regex: str | None
+    choices: Sequence[str] | None
+    close_in_time: bool
+    jump_forward: bool
 
     temperature: float
     top_k: int
@@ -64,6 +73,12 @@ class Options:
     ignore_eos: bool = False
     special: bool = False
     progress: Progress | None = None
+    grammar: Grammar | str | None = None
+    json_schema: Any = None
+    regex: str | None = None
+    choices: Sequence[str] | None = None
+    close_in_time: bool = True
+    jump_forward: bool = False
     sampling: Mapping[str, object] | None = None
 
     @classmethod
@@ -72,6 +87,23 @@ class Options:
         own = {field.name for field in fields(cls)} - {"sampling"}
         known = {name: value for name, value in keywords.items() if name in own}
         return cls(**known, sampling={k: v for k, v in keywords.items() if k not in own})
+
+    def constraint(self) -> Grammar | None:
+        """The grammar that holds the answer."""
+        ways = {
+            "grammar": self.grammar,
+            "json_schema": self.json_schema,
+            "regex": self.regex,
+            "choices": self.choices,
+        }
+        given = [name for name, value in ways.items() if value is not None]
+        if len(given) > 1:
+            raise errors.ArgumentError(f"{' and '.join(given)} were given; expected one of them")
+        if not given:
+            return None
+        from ingot.grammar import grammar_of
+
+        return grammar_of(given[0], ways[given[0]])
 
 
 @dataclass(frozen=True)
@@ -101,10 +133,10 @@ class Timings:
 class Completion:
     """A finished answer.
 
-    ``finish_reason``: "eos" (the model ended it), "stop" (a stop text, which is not part of the
-    text), "length" (max_tokens), "context" (the context is full). ``tokens`` has all that were
-    chosen, the one that ended it too. The first ``n_cached`` of the prompt were known from the
-    request before. ``seed`` gives the answer again.
+    ``finish_reason``: "eos" (the model ended it, or a grammar, in time), "stop" (a stop text, which
+    is not part of the text), "length" (max_tokens), "context" (the context is full). ``tokens``
+    has all that were chosen, the one that ended it too. The first ``n_cached`` of the prompt were
+    known from the request before. ``seed`` gives the answer again.
     """
 
     text: str
@@ -177,6 +209,7 @@ class Request:
         options: Options,
         seed: int,
         fills: Fills | None = None,
+        matcher: Matcher | None = None,
     ) -> None:
         stops = _stops(options.stop)
         texts = [ffi.from_buffer(utf8(text)) for text in stops]
@@ -195,13 +228,17 @@ class Request:
         native.n_bias, native.n_stop = len(bias), len(stops)
         native.max_tokens, native.seed = _max_tokens(options.max_tokens), seed
         native.ignore_eos, native.special = options.ignore_eos, options.special
+        native.close_in_time, native.jump_forward = options.close_in_time, options.jump_forward
         if fills is not None:
             fills.put(native)
+        if matcher is not None:
+            native.matcher = matcher._lent()
 
         self._engine = engine
         with engine as self._pointer:  # which lives as long as the request does
             drop = partial(lib.ingot_engine_drop, self._pointer)
-            self._handle = Handle(ffi.new("uint64_t *"), drop, "request", engine, fills)
+            kept = (fills, matcher)
+            self._handle = Handle(ffi.new("uint64_t *"), drop, "request", engine, kept)
             with self._handle:
                 check(lib.ingot_engine_submit, self._pointer, native, self._handle.out)
         self._event = ffi.new("ingot_event *")
@@ -261,7 +298,7 @@ class Event:
     decode_seconds: float
 
 
-class Stream(Iterator[Chunk]):
+class Stream(Closing, Iterator[Chunk]):
     """The chunks of an answer as they come.
 
     Closing it, leaving its ``with`` block or dropping it cancels the request at once, and so does
@@ -273,6 +310,7 @@ class Stream(Iterator[Chunk]):
         engine: Handle,
         tokens: npt.NDArray[np.int32],
         options: Options,
+        matcher: Matcher | None = None,
     ) -> None:
         self.seed = (
             secrets.randbits(32)
@@ -286,7 +324,7 @@ class Stream(Iterator[Chunk]):
         self._completion: Completion | None = None
         self._ended = False
         self._reading = threading.Lock()
-        self._request = Request(engine, tokens, options, self.seed)
+        self._request = Request(engine, tokens, options, self.seed, matcher=matcher)
 
     def __next__(self) -> Chunk:
         if not self._reading.acquire(blocking=False):
@@ -357,17 +395,6 @@ class Stream(Iterator[Chunk]):
     def close(self) -> None:
         self._ended = True
         self._request.close()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _stops(stop: str | Sequence[str]) -> list[str]:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import count, takewhile
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ingot._lib import INT32_MAX, Handle, check, filled, integer, runtime, utf8
+from ingot._lib import text as string
 from ingot._native import ffi, lib
-from ingot.errors import ArgumentError
+from ingot.closing import Closing
+from ingot.errors import ArgumentError, StateError
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ingot.model import Model
+    from ingot.schema.record import Reading
 
 Node = int
 """A node of a grammar that is being built; one that a failed call returned is -1."""
@@ -41,11 +48,13 @@ class TagEvent(NamedTuple):
 class Builder:
     """Builds a grammar node by node. The first failure stays, and compiling raises it.
 
-    Each method returns a node, which may be used any number of times.
+    Each method returns a node, which may be used any number of times. It is of use while the
+    function runs that it was given to.
     """
 
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
+    def __init__(self, native: Any, model: Model | None = None) -> None:
+        self._native: Any | None = native  # until it is compiled; its owner uses the handle
+        self._model = model
 
     def literal(self, text: str | bytes) -> Node:
         """This text."""
@@ -90,13 +99,25 @@ class Builder:
 
     def define(self, rule: Node, node: Node) -> None:
         """What a rule matches; itself may be part of it."""
-        with self._handle as native:
-            lib.ingot_grammar_builder_define(native, rule, node)
+        lib.ingot_grammar_builder_define(self._open(), rule, node)
 
     def tokens(self, ids: Iterable[int], negated: bool = False) -> Node:
         """One of these tokens; ``negated``: any token but these and those that end generation."""
         array = ffi.new("int32_t[]", [integer("a token", i, 0, INT32_MAX) for i in ids])
         return self._add(lib.ingot_grammar_builder_tokens, array, len(array), negated)
+
+    def controls(self, but: Iterable[int] = ()) -> Node:
+        """One token of the model's that isn't text and doesn't end generation, ``but`` these;
+        there is none without a model."""
+        left = set(() if self._model is None else self._model._controls).difference(but)
+        return self.tokens(sorted(left))
+
+    def piece(self, token: int) -> bytes:
+        """What a token of the model's says, if it is text; else nothing."""
+        model = self._model
+        if model is None or token in model._controls or not 0 <= token < model.info.n_vocab:
+            return b""
+        return model.token(token).piece
 
     def tag(self, tag: int, node: Node) -> Node:
         """``node``, whose part of a text is known as ``tag``."""
@@ -122,8 +143,20 @@ class Builder:
         return self._add(lib.ingot_grammar_builder_gbnf, data, len(data), utf8(root))
 
     def _add(self, function: Callable[..., int], *args: Any) -> Node:
-        with self._handle as native:
-            return int(function(native, *args))
+        return int(function(self._open(), *args))
+
+    def _open(self) -> Any:
+        if self._native is None:
+            raise StateError("the grammar of this builder is compiled: nothing can be added")
+        return self._native
+
+    def _close(self) -> None:
+        self._native = None
+
+
+def _warnings(builder: Any) -> Iterator[str]:
+    messages = map(partial(lib.ingot_grammar_builder_warning, builder), count())
+    return (string(message) for message in takewhile(bool, messages))
 
 
 def _bytes(text: str | bytes) -> bytes:
@@ -150,6 +183,9 @@ class Grammar:
 
     def __init__(self, build: Callable[[Builder], Node]) -> None:
         self._build = build
+        self.warnings: tuple[str, ...] = ()
+        """What a schema asks and isn't enforced (``from_json_schema`` with ``best_effort``); after
+        it was compiled, rules of GBNF that the root doesn't reach."""
         self._lock = threading.RLock()  # a signal's handler may compile while it is held
         self._plain: Handle | None = None
         self._compiled: weakref.WeakKeyDictionary[Model, Handle] = weakref.WeakKeyDictionary()
@@ -158,6 +194,11 @@ class Grammar:
     def from_gbnf(cls, text: str, root: str = "root") -> Grammar:
         """A grammar in llama.cpp's notation, GBNF."""
         return cls(lambda builder: builder.gbnf(text, root))
+
+    @classmethod
+    def from_ebnf(cls, text: str, root: str = "root") -> Grammar:
+        """``from_gbnf``, by the name that SGLang and XGrammar have for this notation."""
+        return cls.from_gbnf(text, root)
 
     @classmethod
     def from_regex(cls, pattern: str, search: bool = False) -> Grammar:
@@ -171,6 +212,54 @@ class Grammar:
         if not given:
             raise ArgumentError("there is nothing to choose: expected at least one text")
         return cls(lambda builder: builder.choice(*map(builder.literal, given)))
+
+    @classmethod
+    def from_json_schema(
+        cls,
+        schema: dict[str, Any] | bool,
+        *,
+        whitespace: Literal["free", "compact"] = "free",
+        additional_properties: bool = False,
+        best_effort: bool = False,
+        one_of: Literal["exact", "any"] = "exact",
+    ) -> Grammar:
+        """The JSON texts of the values that a schema allows (docs/schema.md).
+
+        ``whitespace``: ``free`` allows a space or a line's end and indent between two tokens,
+        ``compact`` none. ``additional_properties``: what its absence means beside ``properties``.
+        ``one_of``: ``any`` reads it as anyOf. What can't be enforced raises UnsupportedError with
+        the keyword's place; with ``best_effort`` it is left out and listed in ``warnings``.
+        """
+        from ingot.schema.record import record
+
+        made = record(schema, whitespace, additional_properties, best_effort, one_of)
+        grammar = cls(made.tape.player(made.root))
+        grammar.warnings = made.warnings
+        return grammar
+
+    @classmethod
+    def from_pydantic(cls, model: Any, **how: Unpack[Reading]) -> Grammar:
+        """``from_json_schema`` of a pydantic model, or of a ``TypeAdapter``."""
+        return cls.from_json_schema(_schema_of(model), **how)
+
+    @classmethod
+    def from_json(cls, whitespace: Literal["free", "compact"] = "free") -> Grammar:
+        """Any JSON text; ``from_json_schema({"type": "object"})`` is one of an object."""
+        return cls.from_json_schema(True, whitespace=whitespace)
+
+    @classmethod
+    def lazy(
+        cls, inner: Grammar, triggers: Iterable[str | bytes] = (), tokens: Iterable[int] = ()
+    ) -> Grammar:
+        """Any text without a trigger; or one and then ``inner``, which begins with the trigger.
+
+        ``triggers`` are texts, however they are cut into tokens, ``tokens`` control tokens.
+        """
+        from ingot.lazy import begun_by
+
+        grammar = cls(begun_by(inner._build, triggers, tokens))
+        grammar.warnings = inner.warnings
+        return grammar
 
     def accepts(self, text: str | bytes) -> bool:
         """Whether the text, as a whole, is one of the grammar's."""
@@ -190,14 +279,15 @@ class Grammar:
             known = self._plain if model is None else self._compiled.get(model)
             if known is not None and not known.closed:
                 return known
-            made = self._compile(None if model is None else model._token_trie)
+            made = self._compile(model)
             if model is None:
                 self._plain = made
             else:
                 self._compiled[model] = made
             return made
 
-    def _compile(self, trie: Handle | None) -> Handle:
+    def _compile(self, model: Model | None) -> Handle:
+        trie = None if model is None else model._token_trie
         parent = runtime() if trie is None else trie
         builder = Handle(
             ffi.new("ingot_grammar_builder **"),
@@ -209,13 +299,19 @@ class Grammar:
         with runtime() as shared, builder, grammar, parent as native:
             tokens = ffi.NULL if trie is None else native
             check(lib.ingot_grammar_builder_new, shared, tokens, builder.out)
-            root = self._build(Builder(builder))
+            given = Builder(builder.out[0], model)
+            try:
+                root = self._build(given)
+            finally:
+                given._close()
             check(lib.ingot_grammar_compile, builder.out[0], root, 0, grammar.out)
+            found = _warnings(builder.out[0])
+        self.warnings = tuple(dict.fromkeys((*self.warnings, *found)))
         builder.close()
         return grammar
 
 
-class Matcher:
+class Matcher(Closing):
     """A place in a text of a grammar, made by ``Grammar.matcher``. Belongs to one thread."""
 
     def __init__(self, handle: Handle, n_vocab: int) -> None:
@@ -311,17 +407,67 @@ class Matcher:
             memory, size = filled("char", 1024, lambda *room: check(function, native, *args, *room))
         return bytes(ffi.buffer(memory, size))
 
+    def only(self) -> int | None:
+        """The only token that may come next; None: there are more, or none. None also where other
+        bytes may follow that no token begins with: this is meant to be quick."""
+        token = ffi.new("int32_t *")
+        with self._handle as native:
+            check(lib.ingot_matcher_only, native, token)
+        return None if token[0] < 0 else int(token[0])
+
+    def closing(self) -> list[int]:
+        """Tokens of a shortest text that completes this one."""
+        with self._handle as native:
+            call = partial(check, lib.ingot_matcher_closing, native)
+            tokens, n = filled("int32_t", 64, call)
+        return list(ffi.unpack(tokens, n)) if n else []
+
+    def _lent(self) -> Any:
+        """The native matcher, for an engine that is done with it before this object is gone."""
+        with self._handle as native:
+            return native
+
     def close(self) -> None:
         """Frees it; closing again does nothing."""
         self._handle.close()
 
-    def __enter__(self) -> Matcher:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+def grammar_of(kind: str, given: Any) -> Grammar:
+    """What an argument of ``generate`` asks for. Texts and schemas that come again find what was
+    found out about them."""
+    if isinstance(given, Grammar) and kind == "grammar":
+        return given
+    if kind in ("grammar", "regex"):
+        if not isinstance(given, str):
+            raise ArgumentError(f"{kind} is {given!r}; expected a text")
+        return _known(kind, given)
+    if kind == "choices" and isinstance(given, str):
+        raise ArgumentError(f"choices is {given!r}; expected several texts")
+    if kind == "json_schema" and not isinstance(given, (dict, bool)):
+        given = _schema_of(given)
+    try:
+        return _known(kind, json.dumps(list(given) if kind == "choices" else given))
+    except (TypeError, ValueError) as e:
+        raise ArgumentError(f"{kind} is {given!r}: {e}") from None
+    except RecursionError:
+        raise ArgumentError(f"{kind} is nested too deeply to be read") from None
+
+
+def _schema_of(model: Any) -> Any:
+    make = getattr(model, "model_json_schema", None) or getattr(model, "json_schema", None)
+    if make is None:
+        raise ArgumentError(
+            f"{model!r} is no JSON schema: expected a dict (of a text, json.loads makes one), "
+            "True, False, a pydantic model or a TypeAdapter"
+        )
+    return make()
+
+
+@lru_cache(maxsize=16)
+def _known(kind: str, text: str) -> Grammar:
+    if kind == "grammar":
+        return Grammar.from_gbnf(text)
+    if kind == "regex":
+        return Grammar.from_regex(text)
+    given = json.loads(text)
+    return Grammar.from_json_schema(given) if kind == "json_schema" else Grammar.from_choices(given)

@@ -20,13 +20,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
+from ingot.closing import Closing
 
 MAGIC = b"INGOTLP1"
 _LIMITS = {"n_vocab": 1 << 24, "n_ctx": 1 << 30, "n_chunks": 1 << 30}
@@ -100,7 +100,7 @@ def writing(path: str | os.PathLike[str], header: Header) -> Iterator[Rows]:
         raise
 
 
-class Reader:
+class Reader(Closing):
     """A file of rows, read in order."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -160,17 +160,6 @@ class Reader:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:

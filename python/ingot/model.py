@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -33,6 +32,7 @@ from ingot._lib import (
     watched,
 )
 from ingot._native import ffi, lib
+from ingot.closing import Closing
 from ingot.collecting import Collected
 from ingot.generation import Completion, Keywords, Options, Stream, token_array
 from ingot.gguf.values import Metadata
@@ -127,7 +127,7 @@ def bundled_model() -> Path:
     )
 
 
-class Model:
+class Model(Closing):
     """A GGUF model. Without ``path`` it is the small one that comes with the package.
 
     n_ctx         positions of a sequence (None: the model's own, less if memory doesn't allow it)
@@ -247,10 +247,10 @@ class Model:
         with self._model as model:
             check(lib.ingot_token_get, model, token_array([token])[0], info)
             spelling = raw(info.text).decode("utf-8", "surrogateescape")
-        # The first token of a text may lose a space: what a second one adds is the whole piece.
-        once, twice = (self.detokenize_bytes([token] * n, special=True) for n in (1, 2))
+            call = partial(check, lib.ingot_token_piece, model, token, True)
+            piece = bytes(ffi.buffer(*filled("char", 32, call)))
         kind = _KINDS[info.kind]
-        return Token(token, spelling, twice[len(once) :], info.score, kind, info.ends_generation)
+        return Token(token, spelling, piece, info.score, kind, info.ends_generation)
 
     @cached_property
     def _token_trie(self) -> Handle:
@@ -416,6 +416,14 @@ class Model:
         ignore_eos   never choose a token that ends generation
         special      show the names of control tokens in the text
         progress     called with the share of the prompt that is computed
+        grammar      a ``Grammar``, or a text in GBNF: the answer is one of its texts
+        json_schema  the answer is JSON of this schema: a dict, or a pydantic model
+        regex        the answer is a text that this regular expression matches whole
+        choices      the answer is one of these texts
+        close_in_time   with one of these four: the answer is complete before its tokens are used up
+                     (the default), if any can be; else it ends where it is, as "length"
+        jump_forward with one of them: text that must come is cut into tokens by the tokenizer alone
+                     and computed in one go: faster, and not quite the model's own answer
         sampling     temperature=..., top_k=..., ...: see ``ingot.sampler_params()``
         """
         ids = self.tokenize(prompt, add_special=True) if isinstance(prompt, str) else prompt
@@ -544,15 +552,31 @@ class Model:
     @cached_property
     def _control_names(self) -> re.Pattern[str]:
         """Finds the names that ``parse_special`` takes for tokens, the longest first."""
+        names = [
+            raw(info.text).decode("utf-8", "surrogateescape")
+            for _, info in self._token_infos()
+            if _KINDS[info.kind] in ("control", "unknown") and info.text.size
+        ]
+        names.sort(key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, names)) or "(?!)")
+
+    @cached_property
+    def _controls(self) -> frozenset[int]:
+        """The tokens that aren't text and don't end generation."""
+        return frozenset(
+            token
+            for token, info in self._token_infos()
+            if _KINDS[info.kind] not in ("normal", "user-defined", "byte")
+            and not info.ends_generation
+        )
+
+    def _token_infos(self) -> Iterator[tuple[int, Any]]:
+        """The vocabulary; each view is good until the next one."""
         info = ffi.new("ingot_token_info *")
-        names = []
         with self._model as model:
             for token in range(self.info.n_vocab):
                 check(lib.ingot_token_get, model, token, info)
-                if _KINDS[info.kind] in ("control", "unknown") and info.text.size:
-                    names.append(raw(info.text).decode("utf-8", "surrogateescape"))
-        names.sort(key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, names)) or "(?!)")
+                yield token, info
 
     def _prompt_tokens(self, prompt: str) -> list[int]:
         """The tokens of a rendered template, with BOS in front if the model wants it, once."""
@@ -572,7 +596,10 @@ class Model:
         stream: bool,
         options: Keywords,
     ) -> Completion | Stream:
-        chunks = Stream(self._started(), tokens, Options.of(options))
+        asked = Options.of(options)
+        grammar = asked.constraint()
+        matcher = None if grammar is None else grammar.matcher(self)
+        chunks = Stream(self._started(), tokens, asked, matcher)
         if stream:
             return chunks
         with chunks:
@@ -585,17 +612,6 @@ class Model:
     def close(self) -> None:
         """Ends what runs and frees the model; closing again does nothing."""
         self._model.close()
-
-    def __enter__(self) -> Model:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         state = ", closed" if self._model.closed else ""

@@ -179,3 +179,58 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     (tmp_path / "g.gbnf").write_text("root ::= other")
     assert main(check) == 1
     assert "line 1, column 10" in capsys.readouterr().err
+
+
+def test_rules_that_the_root_does_not_reach(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = 'root ::= "a" b | root\nb ::= "é"\nc ::= d\n  é ::= c'.replace("  é", "  d")
+    grammar = Grammar.from_gbnf(text)
+    grammar.compile()
+    where = {"c": "line 3, column 1", "d": "line 4, column 3"}
+    expected = [
+        f"{place} of the grammar: the rule '{name}' isn't reached from the root"
+        for name, place in where.items()
+    ]
+    assert list(grammar.warnings) == expected
+    other = Grammar.from_gbnf(text, root="d")
+    with pytest.raises(ingot.ArgumentError, match="no text matches"):
+        other.compile()
+
+    (tmp_path / "g.gbnf").write_text(text, encoding="utf-8")
+    check = ["grammar", "check", str(tmp_path / "g.gbnf")]
+    assert main(check) == 0
+    out = capsys.readouterr().out
+    assert [line for line in out.splitlines() if line.startswith("warning: ")] == [
+        f"warning: {warning}" for warning in expected
+    ]
+    assert main([*check, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == expected
+
+
+def test_other_names_for_it() -> None:
+    assert Grammar.from_ebnf('root ::= "a" b\nb ::= "b"+').accepts("abb")
+    lark = 'start: word (SPACE word)*\nword: /[a-z]+/ | "!"\nSPACE: " "+'
+    assert Grammar.from_ebnf(lark, root="start").accepts("so  it is !")
+
+
+@pytest.mark.parametrize(
+    "body", ['"a"~2..5', '"a" // comment', '"a" -> name', '"a"\n%ignore " "', '"a"i', "b.2: /a/"]
+)
+def test_what_lark_has_besides_is_refused(body: str) -> None:
+    with pytest.raises(ingot.FormatError, match=r"line [12], column"):
+        Grammar.from_ebnf(f"start: {body}", root="start").compile()
+
+
+def test_a_builder_ends_with_its_grammar() -> None:
+    kept: list[Builder] = []
+
+    def build(b: Builder) -> int:
+        kept.append(b)
+        return b.literal("a")
+
+    assert Grammar(build).accepts("a")
+    with pytest.raises(ingot.StateError, match="is compiled"):
+        kept[0].literal("b")
+    with pytest.raises(ingot.StateError, match="is compiled"):
+        kept[0].define(0, 0)

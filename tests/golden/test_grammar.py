@@ -25,6 +25,8 @@ def test_every_grammar_has_strings() -> None:
 @pytest.mark.parametrize("name", sorted(STRINGS))
 def test_our_grammars(name: str) -> None:
     grammar = Grammar.from_gbnf((GRAMMARS / f"{name}.gbnf").read_text(encoding="utf-8"))
+    grammar.compile()
+    assert grammar.warnings == ()
     wrong = [text for text in STRINGS[name]["accept"] if not grammar.accepts(text)]
     wrong += [text for text in STRINGS[name]["reject"] if grammar.accepts(text)]
     assert not wrong
@@ -138,6 +140,7 @@ def test_searching(pattern: str, good: list[str], bad: list[str]) -> None:
         (r"\bword", ingot.UnsupportedError, "boundaries"),
         (r"(a)\1", ingot.UnsupportedError, "back references"),
         ("a^b", ingot.UnsupportedError, "anchor"),
+        ("(^a|$)^", ingot.UnsupportedError, "anchor"),
         ("a{3,2}", ingot.FormatError, "count"),
     ],
 )

@@ -44,6 +44,18 @@ def test_small_set(name: str) -> None:
             assert model.detokenize(vector["ids"], special=True) == vector["detok"]
 
 
+@pytest.mark.parametrize("name", ["spm", "bpe"])
+def test_pieces_are_not_tidied(name: str) -> None:
+    """A piece is what a grammar sees: nothing is lost at a text's beginning or before a comma."""
+    with ingot.Model(HERE / "vocabularies" / f"{name}.gguf", vocab_only=True) as model:
+        tokens = [model.token(i) for i in range(model.info.n_vocab)]
+        for token in tokens:
+            spelt = token.text.replace("\u2581", " ").replace("\u0120", " ")
+            if token.kind == "normal" and spelt.isascii():
+                assert token.piece == spelt.encode()
+        assert any(token.piece.startswith(b" ") for token in tokens)
+
+
 # ----------------------------------------------------------------------------------- large set
 
 

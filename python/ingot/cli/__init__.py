@@ -20,6 +20,7 @@ COMMANDS = {
     "inspect": "show what is in a GGUF file",
     "convert": "make a GGUF file of a Hugging Face checkpoint",
     "grammar": "check a grammar against texts",
+    "schema": "show what of a JSON schema is enforced, or print it as GBNF",
     "tokenize": "show the tokens of a text",
     "bench": "measure how fast a model is here",
     "perplexity": "measure how well a model predicts a text",
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         known = isinstance(e, (errors.IngotError, OSError, MemoryError))
         terminal.error(str(e) if known else f"{type(e).__name__}: {e} (a bug of ours)")
-        if isinstance(e, OSError):
+        if isinstance(e, OSError) and e.filename is None:
             terminal.forget_output()  # if it is what is full, nobody shall try again
         return 2 if isinstance(e, errors.ArgumentError) else 1
     return status

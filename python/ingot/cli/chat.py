@@ -12,7 +12,7 @@ from typing import Any
 
 from ingot import errors
 from ingot.chat import chosen_template
-from ingot.cli import options, terminal
+from ingot.cli import files, options, terminal
 from ingot.cli.run import speeds
 from ingot.generation import Stream
 from ingot.model import Model
@@ -36,13 +36,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_template(parser)
     options.add_max_tokens(parser, None, "-1, as many as the context holds")
     options.add_sampling(parser)
+    options.add_grammar(parser)
     options.add_engine(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
     with suppress(ImportError):
         import readline  # noqa: F401  (gives input() a history and editing)
-    settings = options.sampling(args) | {"max_tokens": args.max_tokens}
+    settings = options.sampling(args) | options.grammar(args) | {"max_tokens": args.max_tokens}
     with options.open_model(args) as model:
         template = options.template(args)
         chosen_template(model.metadata, template, tools=False)  # none: better said now than later
@@ -174,10 +175,7 @@ class Conversation:
     def _load(self, path: str) -> None:
         if not path:
             raise errors.ArgumentError("expected /load FILE")
-        try:
-            messages = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as e:
-            raise errors.FormatError(f"{path} is no JSON: {e}") from None
+        messages = files.read_json(path)
         if not isinstance(messages, list) or not all(map(_is_message, messages)):
             raise errors.FormatError(f"{path} is no list of messages with a role and a content")
         self._messages = messages

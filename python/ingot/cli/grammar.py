@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ingot.cli import options, terminal
+from ingot.cli import files, options, terminal
 from ingot.grammar import Grammar
 
 _EPILOG = """\
@@ -17,7 +17,7 @@ examples:
   ingot grammar check dates.gbnf --root date --accept date.txt --json
 
 Each FILE is one text; a newline at its end is left out. The exit status is 1 if a text isn't what
-it should be.
+it should be. Rules that the root doesn't reach are warnings.
 """
 
 
@@ -46,14 +46,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    grammar = Grammar.from_gbnf(Path(args.grammar).read_text(encoding="utf-8"), args.root)
+    grammar = Grammar.from_gbnf(files.read_utf8(args.grammar), args.root)
     grammar.compile()
     verdicts = [_verdict(grammar, name, True) for name in args.accept]
     verdicts += [_verdict(grammar, name, False) for name in args.reject]
     wrong = sum(verdict.accepted != verdict.expected for verdict in verdicts)
     if args.json:
-        print(json.dumps({"wrong": wrong, "texts": [asdict(verdict) for verdict in verdicts]}))
+        texts = [asdict(verdict) for verdict in verdicts]
+        print(json.dumps({"wrong": wrong, "warnings": grammar.warnings, "texts": texts}))
     else:
+        for warning in grammar.warnings:
+            terminal.write(f"warning: {warning}\n")
         for verdict in verdicts:
             terminal.write(_line(verdict))
         print(f"{args.grammar}: {len(verdicts)} texts, {wrong} not as they should be")

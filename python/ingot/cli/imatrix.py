@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 from ingot.cli import options, terminal
@@ -31,7 +30,7 @@ _COLUMNS = ["tensor", "columns", "total", "peak", "evenness", "top 1 %", "alike"
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     options.add_model(parser)
-    parser.add_argument("-f", "--file", metavar="TEXT", help="a text file; - is standard input")
+    options.add_text(parser, required=False)
     parser.add_argument("-o", "--output", metavar="OUT", help="the file to write")
     parser.add_argument(
         "--output-format",
@@ -45,9 +44,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE",
         help="add what is in an importance matrix of the same model (repeatable)",
-    )
-    parser.add_argument(
-        "--chunks", type=options.count, metavar="N", help="use the first N chunks of the text"
     )
     parser.add_argument(
         "--process-output", action="store_true", help="collect for the output matrix too"
@@ -106,7 +102,7 @@ def _merged(given: list[Imatrix], args: argparse.Namespace) -> Imatrix:
 
 
 def _collected(given: list[Imatrix], args: argparse.Namespace) -> Imatrix:
-    text = sys.stdin.buffer.read() if args.file == "-" else Path(args.file).read_bytes()
+    text = options.read_text(args)
     args.ctx_size = args.ctx_size or _N_CTX
     with (
         options.open_model(args, collect=True, moments=args.moments) as model,

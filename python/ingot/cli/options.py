@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from ingot import errors
 from ingot._lib import INT32_MAX
-from ingot.cli import terminal
+from ingot.cli import files, terminal
 from ingot.model import Model
 from ingot.sampling import sampler_params
 
@@ -108,6 +109,66 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def add_grammar(parser: argparse.ArgumentParser) -> None:
+    """What holds an answer to a grammar."""
+    group = parser.add_argument_group("grammars")
+    ways = group.add_mutually_exclusive_group()
+    ways.add_argument("--grammar", metavar="GBNF", help="a grammar that the answer is held to")
+    ways.add_argument("--grammar-file", metavar="FILE", help="the same, from a file")
+    ways.add_argument(
+        "-j", "--json-schema", metavar="JSON", help="the answer is JSON of this schema"
+    )
+    ways.add_argument("-jf", "--json-schema-file", metavar="FILE", help="the same, from a file")
+    ways.add_argument("--regex", metavar="REGEX", help="the answer matches it whole")
+    ways.add_argument(
+        "--choice", action="append", metavar="TEXT", help="the answer is this text (repeatable)"
+    )
+    group.add_argument(
+        "--no-close-in-time",
+        action="store_true",
+        help="cut the answer off at --max-tokens, complete or not",
+    )
+    group.add_argument(
+        "--jump-forward",
+        action="store_true",
+        help="cut text that must come into tokens without asking the model: faster",
+    )
+
+
+def grammar(args: argparse.Namespace) -> dict[str, Any]:
+    """Keyword arguments for ``generate`` and ``chat``."""
+    text, schema = args.grammar, args.json_schema
+    if args.grammar_file is not None:
+        text = files.read_utf8(args.grammar_file)
+    if args.json_schema_file is not None:
+        schema = files.read_json(args.json_schema_file)
+    elif schema is not None:
+        schema = files.parse_json(schema, "--json-schema")
+    if schema is None and (args.json_schema_file or args.json_schema):
+        raise errors.FormatError("the JSON schema is null; expected an object, true or false")
+    return {
+        "grammar": text,
+        "json_schema": schema,
+        "regex": args.regex,
+        "choices": args.choice,
+        "close_in_time": not args.no_close_in_time,
+        "jump_forward": args.jump_forward,
+    }
+
+
+def add_text(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """A text that is taken in chunks."""
+    help_text = "a text file; - is standard input"
+    parser.add_argument("-f", "--file", required=required, metavar="TEXT", help=help_text)
+    parser.add_argument(
+        "--chunks", type=count, metavar="N", help="use the first N chunks of the text"
+    )
+
+
+def read_text(args: argparse.Namespace) -> bytes:
+    return sys.stdin.buffer.read() if args.file == "-" else Path(args.file).read_bytes()
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON value")
 
@@ -173,7 +234,4 @@ def template(args: argparse.Namespace) -> str | None:
     """The template as ``Model.chat`` takes it: a variant's name, or a file's text."""
     if args.template is None or not os.path.exists(args.template):  # noqa: PTH110 - of any length
         return args.template  # type: ignore[no-any-return]
-    try:
-        return Path(args.template).read_text(encoding="utf-8")
-    except UnicodeDecodeError as e:
-        raise errors.FormatError(f"{args.template} is no UTF-8 text: {e}") from None
+    return files.read_utf8(args.template)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ingot.cli import options, terminal
@@ -39,12 +37,7 @@ _EVERY = 5.0  # seconds between lines of what was found so far
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     options.add_model(parser)
-    parser.add_argument(
-        "-f", "--file", required=True, metavar="TEXT", help="a text file; - is standard input"
-    )
-    parser.add_argument(
-        "--chunks", type=options.count, metavar="N", help="use the first N chunks of the text"
-    )
+    options.add_text(parser)
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--save-logits", metavar="BASE", help="write what the model says, to be compared with"
@@ -57,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    text = sys.stdin.buffer.read() if args.file == "-" else Path(args.file).read_bytes()
+    text = options.read_text(args)
     if args.ctx_size is None and args.kl_divergence is not None:
         args.ctx_size = read_header(args.kl_divergence).n_ctx
     elif args.ctx_size is None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from pathlib import Path
 
 from ingot import quality_plot
 from ingot.cli import options, terminal
@@ -31,9 +29,7 @@ _COLUMNS = ["type", "size", "bits", "perplexity", "KL, mean", "median", "99 %", 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     options.add_model(parser)
-    parser.add_argument(
-        "-f", "--file", required=True, metavar="TEXT", help="a text file; - is standard input"
-    )
+    options.add_text(parser)
     parser.add_argument(
         "--types", default=_TYPES, metavar="A,B,...", help=f"file types (default: {_TYPES})"
     )
@@ -47,9 +43,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-requantize", action="store_true", help="take a model that is quantised already"
     )
-    parser.add_argument(
-        "--chunks", type=options.count, metavar="N", help="use the first N chunks of the text"
-    )
     options.add_ctx_size(parser, f"tokens of a chunk (default: {_N_CTX})")
     parser.add_argument("-t", "--threads", type=options.count, metavar="N", help="threads")
     parser.add_argument("--plot", metavar="OUT.png", help="draw it; needs ingot[plot]")
@@ -59,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     if args.plot is not None:
         quality_plot.check(args.plot)
-    text = sys.stdin.buffer.read() if args.file == "-" else Path(args.file).read_bytes()
+    text = options.read_text(args)
     with terminal.progress("quantising and measuring") as report:
         found = quality(
             args.model or bundled_model(),
@@ -73,6 +66,9 @@ def execute(args: argparse.Namespace) -> int:
             allow_requantize=args.allow_requantize,
             progress=report,
         )
+    for row in found.types:
+        for warning in row.warnings:
+            terminal.note(f"{row.file_type}: {warning}")
     if args.plot is not None:
         quality_plot.plot(found, args.plot)
     if args.json:

@@ -20,6 +20,7 @@ examples:
   ingot run model.gguf --chat -p "What is the capital of Portugal?" --temperature 0
   cat letter.txt | ingot run model.gguf -n -1 --stop "The end"
   ingot run -p "1 2 3" --json | jq .text
+  ingot run -p "A pet: " -j '{"properties": {"name": {"type": "string"}}, "required": ["name"]}'
 """
 
 
@@ -43,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no speeds at the end")
     options.add_json(parser)
     options.add_sampling(parser)
+    options.add_grammar(parser)
     options.add_engine(parser)
 
 
@@ -78,7 +80,8 @@ def _prompt(given: str | None, usage_error: Callable[[str], None]) -> str:
 
 
 def _start(model: Model, prompt: str, args: argparse.Namespace, report: Progress) -> Stream:
-    keywords = options.sampling(args) | {"max_tokens": args.max_tokens, "special": args.special}
+    keywords = options.sampling(args) | options.grammar(args)
+    keywords |= {"max_tokens": args.max_tokens, "special": args.special}
     keywords["progress"] = report
     stream: Stream
     if not args.chat:

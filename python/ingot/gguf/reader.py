@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from ingot._lib import (
     watched,
 )
 from ingot._native import ffi, lib
+from ingot.closing import Closing
 from ingot.gguf.values import Metadata, view
 from ingot.quant import decode, type_by_id, type_by_name
 
@@ -113,7 +113,7 @@ class Tensors(Mapping[str, Tensor]):
         return iter(names)
 
 
-class Reader:
+class Reader(Closing):
     """A GGUF file (the first of a split: all its files) opened for reading.
 
     ``metadata`` and ``tensors`` are mappings. Arrays taken from them keep the file's memory alive,
@@ -158,17 +158,6 @@ class Reader:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _open(path: bytes, params: Any, report: Progress | None) -> Handle:

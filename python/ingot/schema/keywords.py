@@ -1,0 +1,50 @@
+"""The keywords that ask something: each with the function that reads it."""
+
+from __future__ import annotations
+
+from ingot.schema import arrays, combine, objects, scalars
+from ingot.schema.reader import Handler
+
+HANDLERS: dict[str, Handler] = {
+    "type": scalars.types,
+    "enum": scalars.enum,
+    "const": scalars.const,
+    "minimum": scalars.minimum,
+    "maximum": scalars.maximum,
+    "exclusiveMinimum": scalars.exclusive_minimum,
+    "exclusiveMaximum": scalars.exclusive_maximum,
+    "multipleOf": scalars.multiple_of,
+    "minLength": scalars.min_length,
+    "maxLength": scalars.max_length,
+    "pattern": scalars.patterns,
+    "format": scalars.string_format,
+    "prefixItems": arrays.items,
+    "items": arrays.items,
+    "additionalItems": arrays.items,
+    "minItems": arrays.min_items,
+    "maxItems": arrays.max_items,
+    "contains": arrays.contains,
+    "minContains": arrays.contains,
+    "maxContains": arrays.contains,
+    "uniqueItems": arrays.unique_items,
+    "properties": objects.properties,
+    "patternProperties": objects.properties,
+    "additionalProperties": objects.properties,
+    "required": objects.required,
+    "propertyNames": objects.property_names,
+    "minProperties": objects.min_properties,
+    "maxProperties": objects.max_properties,
+    "dependentRequired": objects.dependent_required,
+    "dependentSchemas": objects.dependent_schemas,
+    "dependencies": objects.dependencies,
+    "allOf": combine.all_of,
+    "anyOf": combine.any_of,
+    "oneOf": combine.one_of,
+    "not": combine.negation,
+    "if": combine.condition,
+    "then": combine.condition,
+    "else": combine.condition,
+    "$ref": combine.reference,
+    "$dynamicRef": combine.dynamic_reference,
+    "$recursiveRef": combine.recursive_reference,
+}

@@ -94,7 +94,7 @@ cross: $(VENV)/installed-test
 	$(call build,aarch64,-DCMAKE_TOOLCHAIN_FILE=tests/cross/aarch64.cmake -DINGOT_WERROR=ON)
 	tests/cross/run.sh build/test build/aarch64
 
-fuzz: $(VENV)/tools
+fuzz: $(VENV)/installed-test
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 # Mutants of another seed each time: the tests have had the same ones often enough.
@@ -114,7 +114,7 @@ lint-python: $(VENV)/lint-tools
 	ruff check
 	ruff format --check
 	mypy --strict python/ tests/api
-	mypy --strict tests/conftest.py tests/bench tests/golden tests/lint
+	mypy --strict tests/conftest.py tests/bench tests/fuzz tests/golden tests/lint
 
 lint-c: $(VENV)/lint-tools
 	clang-format --dry-run -Werror $(C_FILES)

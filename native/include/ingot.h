@@ -600,8 +600,8 @@ INGOT_API ingot_status ingot_matcher_only(ingot_matcher *matcher, int32_t *token
 INGOT_API ingot_status ingot_matcher_closing(ingot_matcher *matcher, int32_t *tokens, size_t capacity,
                                              size_t *n, ingot_error *err);
 
-// The bytes that must come next (of very many the first), and a shortest text that completes this one; conventions as
-// ingot_detokenize.
+// The bytes that must come next (of very many the first), and a shortest text that completes this one;
+// conventions as ingot_detokenize.
 INGOT_API ingot_status ingot_matcher_forced(ingot_matcher *matcher, char *text, size_t capacity, size_t *size,
                                             ingot_error *err);
 INGOT_API ingot_status ingot_matcher_shortest(ingot_matcher *matcher, char *text, size_t capacity,

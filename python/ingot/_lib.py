@@ -157,8 +157,8 @@ class Handle:
 
     ``with handle as pointer:`` uses it. ``close`` forbids new uses, closes what was made from it,
     and frees it: at once, or when the last user leaves. So nothing is freed under a running call,
-    and nobody waits for anybody. What is garbage has no users: it is freed whatever the count says,
-    which an interrupt may have left too high.
+    and nobody waits for anybody. What is garbage has no users but what was made from it, whatever
+    the count says, which an interrupt may have left too high.
     """
 
     _closed = True  # until __init__ is through
@@ -174,7 +174,8 @@ class Handle:
     ) -> None:
         self.out, self._what, self._parent, self._kept = out, what, parent, kept
         self._children: weakref.WeakSet[Handle] = weakref.WeakSet()
-        self._users = 0
+        self._users = 0  # calls, and what was made from it
+        self._made = 0  # what was made from it and isn't freed yet
         self._era = _era
         if parent is not None:
             parent._enter(self)
@@ -196,13 +197,15 @@ class Handle:
                 raise errors.StateError(f"the {self._what} is closed")
             self._users += 1
             if child is not None:
+                self._made += 1
                 self._children.add(child)
 
-    def _leave(self) -> None:
+    def _leave(self, made: int = 0) -> None:
         if self._era != _era:
             return
         with _lock:
             self._users -= 1
+            self._made -= made
             last = self._closed and self._users == 0
         if last:
             self._release()
@@ -213,12 +216,11 @@ class Handle:
             return
         parent = self._parent
         try:
-            # A parent that was garbage too may have gone first, and with it what was made from it.
-            if self.out[0] and not (parent is not None and parent._free is None):
+            if self.out[0]:
                 free(self.out[0])
         finally:
             if parent is not None:
-                parent._leave()
+                parent._leave(made=1)
 
     def __enter__(self) -> Any:
         self._enter()
@@ -256,7 +258,10 @@ class Handle:
     def __del__(self) -> None:
         self.close()
         if self._free is not None and self._era == _era:
-            self._release()
+            with _lock:
+                self._users = self._made  # garbage too: the last of them frees this
+            if self._made == 0:
+                self._release()
 
 
 # ------------------------------------------------------------------------------------------ runtime

@@ -143,3 +143,25 @@ def test_ctrl_c_anywhere(work: str, span: float) -> None:
     n_generated, leaked = map(int, done.stdout.split())
     assert n_generated == 4
     assert leaked <= 5  # of up to 300; inside the finaliser itself nothing can be held
+
+
+def test_a_cycle_of_garbage_is_freed_from_its_leaves() -> None:
+    """Whose counts an interrupt left too high isn't freed before what was made from it."""
+    code = """
+import gc, ingot
+model = ingot.Model(n_ctx=256)
+path = str(model.path)
+stream = model.generate("Once", max_tokens=None, ignore_eos=True, stream=True)
+next(stream)
+for handle in (model._model, model._engine):
+    handle._enter()  # and never left
+cycle = [model, stream]
+cycle.append(cycle)
+model._model.close()
+del model, stream, cycle, handle
+gc.collect()
+with open("/proc/self/maps", encoding="utf-8") as maps:
+    print(path in maps.read())
+"""
+    done = run_python(code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")

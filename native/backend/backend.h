@@ -310,6 +310,25 @@ int64_t backend_isa_peak(const struct kernels *chosen, int64_t rounds, int32_t *
 ingot_status backend_isa_product(const struct kernels *chosen, const ingot_product_sample *sample,
                                  int64_t rounds, ingot_error *err);
 
+// Rows of logits, on the host, in blocks of so many.
+enum { BACKEND_ROW_BLOCK = 64 };
+
+static inline int32_t backend_row_blocks(int32_t n) {
+    return n / BACKEND_ROW_BLOCK + (n % BACKEND_ROW_BLOCK != 0);
+}
+
+// The largest of x [n], -INFINITY where there is none; a NaN is none. block_max [backend_row_blocks(n)] takes
+// those of each block; *odd says whether there are infinities or NaNs.
+float backend_row_max(const struct kernels *k, const float *x, int64_t n, float *block_max, bool *odd);
+
+// weights[i] = exp(x[i] - max), to seven digits, 0 below exp(-87) and for NaN; no x is larger than max.
+// block_sum takes the sums of blocks; returns that of all, block after block.
+double backend_row_weigh(const struct kernels *k, const float *x, int64_t n, float max, float *weights,
+                         double *block_sum);
+
+// The sum of weights[i] * (x[i] - max).
+double backend_row_mean(const struct kernels *k, const float *x, int64_t n, float max, const float *weights);
+
 // Weights to be encoded: rows of `width`, one after the other, and the importance of their columns [width],
 // or NULL.
 typedef struct backend_rows {

@@ -75,6 +75,11 @@ void ir_warn(ir *g, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // Characters within ranges in any order, overlapping perhaps; as ingot_grammar_builder_class otherwise.
 int32_t ir_class(ir *g, const uint32_t *ranges, size_t n, bool negated);
 
+// Reads a regular expression: a node for what matches anywhere, and for what the anchors ^ and $ bind to the
+// text's beginning, its end, or both; -1 where there is none, and after a failure.
+enum { IR_FREE = 0, IR_BEGINS = 1, IR_ENDS = 2, IR_BOUNDS = 4 };
+void ir_regex(ir *g, const char *pattern, size_t size, int32_t nodes[IR_BOUNDS]);
+
 // The words of a node; NULL if it has none.
 static inline const uint32_t *ir_children(const ir *g, const ir_node *node) {
     return node->first < g->n_words ? g->words + node->first : NULL;

@@ -8,11 +8,9 @@
 #include "grammar/ir.h"
 #include "grammar/ranges.h"
 
-enum { FREE = 0, BEGINS = 1, ENDS = 2, BOUNDS = 4 };
-
 // A part: a node for each way of being bound, -1 where there is none.
 typedef struct part {
-    int32_t nodes[BOUNDS];
+    int32_t nodes[IR_BOUNDS];
 } part;
 
 typedef struct open_group {
@@ -310,7 +308,7 @@ static int32_t either(regex *p, int32_t a, int32_t b) {
 }
 
 static bool is_bound(const part *x, int how) {
-    for (int i = 0; i < BOUNDS; i++)
+    for (int i = 0; i < IR_BOUNDS; i++)
         if (i & how && x->nodes[i] >= 0)
             return true;
     return false;
@@ -318,7 +316,7 @@ static bool is_bound(const part *x, int how) {
 
 // Whether a part is the empty text alone, however it is bound: what anchors stand beside.
 static bool is_empty(const regex *p, const part *x) {
-    for (int i = 0; i < BOUNDS; i++) {
+    for (int i = 0; i < IR_BOUNDS; i++) {
         const ir_node *node = x->nodes[i] >= 0 ? &p->g->nodes[x->nodes[i]] : NULL;
         if (node && (node->kind != IR_LITERAL || node->n > 0))
             return false;
@@ -332,30 +330,30 @@ static part sequence(regex *p, size_t first) {
     part out = nothing;
     bool plain_parts = true;
     for (size_t i = 0; i < n; i++)
-        plain_parts = plain_parts && !is_bound(&p->parts[first + i], BEGINS | ENDS);
+        plain_parts = plain_parts && !is_bound(&p->parts[first + i], IR_BEGINS | IR_ENDS);
     if (plain_parts) {
         int32_t *nodes = mem_alloc(p->g->mem, n, sizeof *nodes);
         for (size_t i = 0; nodes && i < n; i++)
-            nodes[i] = p->parts[first + i].nodes[FREE];
+            nodes[i] = p->parts[first + i].nodes[IR_FREE];
         if (!nodes)
             ir_fail(p->g, INGOT_ERR_MEMORY, "cannot allocate the parts of a regular expression");
         else if (ok(p))
-            out.nodes[FREE] = n == 1 ? nodes[0] : ingot_grammar_builder_sequence(p->g, nodes, n);
+            out.nodes[IR_FREE] = n == 1 ? nodes[0] : ingot_grammar_builder_sequence(p->g, nodes, n);
         mem_free(p->g->mem, nodes);
         return out;
     }
     out = p->parts[first];
     for (size_t i = 1; i < n && ok(p); i++) {
         const part next = p->parts[first + i];
-        if ((is_bound(&next, BEGINS) && !is_empty(p, &out)) ||
-            (is_bound(&out, ENDS) && !is_empty(p, &next))) {
+        if ((is_bound(&next, IR_BEGINS) && !is_empty(p, &out)) ||
+            (is_bound(&out, IR_ENDS) && !is_empty(p, &next))) {
             fail_at(p, p->at, INGOT_ERR_UNSUPPORTED,
                     "an anchor, ^ or $, is supported at the ends of alternatives alone");
             return out;
         }
         part joined = nothing;
-        for (int a = 0; a < BOUNDS; a++)
-            for (int b = 0; b < BOUNDS; b++)
+        for (int a = 0; a < IR_BOUNDS; a++)
+            for (int b = 0; b < IR_BOUNDS; b++)
                 if (out.nodes[a] >= 0 && next.nodes[b] >= 0)
                     joined.nodes[a | b] =
                         either(p, joined.nodes[a | b], pair(p, out.nodes[a], next.nodes[b]));
@@ -384,7 +382,7 @@ static part end_group(regex *p) {
     int32_t *nodes = mem_alloc(p->g->mem, n, sizeof *nodes);
     if (!nodes)
         ir_fail(p->g, INGOT_ERR_MEMORY, "cannot allocate the parts of a regular expression");
-    for (int b = 0; b < BOUNDS && nodes && ok(p); b++) {
+    for (int b = 0; b < IR_BOUNDS && nodes && ok(p); b++) {
         size_t k = 0;
         for (size_t i = 0; i < n; i++)
             if (p->branches[open.first_branch + i].nodes[b] >= 0)
@@ -471,10 +469,10 @@ static void quantifiers(regex *p) {
         if (ok(p) && max >= 0 && max < min)
             fail_at(p, start, INGOT_ERR_FORMAT, "a count whose end is below its beginning");
         part *last = &p->parts[p->n_parts - 1];
-        if (ok(p) && is_bound(last, BEGINS | ENDS))
+        if (ok(p) && is_bound(last, IR_BEGINS | IR_ENDS))
             fail_at(p, start, INGOT_ERR_UNSUPPORTED, "an anchor, ^ or $, can't be repeated");
         if (ok(p))
-            last->nodes[FREE] = ingot_grammar_builder_repeat(p->g, last->nodes[FREE], min, max);
+            last->nodes[IR_FREE] = ingot_grammar_builder_repeat(p->g, last->nodes[IR_FREE], min, max);
     }
 }
 
@@ -496,7 +494,7 @@ static void atom(regex *p) {
         p->at++;
         push_node(p, ir_class(p->g, line_ends, 3, true));
     } else if (c == '^' || c == '$') {
-        push_anchor(p, c == '^' ? BEGINS : ENDS);
+        push_anchor(p, c == '^' ? IR_BEGINS : IR_ENDS);
     } else if (c == '*' || c == '+' || c == '?') {
         fail_at(p, start, INGOT_ERR_FORMAT, "a quantifier without something to repeat");
     } else if (c == '\\') {
@@ -504,7 +502,7 @@ static void atom(regex *p) {
         p->at += c >= 0 ? 2 : 1;
         if (c == 'A' || c == 'z' || c == 'Z') {
             p->at--;
-            push_anchor(p, c == 'A' ? BEGINS : ENDS);
+            push_anchor(p, c == 'A' ? IR_BEGINS : IR_ENDS);
         } else {
             if (!add_shorthand(p, c, &list)) {
                 uint32_t cp = escaped(p, c, start);
@@ -547,23 +545,29 @@ static part parse(regex *p) {
     return ok(p) ? end_group(p) : nothing;
 }
 
-int32_t ingot_grammar_builder_regex(ingot_grammar_builder *g, const char *pattern, size_t size, bool search) {
+void ir_regex(ir *g, const char *pattern, size_t size, int32_t nodes[IR_BOUNDS]) {
     regex p = {.g = g, .text = pattern, .size = size};
-    part whole = parse(&p);
-    int32_t out = -1;
-    int32_t any = search && ok(&p) ? ingot_grammar_builder_repeat(g, ir_class(g, NULL, 0, true), 0, -1) : -1;
-    for (int b = 0; b < BOUNDS && ok(&p); b++) {
-        int32_t node = whole.nodes[b];
-        if (node < 0)
-            continue;
-        if (search && !(b & BEGINS))
-            node = pair(&p, any, node);
-        if (search && !(b & ENDS))
-            node = pair(&p, node, any);
-        out = either(&p, out, node);
-    }
+    const part whole = parse(&p);
+    memcpy(nodes, whole.nodes, sizeof whole.nodes);
     mem_free(g->mem, p.parts);
     mem_free(g->mem, p.branches);
     mem_free(g->mem, p.groups);
+}
+
+int32_t ingot_grammar_builder_regex(ingot_grammar_builder *g, const char *pattern, size_t size, bool search) {
+    regex p = {.g = g, .text = pattern, .size = size};
+    int32_t nodes[IR_BOUNDS], out = -1;
+    ir_regex(g, pattern, size, nodes);
+    int32_t any = search && ok(&p) ? ingot_grammar_builder_repeat(g, ir_class(g, NULL, 0, true), 0, -1) : -1;
+    for (int b = 0; b < IR_BOUNDS && ok(&p); b++) {
+        int32_t node = nodes[b];
+        if (node < 0)
+            continue;
+        if (search && !(b & IR_BEGINS))
+            node = pair(&p, any, node);
+        if (search && !(b & IR_ENDS))
+            node = pair(&p, node, any);
+        out = either(&p, out, node);
+    }
     return ok(&p) ? out : -1;
 }

@@ -664,7 +664,7 @@ typedef struct ingot_engine_info {
 
 INGOT_API void ingot_engine_get_info(const ingot_engine *engine, ingot_engine_info *out);
 
-// A sampler's parameter, as samplers.def declares it. A request's value for each stands in the same order.
+// A parameter of sampling, as samplers.def declares it. Values for each stand in the same order.
 typedef struct ingot_sampler_param {
     char name[32];
     double default_value;
@@ -674,8 +674,57 @@ typedef struct ingot_sampler_param {
     char doc[160];
 } ingot_sampler_param;
 
-// The i-th parameter, in the order in which ingot_request.sampling takes their values; NULL past the last.
+// The i-th parameter, in the order in which ingot_sampling.values takes their values; NULL past the last.
 INGOT_API const ingot_sampler_param *ingot_sampler_param_at(int32_t i);
+
+// A sampler; in their usual order.
+typedef struct ingot_sampler_stage {
+    char name[32];
+    bool usual; // applied unless another order is asked for
+    char doc[160];
+} ingot_sampler_stage;
+
+// The i-th sampler; NULL past the last.
+INGOT_API const ingot_sampler_stage *ingot_sampler_stage_at(int32_t i);
+
+// How tokens are chosen. Memory is copied by whoever takes this. All zeros but `values`: the defaults.
+typedef struct ingot_sampling {
+    const double *values; // [n_values] in the order of ingot_sampler_param_at; NULL: defaults, as for those
+                          // past n_values
+    size_t n_values;
+    const int32_t *order; // [n_order] samplers, by number, as they are applied; NULL: the usual ones
+    size_t n_order;
+    // [n_breakers] texts that repetitions don't reach over, for DRY (up to 64 bytes each); NULL: "\n", ":",
+    // "\"", "*"
+    const ingot_str *dry_breakers;
+    size_t n_dry_breakers;
+    // Every number that is drawn is a function of the seed, the sample, how many tokens were chosen before,
+    // and what it is for; so samples of one seed differ, and each can be had again, whatever else is computed
+    // beside it.
+    uint64_t seed;
+    uint32_t sample;
+} ingot_sampling;
+
+// Chooses tokens from logits that the caller has. Belongs to one thread at a time.
+typedef struct ingot_sampler ingot_sampler;
+
+// For rows of `n_vocab` logits. `model` (borrowed, may be NULL) is the one whose tokens these are, which the
+// sampler infill needs, and DRY for its breakers.
+INGOT_API ingot_status ingot_sampler_new(ingot_runtime *runtime, const ingot_model *model, int32_t n_vocab,
+                                         const ingot_sampling *sampling, ingot_sampler **out,
+                                         ingot_error *err);
+INGOT_API void ingot_sampler_free(ingot_sampler *sampler);
+
+// Chooses the next token from logits [n_vocab] (-INFINITY bans); `recent` [n_recent] are the tokens before
+// it, oldest first. INGOT_ERR_INVALID if all are banned, INGOT_ERR_FORMAT if there are but NaNs.
+INGOT_API ingot_status ingot_sampler_choose(ingot_sampler *sampler, const float *logits,
+                                            const int32_t *recent, size_t n_recent, int32_t *token,
+                                            ingot_error *err);
+
+// The probabilities [n_vocab] by which ingot_sampler_choose would choose now; nothing is chosen.
+INGOT_API ingot_status ingot_sampler_probabilities(ingot_sampler *sampler, const float *logits,
+                                                   const int32_t *recent, size_t n_recent,
+                                                   float *probabilities, ingot_error *err);
 
 typedef struct ingot_logit_bias {
     int32_t token;
@@ -698,14 +747,32 @@ typedef struct ingot_request {
     const int32_t *tokens; // the prompt: [n_tokens], copied
     size_t n_tokens;       // at least 1
     int32_t max_tokens;    // to generate; -1: as many as the context holds (then it runs alone); 0: none
-    uint64_t seed;
-    const double
-        *sampling; // [n_sampling] values in the order of ingot_sampler_param_at; NULL: defaults. Copied
-    size_t n_sampling;
+    ingot_sampling sampling;
     const ingot_logit_bias *bias; // [n_bias], copied
     size_t n_bias;
+    const int32_t *allowed; // [n_allowed] tokens that may come, and no others; NULL: all may. Copied
+    size_t n_allowed;
+    const ingot_str
+        *banned; // [n_banned] texts that the answer won't have: what leads to one is taken back and chosen
+    size_t n_banned;    // anew. Tokens are told once they can't be part of one. Copied
+    int32_t min_tokens; // before so many were chosen nothing but a grammar ends the answer
+    double max_seconds; // the answer ends when so much time has passed since the request's turn came; 0: it
+                        // may last
     const ingot_str *stop; // [n_stop] texts that end the answer and aren't part of it; copied
     size_t n_stop;
+    const ingot_str
+        *stop_regex;     // [n_stop_regex] the same, as regular expressions: the first match to be complete
+    size_t n_stop_regex; // counts, from as early as it can begin. Copied
+    const int32_t *stop_tokens; // [n_stop_tokens] tokens that end the answer and have no text in it; copied
+    size_t n_stop_tokens;
+    // -1: none are told. Else events of tokens have the logarithm of the token's probability, and those of
+    // the so many likeliest, as the model gave them, or as samplers left them.
+    int32_t n_logprobs;
+    bool sampled_logprobs;
+    // Not NULL: room for [n_vocab] logits, borrowed until the last event. Before each choice they are put
+    // there (INGOT_EVENT_LOGITS), the caller may change them, and calls ingot_engine_resume. This request
+    // alone waits for that. Where a grammar leaves no choice there is no such event.
+    float *edited_logits;
     // Holds the answer to its grammar from where it is, and goes on with it; NULL: anything may come. Its
     // grammar is of a trie of this model (ingot_token_trie_of_model). Borrowed until the last event: nobody
     // else may use it before. Stop texts count where the text before them is complete.
@@ -732,6 +799,7 @@ typedef enum ingot_event_kind {
     INGOT_EVENT_NONE = 0, // the wait timed out
     INGOT_EVENT_PREFILL,  // part of the prompt was computed
     INGOT_EVENT_TOKEN,    // a token was chosen
+    INGOT_EVENT_LOGITS,   // logits may be changed; the request waits for ingot_engine_resume
     INGOT_EVENT_DONE,     // the last event of a request that came to its end
     INGOT_EVENT_ERROR,    // the last event of one that failed or was cancelled; `error` says why
 } ingot_event_kind;
@@ -739,8 +807,9 @@ typedef enum ingot_event_kind {
 typedef enum ingot_finish {
     INGOT_FINISH_NONE = 0,
     INGOT_FINISH_EOS,     // an end-of-generation token, or a grammar that was closed in time
-    INGOT_FINISH_STOP,    // one of the stop texts
+    INGOT_FINISH_STOP,    // a stop text, expression or token
     INGOT_FINISH_LENGTH,  // max_tokens
+    INGOT_FINISH_TIME,    // max_seconds
     INGOT_FINISH_CONTEXT, // the context is full
     INGOT_FINISH_CANCELLED,
     INGOT_FINISH_ERROR,
@@ -752,10 +821,19 @@ typedef struct ingot_event {
     // With TOKEN: whole code points that may be shown now (maybe none). With DONE: the rest of the output,
     // which may end inside a code point. Valid until the next wait for the same request, or its drop.
     ingot_str text;
-    int32_t n_prompt;       // prompt tokens computed so far
-    int32_t n_cached;       // of those, taken over from an earlier request without computing them again
-    int32_t n_generated;    // tokens chosen so far
-    int32_t stop_index;     // with FINISH_STOP: which stop text
+    int32_t n_prompt;    // prompt tokens computed so far
+    int32_t n_cached;    // of those, taken over from an earlier request without computing them again
+    int32_t n_generated; // tokens chosen so far
+    int32_t stop_index; // with FINISH_STOP: which stop text; expressions count on behind texts, tokens behind
+                        // those
+    ingot_str stop_text; // with FINISH_STOP by a text or an expression: what it matched. Valid like `text`
+    // With TOKEN, if n_logprobs >= 0 was asked for: natural logarithms of probabilities; valid like `text`.
+    float logprob;
+    int32_t n_top;
+    const int32_t *top_tokens; // [n_top] likeliest first, equal ones by number
+    const float *top_logprobs; // [n_top]
+    const int32_t *tokens;     // with LOGITS: the prompt and the answer so far [n_tokens]. Valid like `text`
+    int32_t n_tokens;
     ingot_finish finish;    // with DONE and ERROR
     double prefill_seconds; // with DONE: spent on the prompt
     double decode_seconds;  // with DONE: spent on generated tokens
@@ -772,6 +850,9 @@ INGOT_API ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_req
 // one; after it, and after a drop, INGOT_ERR_NOT_FOUND.
 INGOT_API ingot_status ingot_engine_wait(ingot_engine *engine, uint64_t id, int32_t timeout_ms,
                                          ingot_event *out, ingot_error *err);
+
+// Goes on with a request whose logits were changed. INGOT_ERR_STATE if none were given to the caller.
+INGOT_API ingot_status ingot_engine_resume(ingot_engine *engine, uint64_t id, ingot_error *err);
 
 // Asks for a request to end: at the latest after the current forward pass, and if it runs alone after the
 // current part of it, it gets an ERROR event with INGOT_ERR_CANCELLED. Cancelling one that is gone does

@@ -99,6 +99,8 @@ typedef struct kernels_result {
     float at[KERNELS_TILE][KERNELS_MAX_ROWS];
 } kernels_result;
 
+enum { KERNELS_ROW_BLOCK = 64, KERNELS_ROW_LANES = 16 }; // of rows of logits
+
 enum { KERNELS_TYPES = 43 }; // tensor types that may have a product or pages, by id
 
 // A page of one head: keys [k_dim][KERNELS_PAGE] side by side, values [KERNELS_PAGE][v_dim].
@@ -180,6 +182,11 @@ typedef struct kernels {
 
     // x[i] = exp(x[i] - max) / sum
     void (*softmax)(float *x, int64_t n);
+
+    // Of rows of logits: backend/backend.h says what.
+    float (*row_max)(const float *x, int64_t n, float *block_max, bool *odd);
+    double (*row_weigh)(const float *x, int64_t n, float max, float *weights, double *block_sum);
+    double (*row_mean)(const float *x, int64_t n, float max, const float *weights);
 
     // sums[i] += rows[t][i]^2, first row to last, in double, where the square of a float is exact: all
     // instruction sets give the same bits.

@@ -15,6 +15,7 @@
 #include "kernels/encode_plain.inc.h"
 #include "kernels/encode_codebook.inc.h"
 #include "kernels/ops.inc.h"
+#include "kernels/rows.inc.h"
 #include "kernels/pages.inc.h"
 #include "kernels/attn.inc.h"
 #include "kernels/peak.inc.h"
@@ -91,6 +92,9 @@ static const kernels_page_type *const page_types[KERNELS_TYPES] = {
         .swiglu_oai = swiglu_oai,                                                                            \
         .axpy = axpy,                                                                                        \
         .softmax = softmax,                                                                                  \
+        .row_max = row_max,                                                                                  \
+        .row_weigh = row_weigh,                                                                              \
+        .row_mean = row_mean,                                                                                \
         .add_squares = add_squares,                                                                          \
         .add_moments = add_moments,                                                                          \
         .encoders = encoders,                                                                                \

@@ -63,7 +63,7 @@ static void engine_main(void *arg) {
             if (!r->params.embedding)
                 continue;
             text = r;
-        } else if (e->n_active == 0) {
+        } else if (!slots_have_work(e)) {
             condition_wait(&e->work, &e->lock);
             continue;
         }
@@ -71,8 +71,8 @@ static void engine_main(void *arg) {
         if (text)
             engine_embed(e, text);
         slots_cancel(e); // after texts too: answers go on, however many of them there are
-        if (e->n_active > 0)
-            slots_step(e);
+        slots_resume(e);
+        slots_step(e);
         mutex_lock(&e->lock);
     }
     mutex_unlock(&e->lock);
@@ -86,7 +86,7 @@ ingot_engine_params ingot_engine_default_params(void) {
 }
 
 ingot_request ingot_request_default(void) {
-    return (ingot_request){.max_tokens = -1};
+    return (ingot_request){.max_tokens = -1, .n_logprobs = -1};
 }
 
 // Keys and values are rows of the type's blocks.
@@ -188,6 +188,21 @@ static uint64_t logits_bytes(const ingot_engine *e) {
     return (uint64_t)e->info.n_seqs * (uint64_t)e->model->plan.n_vocab * sizeof *e->logits;
 }
 
+// The tokens that end generation.
+static ingot_status list_ends(ingot_engine *e, ingot_error *err) {
+    const vocab *v = e->model->text;
+    int32_t n = 0;
+    for (int32_t i = 0; v && i < vocab_size(v); i++)
+        n += vocab_ends_generation(v, i);
+    e->ends = mem_alloc(e->mem, (size_t)n, sizeof *e->ends);
+    if (!e->ends)
+        return fail_memory(err, (uint64_t)n * sizeof *e->ends, "the engine");
+    for (int32_t i = 0; v && i < vocab_size(v); i++)
+        if (vocab_ends_generation(v, i))
+            e->ends[e->n_ends++] = i;
+    return INGOT_OK;
+}
+
 static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     const plan *shape = &e->model->plan;
     const size_t n_batch = (size_t)e->info.n_batch;
@@ -212,13 +227,15 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
         TRY(constraint_init(&e->slots[i].constraint, engine_vocab(e), e->mem, err));
     }
     TRY(masks_init(&e->masks, err));
-    TRY(sampler_init(&e->sampler, shape->n_vocab, e->mem, err));
+    TRY(list_ends(e, err));
+    e->raw = mem_resize(e->mem, NULL, (size_t)shape->n_vocab, sizeof *e->raw);
+    TRY(sample_init(&e->sampler, e->model->env.kernels, shape->n_vocab, e->mem, err));
     e->tokens = mem_alloc(e->mem, n_batch, sizeof *e->tokens);
     e->positions = mem_alloc(e->mem, n_batch, sizeof *e->positions);
     e->seqs = mem_alloc(e->mem, n_batch, sizeof *e->seqs);
     e->rows = mem_alloc(e->mem, n_batch, sizeof *e->rows);
     e->logits = vm_reserve(logits_bytes(e));
-    if (!e->tokens || !e->positions || !e->seqs || !e->rows || !e->logits)
+    if (!e->tokens || !e->positions || !e->seqs || !e->rows || !e->logits || !e->raw)
         return fail_memory(err, logits_bytes(e), "the engine");
     return INGOT_OK;
 }
@@ -281,9 +298,13 @@ void ingot_engine_free(ingot_engine *e) {
     }
     mem_free(e->mem, e->slots);
     page_pool_free(&e->pool);
-    sampler_free(&e->sampler);
+    sample_free(&e->sampler);
     forward_free(e->forward);
     e->model->device->ops->kv_free(e->model->device, e->kv);
+    mem_free(e->mem, e->ends);
+    mem_free(e->mem, e->raw);
+    mem_free(e->mem, e->top_tokens);
+    mem_free(e->mem, e->top_logprobs);
     mem_free(e->mem, e->tokens);
     mem_free(e->mem, e->positions);
     mem_free(e->mem, e->seqs);
@@ -349,7 +370,7 @@ ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *para
     TRY(check_length(engine, params->n_tokens, err));
     request *r;
     TRY(check_kind(engine, params, err));
-    TRY(request_new(params, engine->model->plan.n_vocab, engine->mem, &r, err));
+    TRY(request_new(params, engine->model->plan.n_vocab, engine->model->text, engine->mem, &r, err));
     if (r->params.matcher && atomic_exchange(&r->params.matcher->lent, true)) {
         r->params.matcher = NULL; // not its own
         request_free(r);
@@ -379,7 +400,7 @@ static request *find(const ingot_engine *e, uint64_t id) {
 
 static void wait_for_news(ingot_engine *e, const request *r, int32_t timeout_ms) {
     double deadline = clock_seconds() + timeout_ms / 1000.0;
-    while (!r->dropped && r->first_event == r->n_events && !r->finished) {
+    while (!r->dropped && !request_has_event(r)) {
         if (timeout_ms < 0)
             condition_wait(&e->news, &e->lock);
         else if (!condition_wait_until(&e->news, &e->lock, deadline))
@@ -410,6 +431,21 @@ ingot_status ingot_engine_wait(ingot_engine *engine, uint64_t id, int32_t timeou
     return status;
 }
 
+ingot_status ingot_engine_resume(ingot_engine *engine, uint64_t id, ingot_error *err) {
+    TRY(runtime_check(engine->model->runtime, err));
+    mutex_lock(&engine->lock);
+    request *r = find(engine, id);
+    const bool waits = r && r->awaits && !r->offered && !r->finished;
+    if (waits) {
+        r->awaits = false;
+        condition_wake_all(&engine->work);
+    }
+    mutex_unlock(&engine->lock);
+    return waits ? INGOT_OK
+                 : fail(err, INGOT_ERR_STATE, "request %llu has given no logits to be changed",
+                        (unsigned long long)id);
+}
+
 void ingot_engine_cancel(ingot_engine *engine, uint64_t id) {
     if (runtime_check(engine->model->runtime, NULL) != INGOT_OK)
         return;
@@ -424,6 +460,7 @@ void ingot_engine_cancel(ingot_engine *engine, uint64_t id) {
             request_finish(r, INGOT_FINISH_CANCELLED, &error);
             condition_wake_all(&engine->news);
         }
+        condition_wake_all(&engine->work); // it may wait for its caller
     }
     mutex_unlock(&engine->lock);
 }
@@ -436,6 +473,7 @@ void ingot_engine_drop(ingot_engine *engine, uint64_t id) {
     if (r) {
         r->users++;
         atomic_store(&r->cancel, true);
+        condition_wake_all(&engine->work);
         while (request_borrows(r) && r->started && !r->finished)
             condition_wait(&engine->news, &engine->lock);
         r->users--;

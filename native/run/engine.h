@@ -21,10 +21,16 @@ struct ingot_engine {
     slot *slots; // [n_seqs]
     int32_t n_active;
     uint64_t n_steps;
-    sampler sampler;
+    sample_work sampler;
     masks masks;
     int32_t *tokens, *positions, *seqs, *rows; // [n_batch]
     float *logits;                             // [n_seqs][n_vocab] to choose from; virtual memory
+    float *raw;                                // [n_vocab] those of one choice as the model gave them
+    int32_t *top_tokens;                       // the likeliest of them
+    float *top_logprobs;
+    size_t top_tokens_capacity, top_logprobs_capacity;
+    int32_t *ends; // [n_ends] tokens that end generation
+    int32_t n_ends;
 
     atomic_int pages_used;
     atomic_bool stopping;

@@ -3,9 +3,9 @@
 // sequence shares with its next request isn't computed again.
 #include "run/generate.h"
 
-#include <math.h>
 #include <string.h>
 
+#include "run/choose.h"
 #include "run/engine.h"
 #include "run/prompt_rows.h"
 
@@ -92,6 +92,7 @@ bool slots_begin(ingot_engine *e, request *r) {
     engine_count_pages(e);
     s->r = r;
     s->n_chosen = 0;
+    s->waits = false;
     s->constraint.mask.matcher = r->params.matcher;
     s->worst_pages = worst;
     s->start = clock_seconds();
@@ -121,138 +122,6 @@ void slots_cancel(ingot_engine *e) {
         ingot_error err = {0};
         slot_end(e, s, fail(&err, INGOT_ERR_CANCELLED, "the request was cancelled"), INGOT_FINISH_NONE, &err);
     }
-}
-
-// ------------------------------------------------------------------------------------------------- a token
-
-static void apply_bias(const ingot_engine *e, const request *r, float *logits) {
-    const vocab *v = e->model->text;
-    for (size_t i = 0; i < r->params.n_bias; i++)
-        logits[r->bias[i].token] += r->bias[i].bias;
-    // Rows that no token of the vocabulary has are padding.
-    for (int32_t i = engine_vocab(e); i < e->model->plan.n_vocab; i++)
-        logits[i] = -INFINITY;
-    if (v && r->params.ignore_eos)
-        for (int32_t i = 0; i < vocab_size(v); i++)
-            if (vocab_ends_generation(v, i))
-                logits[i] = -INFINITY;
-}
-
-// How many tokens may still be chosen: up to max_tokens, and to the one behind the context's last position.
-static int64_t tokens_left(const ingot_engine *e, const slot *s) {
-    const request *r = s->r;
-    const int64_t context = e->info.n_ctx - s->sequence.n_tokens - s->n_chosen + 1;
-    const int64_t most = r->params.max_tokens < 0 ? context : r->params.max_tokens - r->n_generated;
-    return most < context ? most : context;
-}
-
-// Tells a token that was chosen, and puts it behind the sequence; *finish says whether it was the last.
-static ingot_status tell(ingot_engine *e, slot *s, int32_t token, ingot_finish *finish, ingot_error *err) {
-    const vocab *v = e->model->text;
-    request *r = s->r;
-    const bool ends = v && vocab_ends_generation(v, token);
-    bool stopped = false;
-    r->n_generated++;
-    mutex_lock(&e->lock);
-    ingot_status status = request_token(r, v, token, !ends || r->params.special, &stopped, err);
-    condition_wake_all(&e->news);
-    mutex_unlock(&e->lock);
-    const int32_t position = s->sequence.n_tokens + s->n_chosen;
-    const bool full = position >= e->info.n_ctx;
-    *finish = stopped                                           ? INGOT_FINISH_STOP
-              : ends                                            ? INGOT_FINISH_EOS
-              : r->n_generated != r->params.max_tokens && !full ? INGOT_FINISH_NONE
-              : constraint_complete(&s->constraint)             ? INGOT_FINISH_EOS
-              : full && r->n_generated != r->params.max_tokens  ? INGOT_FINISH_CONTEXT
-                                                                : INGOT_FINISH_LENGTH;
-    if (*finish == INGOT_FINISH_NONE) {
-        s->sequence.tokens[position] = token;
-        s->n_chosen++;
-    }
-    return status;
-}
-
-// Completes an answer whose tokens are used up.
-static ingot_status close_answer(ingot_engine *e, slot *s, ingot_finish *finish, ingot_error *err) {
-    constraint *c = &s->constraint;
-    size_t n;
-    TRY(constraint_closing(c, &n, err));
-    for (size_t i = 0; i < n && *finish == INGOT_FINISH_NONE; i++) {
-        TRY(constraint_accept(c, c->closing[i], err));
-        TRY(tell(e, s, c->closing[i], finish, err));
-    }
-    if (*finish == INGOT_FINISH_NONE)
-        *finish = INGOT_FINISH_EOS;
-    return INGOT_OK;
-}
-
-// Tells a token that the grammar allows, unless the answer couldn't be completed behind it: *fits.
-static ingot_status try_token(ingot_engine *e, slot *s, int32_t token, bool *fits, ingot_finish *finish,
-                              ingot_error *err) {
-    TRY(constraint_try(&s->constraint, token, tokens_left(e, s), fits, err));
-    return *fits ? tell(e, s, token, finish, err) : INGOT_OK;
-}
-
-// Goes on as long as there is nothing to choose: these tokens are computed together with the last one. A bias
-// may ban them, which only choosing finds out.
-static ingot_status tell_forced(ingot_engine *e, slot *s, ingot_finish *finish, ingot_error *err) {
-    constraint *c = &s->constraint;
-    bool fits = s->r->params.n_bias == 0;
-    while (fits && *finish == INGOT_FINISH_NONE) {
-        int32_t token;
-        TRY(ingot_matcher_only(c->mask.matcher, &token, err));
-        if (token < 0)
-            break;
-        TRY(try_token(e, s, token, &fits, finish, err));
-    }
-    if (!fits || !s->r->params.jump_forward || *finish != INGOT_FINISH_NONE)
-        return INGOT_OK;
-    size_t n;
-    const int32_t *answer = s->sequence.tokens + s->r->params.n_tokens;
-    const int32_t n_answer = s->sequence.n_tokens + s->n_chosen - (int32_t)s->r->params.n_tokens;
-    TRY(constraint_forced(c, e->model->text, answer, n_answer, &n, err));
-    for (size_t i = 0; i < n && fits && *finish == INGOT_FINISH_NONE; i++)
-        TRY(try_token(e, s, c->closing[i], &fits, finish, err));
-    return INGOT_OK;
-}
-
-// Takes the mask that is computed by now; *finish says whether the answer has come to its end.
-static ingot_status take_mask(const constraint *c, sample_input *in, ingot_finish *finish, ingot_error *err) {
-    if (c->mask.status != INGOT_OK)
-        return fail(err, c->mask.status, "%s", c->mask.err.message);
-    in->allowed = c->mask.bits;
-    in->words = c->mask.words;
-    if (c->mask.n_allowed > 0)
-        return INGOT_OK;
-    if (!ingot_matcher_is_accepting(c->mask.matcher))
-        return constraint_stuck(c, err);
-    *finish = INGOT_FINISH_EOS; // and the vocabulary has no token to say so
-    return INGOT_OK;
-}
-
-// Chooses a slot's next tokens and tells them; *finish says whether the last was among them.
-static ingot_status choose_tokens(ingot_engine *e, slot *s, float *logits, ingot_finish *finish,
-                                  ingot_error *err) {
-    constraint *c = &s->constraint;
-    request *r = s->r;
-    const bool held = c->mask.matcher;
-    sample_input in = {.logits = logits, .recent = s->sequence.tokens, .n_recent = s->sequence.n_tokens};
-    s->n_chosen = 0;
-    if (held && r->n_generated == 0)
-        TRY(constraint_begin(c, r->params.close_in_time, tokens_left(e, s), err));
-    if (held)
-        TRY(take_mask(c, &in, finish, err));
-    if (*finish != INGOT_FINISH_NONE)
-        return INGOT_OK;
-    apply_bias(e, r, logits);
-    int32_t token;
-    TRY(sampler_choose(&e->sampler, &r->sampling, r->params.seed, (uint64_t)r->n_generated, &in, &token,
-                       err));
-    if (!held)
-        return tell(e, s, token, finish, err);
-    bool fits;
-    TRY(try_token(e, s, token, &fits, finish, err));
-    return fits ? tell_forced(e, s, finish, err) : close_answer(e, s, finish, err);
 }
 
 // ------------------------------------------------------------------------------------------------- a step
@@ -309,10 +178,10 @@ static ingot_status compose(step *now, ingot_error *err) {
     ingot_engine *e = now->e;
     int32_t others = 0;
     for (int32_t i = 0; i < e->info.n_seqs; i++)
-        others += e->slots[i].r && generates(e->slots[i].r);
+        others += e->slots[i].r && !e->slots[i].waits && generates(e->slots[i].r);
     for (int32_t i = 0; i < e->info.n_seqs; i++) {
         slot *s = &e->slots[i];
-        if (!s->r || !generates(s->r))
+        if (!s->r || s->waits || !generates(s->r))
             continue;
         const int32_t room = e->info.n_batch - now->n_tokens - --others;
         TRY(add_tokens(now, s, s->n_chosen < room ? s->n_chosen : room, err));
@@ -357,7 +226,8 @@ static const int32_t *few_of_row(void *user, int32_t i, int32_t *n) {
     const step *now = user;
     const step_row row = row_at(now, i);
     constraint *c = &row.s->constraint;
-    if (row.prompt || !row.chooses || !c->mask.matcher)
+    c->n_few = 0;
+    if (row.prompt || !row.chooses || !c->mask.matcher || request_wants_rows(row.s->r))
         return NULL;
     masks_wait(&now->e->masks);
     if (now->e->model->collects) // sums are of what all rows were multiplied with
@@ -374,12 +244,29 @@ static void take_row(void *user, int32_t i, const float *logits) {
     const int32_t n_vocab = now->e->model->plan.n_vocab;
     float *to = logits_of(now->e, row.seq);
     if (row.prompt)
-        prompt_rows_take(&row.s->r->params, row.position, logits, n_vocab);
+        prompt_rows_take(&row.s->r->params, row.position, logits, n_vocab, &now->e->sampler.list);
     if (row.chooses && c->mask.matcher && c->n_few > 0 && !row.prompt)
         for (int32_t k = 0; k < c->n_few; k++)
             to[c->few[k]] = logits[k];
     else if (row.chooses)
         memcpy(to, logits, (size_t)n_vocab * sizeof *logits);
+}
+
+// Gives the caller the logits to be changed.
+static ingot_status offer(ingot_engine *e, slot *s, const float *logits, ingot_error *err) {
+    request *r = s->r;
+    memcpy(r->params.edited_logits, logits, (size_t)e->model->plan.n_vocab * sizeof *logits);
+    s->waits = true;
+    mutex_lock(&e->lock);
+    const ingot_status status = request_offer(r, s->sequence.tokens, s->sequence.n_tokens, err);
+    condition_wake_all(&e->news);
+    mutex_unlock(&e->lock);
+    return status;
+}
+
+// Chooses, unless there is no time left.
+static ingot_status go_on(ingot_engine *e, slot *s, float *logits, ingot_finish *finish, ingot_error *err) {
+    return slot_is_late(s) ? choose_end(e, s, finish, err) : choose_tokens(e, s, logits, finish, err);
 }
 
 // What a step's tokens mean for one of its slots; *finish says whether its request has come to an end.
@@ -393,16 +280,20 @@ static ingot_status advance(ingot_engine *e, slot *s, int32_t seq, int32_t end, 
     } else {
         r->n_prompt = end;
         mutex_lock(&e->lock);
-        ingot_status status = request_prefilled(r, err);
+        ingot_status status = output_prefilled(&r->output, end, err);
         condition_wake_all(&e->news);
         mutex_unlock(&e->lock);
         if (generates(r))
             s->ready = clock_seconds();
         TRY(status);
     }
+    if (s->chooses && r->params.edited_logits && !slot_is_late(s))
+        return offer(e, s, logits_of(e, seq), err);
     if (s->chooses)
-        return choose_tokens(e, s, logits_of(e, seq), finish, err);
-    *finish = generates(r) && r->params.max_tokens == 0 ? INGOT_FINISH_LENGTH : INGOT_FINISH_NONE;
+        return go_on(e, s, logits_of(e, seq), finish, err);
+    *finish = generates(r) && r->params.max_tokens == 0 ? INGOT_FINISH_LENGTH
+              : !generates(r) && slot_is_late(s)        ? INGOT_FINISH_TIME
+                                                        : INGOT_FINISH_NONE;
     return INGOT_OK;
 }
 
@@ -422,9 +313,42 @@ static ingot_status run_step(step *now, ingot_error *err) {
     return ingot_gguf_check(e->model->file, err);
 }
 
+static bool is_ready(const slot *s) {
+    return s->r && (!s->waits || !s->r->awaits || atomic_load(&s->r->cancel));
+}
+
+bool slots_have_work(const ingot_engine *e) {
+    bool found = false;
+    for (int32_t i = 0; i < e->info.n_seqs; i++)
+        found = found || is_ready(&e->slots[i]);
+    return found;
+}
+
+void slots_resume(ingot_engine *e) {
+    for (int32_t i = 0; i < e->info.n_seqs; i++) {
+        slot *s = &e->slots[i];
+        ingot_finish finish = INGOT_FINISH_NONE;
+        ingot_error err = {0};
+        mutex_lock(&e->lock);
+        const bool resumed = s->r && s->waits && !s->r->awaits;
+        mutex_unlock(&e->lock);
+        if (!resumed)
+            continue;
+        s->waits = false;
+        const ingot_status status = go_on(e, s, s->r->params.edited_logits, &finish, &err);
+        if (status != INGOT_OK || finish != INGOT_FINISH_NONE)
+            slot_end(e, s, status, finish, &err);
+    }
+}
+
 void slots_step(ingot_engine *e) {
     step now = {.e = e};
     ingot_error err = {0};
+    bool any = false;
+    for (int32_t i = 0; i < e->info.n_seqs; i++)
+        any = any || (e->slots[i].r && !e->slots[i].waits);
+    if (!any)
+        return;
     e->n_steps++;
     const ingot_status status = run_step(&now, &err);
     masks_wait(&e->masks);

@@ -15,6 +15,8 @@ typedef struct slot {
     int32_t worst_pages; // that the request may come to need: nobody else gets them
     int32_t n_chosen;    // tokens chosen, not computed yet: they stand behind the sequence's
     bool chooses;        // a token, after the present step
+    bool waits;          // for its caller, who changes logits
+    bool rewound;        // tokens were taken back while the present ones were told
     constraint constraint;
     uint64_t last_step;
     double start, ready; // when the request began, when its prompt was computed
@@ -33,7 +35,13 @@ bool slots_make_room(ingot_engine *e, int32_t n_pages, const slot *keep);
 // Ends the requests that were cancelled, or all of them if the engine is closing.
 void slots_cancel(ingot_engine *e);
 
-// One step of all requests in slots (there is one at least).
+// Whether there is something to do for a slot; the caller holds the lock.
+bool slots_have_work(const ingot_engine *e);
+
+// Chooses for those whose callers have changed their logits.
+void slots_resume(ingot_engine *e);
+
+// One step of all requests in slots, but of those that wait for their callers.
 void slots_step(ingot_engine *e);
 
 #endif

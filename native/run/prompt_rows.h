@@ -2,7 +2,7 @@
 #ifndef INGOT_RUN_PROMPT_ROWS_H
 #define INGOT_RUN_PROMPT_ROWS_H
 
-#include "base/status.h"
+#include "run/candidates.h"
 
 ingot_status prompt_rows_check(const ingot_request *r, int32_t n_vocab, ingot_error *err);
 
@@ -10,7 +10,8 @@ ingot_status prompt_rows_check(const ingot_request *r, int32_t n_vocab, ingot_er
 bool prompt_rows_any(const ingot_request *r);
 bool prompt_rows_want(const ingot_request *r, int32_t position);
 
-// Takes what is wanted of that row, `logits` [n_vocab].
-void prompt_rows_take(const ingot_request *r, int32_t position, const float *logits, int32_t n_vocab);
+// Takes what is wanted of that row, `logits` [n_vocab]; `list` is scratch.
+void prompt_rows_take(const ingot_request *r, int32_t position, const float *logits, int32_t n_vocab,
+                      candidates *list);
 
 #endif

@@ -5,11 +5,14 @@
 #include <string.h>
 
 #include "run/rng.h"
+#include "run/stages.h"
+
+// ------------------------------------------------------------------------------------------------- the table
 
 static const ingot_sampler_param rows[] = {
 #define PARAM(id, value, low, high, whole, words)                                                            \
     {.name = #id, .default_value = (value), .min = (low), .max = (high), .integer = (whole), .doc = (words)},
-#define STAGE(name)
+#define STAGE(name, usual, doc)
 #include "run/samplers.def"
 #undef PARAM
 #undef STAGE
@@ -21,247 +24,233 @@ const ingot_sampler_param *ingot_sampler_param_at(int32_t i) {
     return i >= 0 && i < N_PARAMS ? &rows[i] : NULL;
 }
 
-ingot_status sample_params_read(const double *values, size_t n, sample_params *out, ingot_error *err) {
+typedef ingot_status (*stage_fn)(sample_work *s, const sample_settings *set, const sample_input *in,
+                                 ingot_error *err);
+
+static const struct {
+    ingot_sampler_stage row;
+    stage_fn apply;
+} stages[] = {
+#define PARAM(name, value, min, max, integer, doc)
+#define STAGE(id, by_default, words)                                                                         \
+    {.row = {.name = #id, .usual = (by_default), .doc = (words)}, .apply = stage_##id},
+#include "run/samplers.def"
+#undef PARAM
+#undef STAGE
+};
+
+enum {
+#define PARAM(name, value, min, max, integer, doc)
+#define STAGE(name, usual, doc) AT_##name,
+#include "run/samplers.def"
+#undef PARAM
+#undef STAGE
+    N_STAGES,
+};
+
+const ingot_sampler_stage *ingot_sampler_stage_at(int32_t i) {
+    return i >= 0 && i < N_STAGES ? &stages[i].row : NULL;
+}
+
+// ------------------------------------------------------------------------------------------------- settings
+
+static ingot_status read_params(const ingot_sampling *from, sample_params *out, ingot_error *err) {
     double all[N_PARAMS];
-    if (values && n > N_PARAMS)
-        return fail(err, INGOT_ERR_INVALID, "%zu sampling values were given, there are %d", n, N_PARAMS);
+    if (from->values && from->n_values > N_PARAMS)
+        return fail(err, INGOT_ERR_INVALID, "%zu sampling values were given, there are %d", from->n_values,
+                    N_PARAMS);
     for (int i = 0; i < N_PARAMS; i++) {
         const ingot_sampler_param *row = &rows[i];
-        all[i] = values && (size_t)i < n ? values[i] : row->default_value;
+        all[i] = from->values && (size_t)i < from->n_values ? from->values[i] : row->default_value;
         if (!(all[i] >= row->min && all[i] <= row->max) || (row->integer && all[i] != floor(all[i])))
             return fail(err, INGOT_ERR_INVALID, "%s is %g, expected %s from %g to %g", row->name, all[i],
                         row->integer ? "an integer" : "a number", row->min, row->max);
     }
     int i = 0;
 #define PARAM(name, value, min, max, integer, doc) out->name = all[i++];
-#define STAGE(name)
+#define STAGE(name, usual, doc)
 #include "run/samplers.def"
 #undef PARAM
 #undef STAGE
     return INGOT_OK;
 }
 
-ingot_status sampler_init(sampler *s, int32_t n_vocab, const ingot_allocator *mem, ingot_error *err) {
-    *s = (sampler){.mem = mem, .n_vocab = n_vocab};
-    s->candidates = mem_resize(mem, NULL, (size_t)n_vocab, sizeof *s->candidates);
+static ingot_status read_order(sample_settings *s, const ingot_sampling *from, const vocab *v,
+                               ingot_error *err) {
+    if (from->n_order > SAMPLE_STAGES_MAX)
+        return fail(err, INGOT_ERR_INVALID, "%zu samplers were given, at most %d are taken", from->n_order,
+                    SAMPLE_STAGES_MAX);
+    for (size_t i = 0; i < from->n_order && from->order; i++) {
+        if (from->order[i] < 0 || from->order[i] >= N_STAGES)
+            return fail(err, INGOT_ERR_INVALID, "sampler %zu of the order is number %d, expected 0 to %d", i,
+                        from->order[i], N_STAGES - 1);
+        s->stages[s->n_stages++] = (uint8_t)from->order[i];
+    }
+    for (int i = 0; i < N_STAGES && !from->order; i++)
+        if (stages[i].row.usual)
+            s->stages[s->n_stages++] = (uint8_t)i;
+    if (s->params.mirostat > 0.0) { // in the place of all others
+        s->n_stages = 1;
+        s->stages[0] = AT_temperature;
+    }
+    for (int32_t i = 0; i < s->n_stages; i++) {
+        s->greedy = s->greedy || (s->stages[i] == AT_temperature && s->params.temperature == 0.0);
+        if (s->stages[i] == AT_infill && !v)
+            return fail(err, INGOT_ERR_INVALID, "the sampler infill needs a model: it reads tokens' texts");
+    }
+    return INGOT_OK;
+}
+
+static ingot_status copy_breakers(sample_settings *s, const ingot_sampling *from, ingot_error *err) {
+    static const ingot_str usual[] = {{"\n", 1}, {":", 1}, {"\"", 1}, {"*", 1}};
+    const ingot_str *texts = from->dry_breakers ? from->dry_breakers : usual;
+    const size_t n = from->dry_breakers ? from->n_dry_breakers : sizeof usual / sizeof *usual;
+    if (n > DRY_BREAKERS_MAX)
+        return fail(err, INGOT_ERR_INVALID, "%zu breakers were given for DRY, at most %d are taken", n,
+                    DRY_BREAKERS_MAX);
+    s->breakers = mem_alloc(s->mem, n, sizeof *s->breakers);
+    s->breaker_sizes = mem_alloc(s->mem, n, sizeof *s->breaker_sizes);
+    if (!s->breakers || !s->breaker_sizes)
+        return fail_memory(err, n * sizeof *s->breakers, "breakers for DRY");
+    for (; s->n_breakers < n; s->n_breakers++) {
+        const ingot_str text = texts[s->n_breakers];
+        if (text.size == 0 || text.size > DRY_BREAKER_BYTES)
+            return fail(err, INGOT_ERR_INVALID, "breaker %zu for DRY has %zu bytes, expected 1 to %d",
+                        s->n_breakers, text.size, DRY_BREAKER_BYTES);
+        memcpy(s->breakers[s->n_breakers], text.data, text.size);
+        s->breaker_sizes[s->n_breakers] = (uint8_t)text.size;
+    }
+    return INGOT_OK;
+}
+
+ingot_status sample_settings_init(sample_settings *s, const ingot_sampling *from, const vocab *v,
+                                  const ingot_allocator *mem, ingot_error *err) {
+    *s = (sample_settings){.mem = mem, .seed = from->seed, .sample = from->sample};
+    ingot_status status = read_params(from, &s->params, err);
+    if (status == INGOT_OK)
+        status = read_order(s, from, v, err);
+    if (status == INGOT_OK)
+        status = copy_breakers(s, from, err);
+    if (status != INGOT_OK)
+        sample_settings_free(s);
+    return status;
+}
+
+void sample_settings_free(sample_settings *s) {
+    mem_free(s->mem, s->breakers);
+    mem_free(s->mem, s->breaker_sizes);
+    s->breakers = NULL;
+    s->breaker_sizes = NULL;
+    s->n_breakers = 0;
+}
+
+sample_state sample_state_begin(const sample_params *p) {
+    const double weight = 1.0 / (1.0 - p->adaptive_decay);
+    return (sample_state){
+        .mu = 2.0 * p->mirostat_tau, .weighted_sum = p->adaptive_target * weight, .total_weight = weight};
+}
+
+// ------------------------------------------------------------------------------------------------- choosing
+
+ingot_status sample_init(sample_work *s, const struct kernels *k, int32_t n_vocab, const ingot_allocator *mem,
+                         ingot_error *err) {
+    *s = (sample_work){.mem = mem};
+    TRY(candidates_init(&s->list, k, n_vocab, mem, err));
     s->counts = mem_alloc(mem, (size_t)n_vocab, sizeof *s->counts);
-    if (s->candidates && s->counts)
+    if (s->counts)
         return INGOT_OK;
-    sampler_free(s);
-    return fail_memory(err, (uint64_t)n_vocab * sizeof *s->candidates, "a sampler");
+    sample_free(s);
+    return fail_memory(err, (uint64_t)n_vocab * sizeof *s->counts, "a sampler");
 }
 
-void sampler_free(sampler *s) {
-    mem_free(s->mem, s->candidates);
+void sample_free(sample_work *s) {
+    candidates_free(&s->list);
     mem_free(s->mem, s->counts);
-    s->candidates = NULL;
-    s->counts = NULL;
+    mem_free(s->mem, s->window);
+    mem_free(s->mem, s->text);
+    *s = (sample_work){.mem = s->mem};
 }
 
-// Likelier first; equal logits by token, so that the order never depends on the sorting algorithm.
-static bool before(const candidate *a, const candidate *b) {
-    return a->logit > b->logit || (a->logit == b->logit && a->token < b->token);
-}
-
-static int compare(const void *a, const void *b) {
-    return before(a, b) ? -1 : before(b, a) ? 1 : 0;
-}
-
-static void sort_all(sampler *s) {
-    if (!s->sorted)
-        qsort(s->candidates, (size_t)s->n, sizeof *s->candidates, compare);
-    s->sorted = true;
-}
-
-static void swap(candidate *a, candidate *b) {
-    candidate t = *a;
-    *a = *b;
-    *b = t;
-}
-
-// Restores a heap with the worst of `n` candidates on top, where only heap[i] may be out of place.
-static void sift_down(candidate *heap, int32_t n, int32_t i) {
-    for (;;) {
-        int32_t worst = i, left = 2 * i + 1;
-        if (left < n && before(&heap[worst], &heap[left]))
-            worst = left;
-        if (left + 1 < n && before(&heap[worst], &heap[left + 1]))
-            worst = left + 1;
-        if (worst == i)
-            return;
-        swap(&heap[i], &heap[worst]);
-        i = worst;
-    }
-}
-
-static double highest(const sampler *s) {
-    float max = s->candidates[0].logit;
-    for (int32_t i = 1; i < s->n && !s->sorted; i++)
-        max = s->candidates[i].logit > max ? s->candidates[i].logit : max; // fmax crashes GCC 12 for ARM
-    return (double)max;
-}
-
-static bool penalizes(const sample_params *p) {
-    return p->repeat_penalty != 1.0 || p->frequency_penalty != 0.0 || p->presence_penalty != 0.0;
-}
-
-static void stage_penalties(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {
-    if (!penalizes(p))
-        return;
-    int32_t n = p->repeat_last_n < 0 || p->repeat_last_n > n_recent ? n_recent : (int32_t)p->repeat_last_n;
-    const int32_t *window = recent + n_recent - n;
-    for (int32_t i = 0; i < n; i++)
-        s->counts[window[i]]++;
-    for (int32_t i = 0; i < s->n; i++) {
-        candidate *c = &s->candidates[i];
-        int32_t count = s->counts[c->token];
-        if (count == 0)
-            continue;
-        c->logit = (float)(c->logit > 0.0f ? c->logit / p->repeat_penalty : c->logit * p->repeat_penalty);
-        c->logit -= (float)(count * p->frequency_penalty + p->presence_penalty);
-    }
-    for (int32_t i = 0; i < n; i++)
-        s->counts[window[i]] = 0;
-}
-
-static void stage_top_k(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {
-    (void)recent, (void)n_recent;
-    int32_t k = (int32_t)p->top_k;
-    if (k <= 0 || k >= s->n)
-        return;
-    candidate *c = s->candidates;
-    for (int32_t i = k / 2; i >= 0; i--)
-        sift_down(c, k, i);
-    for (int32_t i = k; i < s->n; i++) {
-        if (before(&c[i], &c[0])) {
-            swap(&c[i], &c[0]);
-            sift_down(c, k, 0);
-        }
-    }
-    s->n = k;
-    sort_all(s);
-}
-
-static void stage_top_p(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {
-    (void)recent, (void)n_recent;
-    if (p->top_p >= 1.0)
-        return;
-    sort_all(s);
-    double total = 0.0, sum = 0.0, max = highest(s);
-    for (int32_t i = 0; i < s->n; i++)
-        total += s->candidates[i].p = exp((double)s->candidates[i].logit - max);
-    for (int32_t i = 0; i < s->n; i++) {
-        sum += s->candidates[i].p;
-        if (sum >= p->top_p * total) {
-            s->n = i + 1;
-            return;
-        }
-    }
-}
-
-static void stage_min_p(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {
-    (void)recent, (void)n_recent;
-    if (p->min_p <= 0.0)
-        return;
-    double least = highest(s) + log(p->min_p);
+// Lists the tokens of both sets of bits, and takes their logits. Whether there were NaNs.
+static bool take_allowed(candidates *c, const sample_input *in) {
+    const uint32_t *a = in->allowed[0] ? in->allowed[0] : in->allowed[1];
+    const uint32_t *b = in->allowed[1] ? in->allowed[1] : a;
     int32_t n = 0;
-    for (int32_t i = 0; i < s->n; i++)
-        if ((double)s->candidates[i].logit >= least)
-            s->candidates[n++] = s->candidates[i];
-    s->n = n;
-}
-
-// The distance to the likeliest is divided: the same distribution, and no overflow however small the
-// temperature.
-static void stage_temperature(sampler *s, const sample_params *p, const int32_t *recent, int32_t n_recent) {
-    (void)recent, (void)n_recent;
-    double max = highest(s);
-    for (int32_t i = 0; i < s->n; i++)
-        s->candidates[i].logit = (float)(((double)s->candidates[i].logit - max) / p->temperature);
-}
-
-static int32_t best(const sampler *s) {
-    int32_t at = 0;
-    for (int32_t i = 1; i < s->n; i++)
-        if (before(&s->candidates[i], &s->candidates[at]))
-            at = i;
-    return s->candidates[at].token;
-}
-
-static int32_t draw(const sampler *s, double u) {
-    double total = 0.0, sum = 0.0, max = highest(s);
-    for (int32_t i = 0; i < s->n; i++)
-        total += s->candidates[i].p = exp((double)s->candidates[i].logit - max);
-    for (int32_t i = 0; i < s->n; i++) {
-        sum += s->candidates[i].p;
-        if (u * total < sum)
-            return s->candidates[i].token;
-    }
-    return best(s);
-}
-
-// Takes a token's logit unless it is banned; tells of NaN.
-static bool take(sampler *s, int32_t token, float logit) {
-    if (logit > -INFINITY) // false for NaN too
-        s->candidates[s->n++] = (candidate){.token = token, .logit = fminf(logit, FLT_MAX)};
-    return isnan(logit);
-}
-
-static ingot_status take_candidates(sampler *s, const sample_input *in, ingot_error *err) {
-    bool nan = false;
-    s->n = 0;
-    s->sorted = false;
-    for (int32_t i = 0; i < s->n_vocab && !in->allowed; i++)
-        nan = take(s, i, in->logits[i]) || nan;
-    for (size_t w = 0; w < in->words && in->allowed; w++)
-        for (uint32_t bits = in->allowed[w]; bits != 0; bits &= bits - 1) {
-            const int32_t i = (int32_t)(32 * w) + __builtin_ctz(bits);
-            nan = take(s, i, in->logits[i]) || nan;
+    for (size_t w = 0; w < in->words; w++)
+        for (uint32_t bits = a[w] & b[w]; bits != 0; bits &= bits - 1) {
+            const int32_t token = (int32_t)(32 * w) + __builtin_ctz(bits);
+            if (token < in->n_vocab)
+                c->tokens[n++] = token;
         }
-    if (s->n > 0)
+    return candidates_take(c, in->logits, c->tokens, n);
+}
+
+static ingot_status take(candidates *c, const sample_input *in, ingot_error *err) {
+    const bool some = in->allowed[0] || in->allowed[1];
+    const bool nan = some ? take_allowed(c, in) : candidates_take_all(c, in->logits, in->n_vocab);
+    if (c->max > -INFINITY)
         return INGOT_OK;
     if (nan)
         return fail(err, INGOT_ERR_FORMAT,
                     "the model computed no number for any token: its file may be damaged");
-    return in->allowed
-               ? fail(err, INGOT_ERR_INVALID, "every token that the grammar allows is banned by logit_bias")
+    return some
+               ? fail(
+                     err, INGOT_ERR_INVALID,
+                     "every token that the grammar or the list of tokens allows is banned by logit_bias or a "
+                     "banned text")
                : fail(err, INGOT_ERR_INVALID, "every token of the vocabulary is banned");
 }
 
-// What best() chooses of take_candidates(), without the list; false if every token is banned.
-static bool likeliest(const sample_input *in, int32_t n_vocab, int32_t *token) {
-    float max = -INFINITY;
-    for (int32_t first = 0; first < n_vocab; first += 32) {
-        const size_t word = (size_t)first / 32; // of padding there are none
-        const uint32_t bits = !in->allowed ? UINT32_MAX : word < in->words ? in->allowed[word] : 0;
-        const int32_t end = n_vocab - first < 32 ? n_vocab : first + 32;
-        for (int32_t i = first; bits != 0 && i < end; i++) {
-            const float logit = in->logits[i] > FLT_MAX ? FLT_MAX : in->logits[i];
-            if (logit > max && bits >> (i - first) & 1) { // false for NaN
-                max = logit;
-                *token = i;
-            }
-        }
-    }
-    return max > -INFINITY;
+// Whether the likeliest token may be another one than that of the largest logit.
+static bool moves_the_best(const sample_settings *set) {
+    const sample_params *p = &set->params;
+    bool moves = p->adaptive_target >= 0.0;
+    for (int32_t i = 0; i < set->n_stages; i++)
+        moves = moves || (set->stages[i] == AT_penalties && penalties_active(p)) ||
+                (set->stages[i] == AT_dry && dry_active(p)) || (set->stages[i] == AT_xtc && xtc_active(p)) ||
+                (set->stages[i] == AT_typical_p && p->typical_p < 1.0) || set->stages[i] == AT_infill;
+    return moves;
 }
 
-ingot_status sampler_choose(sampler *s, const sample_params *params, uint64_t seed, uint64_t index,
-                            const sample_input *in, int32_t *token, ingot_error *err) {
-    const bool greedy = params->temperature == 0.0;
-    if (greedy && !penalizes(params) && likeliest(in, s->n_vocab, token))
-        return INGOT_OK;
-    TRY(take_candidates(s, in, err));
-    if (greedy) {
-        stage_penalties(s, params, in->recent, in->n_recent);
-        *token = best(s);
+ingot_status sample_prepare(sample_work *s, const sample_settings *set, const sample_state *state,
+                            const sample_input *in, ingot_error *err) {
+    const sample_params *p = &set->params;
+    TRY(take(&s->list, in, err));
+    for (int32_t i = 0; i < set->n_stages; i++)
+        TRY(stages[set->stages[i]].apply(s, set, in, err));
+    if (p->mirostat > 0.0)
+        mirostat_prepare(s, p, state, in->n_vocab);
+    else if (p->adaptive_target >= 0.0)
+        adaptive_prepare(s, p, state);
+    else
+        candidates_weigh(&s->list);
+    return INGOT_OK;
+}
+
+void sample_draw(sample_work *s, const sample_settings *set, sample_state *state, uint64_t number,
+                 int32_t *index) {
+    const sample_params *p = &set->params;
+    const candidates *c = &s->list;
+    *index = candidates_draw(c, rng_uniform(set->seed, number, set->sample, RNG_DRAW));
+    if (p->mirostat > 0.0) {
+        const double surprise = -log2((double)c->weights[*index] / c->total);
+        state->mu -= p->mirostat_eta * (surprise - p->mirostat_tau);
+    } else if (p->adaptive_target >= 0.0) {
+        state->weighted_sum = (double)c->keys[*index] + p->adaptive_decay * state->weighted_sum;
+        state->total_weight = 1.0 + p->adaptive_decay * state->total_weight;
+    }
+}
+
+ingot_status sample_choose(sample_work *s, const sample_settings *set, sample_state *state,
+                           const sample_input *in, int32_t *token, ingot_error *err) {
+    if (set->greedy && set->params.mirostat == 0.0 && !moves_the_best(set)) {
+        TRY(take(&s->list, in, err));
+        *token = candidate_token(&s->list, candidates_best(&s->list));
         return INGOT_OK;
     }
-#define PARAM(name, value, min, max, integer, doc)
-#define STAGE(name) stage_##name(s, params, in->recent, in->n_recent);
-#include "run/samplers.def"
-#undef PARAM
-#undef STAGE
-    *token = draw(s, rng_uniform(seed, index));
+    int32_t index;
+    TRY(sample_prepare(s, set, state, in, err));
+    sample_draw(s, set, state, in->index, &index);
+    *token = candidate_token(&s->list, index);
     return INGOT_OK;
 }

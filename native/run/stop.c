@@ -12,9 +12,10 @@ static size_t advance(const stop_text *t, size_t matched, char byte) {
     return t->text[matched] == byte ? matched + 1 : 0;
 }
 
-static ingot_status init_text(stop_text *t, ingot_str s, const ingot_allocator *mem, ingot_error *err) {
+static ingot_status init_text(stop_text *t, ingot_str s, const char *what, const ingot_allocator *mem,
+                              ingot_error *err) {
     if (s.size == 0)
-        return fail(err, INGOT_ERR_INVALID, "a stop text is empty");
+        return fail(err, INGOT_ERR_INVALID, "a %s text is empty", what);
     t->text = mem_alloc(mem, s.size, 1);
     t->border = mem_alloc(mem, s.size, sizeof *t->border);
     if (!t->text || !t->border)
@@ -26,16 +27,17 @@ static ingot_status init_text(stop_text *t, ingot_str s, const ingot_allocator *
     return INGOT_OK;
 }
 
-ingot_status stop_set_init(stop_set *s, const ingot_str *texts, size_t n, const ingot_allocator *mem,
-                           ingot_error *err) {
+ingot_status stop_set_init(stop_set *s, const ingot_str *texts, size_t n, const char *what,
+                           const ingot_allocator *mem, ingot_error *err) {
     *s = (stop_set){.mem = mem};
     if (n > MAX_STOPS)
-        return fail(err, INGOT_ERR_INVALID, "%zu stop texts were given, at most %d are taken", n, MAX_STOPS);
+        return fail(err, INGOT_ERR_INVALID, "%zu %s texts were given, at most %d are taken", n, what,
+                    MAX_STOPS);
     s->texts = mem_alloc(mem, n, sizeof *s->texts);
     if (!s->texts)
         return fail_memory(err, n * sizeof *s->texts, "stop texts");
     for (s->n = 0; s->n < n; s->n++) {
-        ingot_status status = init_text(&s->texts[s->n], texts[s->n], mem, err);
+        ingot_status status = init_text(&s->texts[s->n], texts[s->n], what, mem, err);
         if (status != INGOT_OK) {
             s->n++;
             stop_set_free(s);

@@ -18,9 +18,10 @@ typedef struct stop_set {
     size_t n;
 } stop_set;
 
-// Copies the texts. Empty ones and more than 256 are INGOT_ERR_INVALID.
-ingot_status stop_set_init(stop_set *s, const ingot_str *texts, size_t n, const ingot_allocator *mem,
-                           ingot_error *err);
+// Copies the texts. Empty ones and more than 256 are INGOT_ERR_INVALID; `what` they are ("stop") is for
+// messages.
+ingot_status stop_set_init(stop_set *s, const ingot_str *texts, size_t n, const char *what,
+                           const ingot_allocator *mem, ingot_error *err);
 void stop_set_free(stop_set *s);
 
 // Takes the stream's next byte. If it completes a stop text, returns the text's index (the longest, if

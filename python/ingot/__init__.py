@@ -30,7 +30,7 @@ from ingot.errors import (
 if TYPE_CHECKING:
     from ingot import gguf, quant, schema
     from ingot.comparing import Quality, TypeQuality, quality
-    from ingot.generation import Chunk, Completion, Stream, Timings
+    from ingot.generation import Chunk, Completion, Stream, Timings, TokenLogprob
     from ingot.grammar import Grammar, Matcher
     from ingot.imatrix_file import Imatrix
     from ingot.importance import imatrix
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ingot.measures import Divergence, Estimate, Perplexity, divergence, perplexity
     from ingot.model import Model, ModelInfo
     from ingot.quantizing import Quantized, quantize
-    from ingot.sampling import SamplerParam, sampler_params
+    from ingot.sampling import Sampler, SamplerParam, SamplerStage, sampler_params, samplers
 
     __version__: str
 
@@ -54,6 +54,7 @@ _HOMES = {
     "Completion": "generation",
     "Stream": "generation",
     "Timings": "generation",
+    "TokenLogprob": "generation",
     "Grammar": "grammar",
     "Matcher": "grammar",
     "Imatrix": "imatrix_file",
@@ -76,8 +77,11 @@ _HOMES = {
     "__version__": "machine",
     "Model": "model",
     "ModelInfo": "model",
+    "Sampler": "sampling",
     "SamplerParam": "sampling",
+    "SamplerStage": "sampling",
     "sampler_params": "sampling",
+    "samplers": "sampling",
 }
 
 __all__ = [
@@ -105,11 +109,14 @@ __all__ = [
     "Perplexity",
     "Quality",
     "Quantized",
+    "Sampler",
     "SamplerParam",
+    "SamplerStage",
     "StateError",
     "Stream",
     "TemplateError",
     "Timings",
+    "TokenLogprob",
     "TypeQuality",
     "UnsupportedError",
     "architectures",
@@ -123,6 +130,7 @@ __all__ = [
     "quant",
     "quantize",
     "sampler_params",
+    "samplers",
     "schema",
 ]
 

@@ -34,10 +34,11 @@ from ingot._lib import (
 from ingot._native import ffi, lib
 from ingot.closing import Closing
 from ingot.collecting import Collected
-from ingot.generation import Completion, Keywords, Options, Stream, token_array
+from ingot.generation import Completion, Stream
 from ingot.gguf.values import Metadata
 from ingot.prompts import POOLINGS, Tokens
 from ingot.quant import type_by_name
+from ingot.request import Keywords, Options, token_array
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -247,10 +248,14 @@ class Model(Closing):
         with self._model as model:
             check(lib.ingot_token_get, model, token_array([token])[0], info)
             spelling = raw(info.text).decode("utf-8", "surrogateescape")
-            call = partial(check, lib.ingot_token_piece, model, token, True)
-            piece = bytes(ffi.buffer(*filled("char", 32, call)))
         kind = _KINDS[info.kind]
-        return Token(token, spelling, piece, info.score, kind, info.ends_generation)
+        return Token(token, spelling, self.piece(token), info.score, kind, info.ends_generation)
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token inside a text; a control token's name."""
+        with self._model as model:
+            call = partial(check, lib.ingot_token_piece, model, token, True)
+            return bytes(ffi.buffer(*filled("char", 32, call)))
 
     @cached_property
     def _token_trie(self) -> Handle:
@@ -410,9 +415,23 @@ class Model(Closing):
         """Continues a prompt: tokens, or a text (BOS is added, control tokens' names are text).
 
         max_tokens   to generate at most, 256 if not given; None or -1: as many as the context holds
+        min_tokens   before so many nothing but a grammar ends the answer
+        max_seconds  the answer ends ("time") when it has taken so long
         stop         texts that end the answer and aren't part of it
+        stop_regex   regular expressions that do: the first match to be complete
+        stop_tokens  tokens that do
         seed         None: a random one, which the answer reports
-        logit_bias   token -> what is added to its logit; -inf bans it
+        sample       which of the many answers of one seed
+        logit_bias   token (or a text, for its tokens) -> what is added to its logit; False or -inf
+                     bans it
+        allowed_tokens  these and no others may come
+        banned       texts that the answer won't have: what leads to one is taken back, and another
+                     token is chosen where it began
+        logits_processors  functions (tokens so far, logits) that change the logits in place, or
+                     return others. Other requests don't wait for them
+        logprobs     tell each token's log-probability, and those of so many likeliest ones
+        sampled_logprobs  not as the model gave them, but as the samplers left them
+        prompt_logprobs   the same of the prompt's own tokens
         ignore_eos   never choose a token that ends generation
         special      show the names of control tokens in the text
         progress     called with the share of the prompt that is computed
@@ -424,6 +443,8 @@ class Model(Closing):
                      (the default), if any can be; else it ends where it is, as "length"
         jump_forward with one of them: text that must come is cut into tokens by the tokenizer alone
                      and computed in one go: faster, and not quite the model's own answer
+        samplers     which samplers in which order: see ``ingot.samplers()``
+        dry_sequence_breakers   texts that DRY's repetitions don't reach over
         sampling     temperature=..., top_k=..., ...: see ``ingot.sampler_params()``
         """
         ids = self.tokenize(prompt, add_special=True) if isinstance(prompt, str) else prompt
@@ -599,7 +620,7 @@ class Model(Closing):
         asked = Options.of(options)
         grammar = asked.constraint()
         matcher = None if grammar is None else grammar.matcher(self)
-        chunks = Stream(self._started(), tokens, asked, matcher)
+        chunks = Stream(self._started(), tokens, asked, self, matcher)
         if stream:
             return chunks
         with chunks:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ingot import errors
 from ingot._lib import Handle, Progress, advance, integer
-from ingot.generation import Fills, Options, Request, token_array
+from ingot.request import Fills, Options, Request, token_array
 
 Tokens: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
 Floats: TypeAlias = npt.NDArray[np.float32]

@@ -127,8 +127,8 @@ static void test_greedy(void) {
             if (variant == 0)
                 expected = by_hand(&s, &h, 60);
             ingot_request r = asked(&h, 60);
-            r.sampling = values;
-            r.n_sampling = n;
+            r.sampling.values = values;
+            r.sampling.n_values = n;
             answer a = run(s.engine, r);
             CHECK(a.last.kind == INGOT_EVENT_DONE && a.last.finish != INGOT_FINISH_CONTEXT);
             CHECK(same(&expected, &a));
@@ -154,7 +154,7 @@ static void test_together(void) {
             h[i] = hold(&s, grammars[i % N_GRAMMARS]);
             ingot_request r = i == 3 ? simple(20) : asked(&h[i], 20);
             r.close_in_time = i % 2 == 0;
-            r.seed = (uint64_t)i;
+            r.sampling.seed = (uint64_t)i;
             CHECK(ingot_engine_submit(s.engine, &r, &ids[i], NULL) == INGOT_OK);
         }
         for (int i = 0; i < N; i++) {
@@ -207,9 +207,9 @@ static void test_distribution(void) {
     }
     for (int i = 0; i < DRAWS; i++) {
         ingot_request r = asked(&h, 8);
-        r.sampling = values;
-        r.n_sampling = n;
-        r.seed = (uint64_t)i;
+        r.sampling.values = values;
+        r.sampling.n_values = n;
+        r.sampling.seed = (uint64_t)i;
         ingot_matcher_reset(h.matcher);
         answer a = run(s.engine, r);
         int found = -1;
@@ -243,7 +243,7 @@ static void test_close(void) {
             for (int close = 0; close < 2; close++) {
                 ingot_request r = asked(&h, most);
                 r.close_in_time = close;
-                r.seed = (uint64_t)most;
+                r.sampling.seed = (uint64_t)most;
                 ingot_matcher_reset(h.matcher);
                 answer a = run(s.engine, r);
                 const bool complete = ingot_matcher_is_accepting(h.matcher);

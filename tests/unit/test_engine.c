@@ -22,7 +22,7 @@ static void test_generate(void) {
     answer b = run(s.engine, simple(20));
     CHECK(same(&a, &b) && b.last.n_cached == N_PROMPT - 1);
     ingot_request r = simple(20);
-    r.seed = 1;
+    r.sampling.seed = 1;
     b = run(s.engine, r);
     CHECK(!same(&a, &b));
 
@@ -81,7 +81,7 @@ static void test_together(const temp_path *path, int32_t kv_type) {
         requests[i] = simple(i == 3 ? 0 : 5 + 3 * i);
         requests[i].n_tokens = (size_t)(3 + i * 5);
         requests[i].tokens = tokens[i];
-        requests[i].seed = (uint64_t)i;
+        requests[i].sampling.seed = (uint64_t)i;
         for (size_t t = 0; t < requests[i].n_tokens; t++)
             tokens[i][t] = (int32_t)(t * 37 + (size_t)i % 3 * 11) % TINY_VOCAB;
     }
@@ -201,8 +201,8 @@ static void test_bias_and_stop(void) {
     r.ignore_eos = false;
     r.bias = &end;
     r.n_bias = 1;
-    r.sampling = greedy;
-    r.n_sampling = 1;
+    r.sampling.values = greedy;
+    r.sampling.n_values = 1;
     a = run(s.engine, r);
     CHECK(a.n == 1 && a.tokens[0] == 2 && a.last.finish == INGOT_FINISH_EOS && a.size == 0);
     r.ignore_eos = true;

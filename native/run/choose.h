@@ -1,0 +1,18 @@
+// Choosing a slot's next tokens, and telling them.
+#ifndef INGOT_RUN_CHOOSE_H
+#define INGOT_RUN_CHOOSE_H
+
+#include "run/generate.h"
+
+// Chooses tokens from `logits` [n_vocab], which are changed: one, and those that a grammar leaves no choice
+// of. They stand behind the slot's sequence then, unless *finish says that the last was among them. Where a
+// banned text came of it the sequence is shorter than before, and its last token stands behind it again.
+ingot_status choose_tokens(ingot_engine *e, slot *s, float *logits, ingot_finish *finish, ingot_error *err);
+
+// Ends an answer that has no time left; one that a grammar holds is completed, if it was promised to be.
+ingot_status choose_end(ingot_engine *e, slot *s, ingot_finish *finish, ingot_error *err);
+
+// Whether a request's time is over.
+bool slot_is_late(const slot *s);
+
+#endif

@@ -16,7 +16,7 @@
 
 // Checked both ways: a table made for another version is refused by backend_open, and a backend refuses
 // params of another version.
-enum { BACKEND_VERSION = 5 };
+enum { BACKEND_VERSION = 6 };
 
 typedef struct backend_ops backend_ops;
 
@@ -159,6 +159,8 @@ struct backend_ops {
     void (*buffer_free)(backend *b, backend_buffer *buffer);
     ingot_status (*kv_new)(backend *b, const kv_layout *layout, backend_kv **out, ingot_error *err);
     void (*kv_free)(backend *b, backend_kv *kv);
+    // Copies a page, of all layers.
+    void (*kv_copy)(backend *b, backend_kv *kv, int32_t from, int32_t to);
 
     ingot_status (*routing_new)(backend *b, int32_t n_expert, int32_t n_used, int64_t max_tokens,
                                 backend_routing **out, ingot_error *err);

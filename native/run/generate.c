@@ -30,25 +30,47 @@ static int32_t shared_prefix(const slot *s, const request *r) {
     return (int32_t)n;
 }
 
-// The free slot for a request: the one that has most of its prompt, unless more of that sequence would be
-// lost than kept; else the one that was left alone the longest. So conversations that only begin alike keep
-// theirs.
-static slot *best_slot(ingot_engine *e, const request *r) {
-    slot *best = NULL, *oldest = NULL;
-    int32_t most = 0;
+// The slot that has most of a request's prompt, and how much of it: perhaps one whose request still runs.
+static slot *best_donor(const ingot_engine *e, const request *r, int32_t *n_shared) {
+    slot *best = NULL;
+    *n_shared = 0;
+    for (int32_t i = 0; i < e->info.n_seqs; i++) {
+        const int32_t n = shared_prefix(&e->slots[i], r);
+        if (n > *n_shared || (n == *n_shared && n > 0 && best->r && !e->slots[i].r)) {
+            *n_shared = n;
+            best = &e->slots[i];
+        }
+    }
+    return best;
+}
+
+// Whether another request, whose prompt is being computed, will soon have more of this one's than there is
+// now.
+static bool soon_shared(const ingot_engine *e, const request *r, int32_t n_shared) {
+    for (int32_t i = 0; i < e->info.n_seqs; i++) {
+        const request *other = e->slots[i].r;
+        if (!other || other->n_prompt == (int32_t)other->params.n_tokens)
+            continue;
+        const size_t most =
+            other->params.n_tokens < r->params.n_tokens ? other->params.n_tokens : r->params.n_tokens;
+        size_t n = 0;
+        while (n < most && other->tokens[n] == r->tokens[n])
+            n++;
+        if (n > (size_t)n_shared + PAGE_TOKENS && !prompt_rows_any(&r->params))
+            return true;
+    }
+    return false;
+}
+
+// The free slot that was left alone the longest.
+static slot *oldest_free(const ingot_engine *e) {
+    slot *oldest = NULL;
     for (int32_t i = 0; i < e->info.n_seqs; i++) {
         slot *s = &e->slots[i];
-        if (s->r)
-            continue;
-        const int32_t n = shared_prefix(s, r);
-        if (n > most && (n >= s->sequence.n_tokens / 2 || (size_t)n >= r->params.n_tokens / 2)) {
-            best = s;
-            most = n;
-        }
-        if (!oldest || s->last_step < oldest->last_step)
+        if (!s->r && (!oldest || s->last_step < oldest->last_step))
             oldest = s;
     }
-    return best ? best : oldest;
+    return oldest;
 }
 
 int32_t slots_spare_pages(const ingot_engine *e) {
@@ -59,19 +81,31 @@ int32_t slots_spare_pages(const ingot_engine *e) {
     return n;
 }
 
-bool slots_make_room(ingot_engine *e, int32_t n_pages, const slot *keep) {
-    int32_t idle = 0;
+// Whether the pages of an idle slot may be taken.
+static bool is_idle(const slot *s, const slot *keep) {
+    return !s->r && s != keep;
+}
+
+// Pages that are free once all idle slots have given theirs back: they may share them.
+static int32_t idle_pages(ingot_engine *e, const slot *keep) {
+    int32_t n = 0, *references = e->pool.references;
     for (int32_t i = 0; i < e->info.n_seqs; i++)
-        if (!e->slots[i].r && &e->slots[i] != keep)
-            idle += e->slots[i].sequence.n_pages;
-    if (slots_spare_pages(e) + idle < n_pages)
+        for (int32_t k = 0; is_idle(&e->slots[i], keep) && k < e->slots[i].sequence.n_pages; k++)
+            n += --references[e->slots[i].sequence.pages[k]] == 0;
+    for (int32_t i = 0; i < e->info.n_seqs; i++)
+        for (int32_t k = 0; is_idle(&e->slots[i], keep) && k < e->slots[i].sequence.n_pages; k++)
+            references[e->slots[i].sequence.pages[k]]++;
+    return n;
+}
+
+bool slots_make_room(ingot_engine *e, int32_t n_pages, const slot *keep) {
+    if (slots_spare_pages(e) < n_pages && slots_spare_pages(e) + idle_pages(e, keep) < n_pages)
         return false;
     while (slots_spare_pages(e) < n_pages) {
         slot *oldest = NULL;
         for (int32_t i = 0; i < e->info.n_seqs; i++) {
             slot *s = &e->slots[i];
-            if (!s->r && s != keep && s->sequence.n_pages > 0 &&
-                (!oldest || s->last_step < oldest->last_step))
+            if (is_idle(s, keep) && s->sequence.n_pages > 0 && (!oldest || s->last_step < oldest->last_step))
                 oldest = s;
         }
         sequence_truncate(&oldest->sequence, &e->pool, 0);
@@ -80,23 +114,51 @@ bool slots_make_room(ingot_engine *e, int32_t n_pages, const slot *keep) {
     return true;
 }
 
+// Puts a request's known beginning, `n_shared` tokens that `donor` has, into a free slot, and sees to it that
+// there are `worst` pages altogether; false if there are too few.
+static bool take_prefix(ingot_engine *e, slot *s, const slot *donor, int32_t n_shared, int32_t worst) {
+    backend *device = e->model->device;
+    page_copy copy;
+    ingot_error err;
+    if (donor == s) {
+        sequence_truncate(&s->sequence, &e->pool, n_shared);
+    } else {
+        sequence_truncate(&s->sequence, &e->pool, 0);
+        if (donor) {
+            if (n_shared % PAGE_TOKENS != 0 && !slots_make_room(e, 1, donor))
+                n_shared -= n_shared % PAGE_TOKENS;
+            if (sequence_fork(&s->sequence, &donor->sequence, &e->pool, n_shared, &copy, &err) != INGOT_OK)
+                return false;
+            if (copy.from >= 0)
+                device->ops->kv_copy(device, e->kv, copy.from, copy.to);
+        }
+    }
+    return slots_make_room(e, worst - s->sequence.n_pages, s);
+}
+
 bool slots_begin(ingot_engine *e, request *r) {
-    slot *s = best_slot(e, r);
-    if (!s)
+    int32_t n_shared;
+    slot *donor = best_donor(e, r, &n_shared), *s = oldest_free(e);
+    if (!s || soon_shared(e, r, n_shared))
         return false;
-    const int32_t worst = worst_pages(e, r), n_shared = shared_prefix(s, r);
-    // Of its own pages the request uses some, and the others become free.
-    if (!slots_make_room(e, worst - s->sequence.n_pages, s))
-        return false;
-    sequence_truncate(&s->sequence, &e->pool, n_shared);
+    // A sequence that would lose more than it keeps goes on elsewhere: so conversations that only begin alike
+    // keep theirs.
+    const bool mostly =
+        donor && (n_shared >= donor->sequence.n_tokens / 2 || (size_t)n_shared >= r->params.n_tokens / 2);
+    if (donor && !donor->r && mostly)
+        s = donor;
+    const int32_t worst = worst_pages(e, r);
+    const bool room = take_prefix(e, s, donor, n_shared, worst);
     engine_count_pages(e);
+    if (!room)
+        return false;
     s->r = r;
     s->n_chosen = 0;
     s->waits = false;
     s->constraint.mask.matcher = r->params.matcher;
     s->worst_pages = worst;
     s->start = clock_seconds();
-    r->n_cached = r->n_prompt = n_shared;
+    r->n_cached = r->n_prompt = s->sequence.n_tokens;
     e->n_active++;
     return true;
 }

@@ -43,7 +43,19 @@ void sequence_free(sequence *s, page_pool *p);
 // there aren't enough.
 ingot_status sequence_reserve(sequence *s, page_pool *p, int32_t n_tokens, ingot_error *err);
 
-// Forgets all from position `n_tokens` on and gives back the pages that become empty.
+// A page that is to be copied to another one; -1: there is nothing to copy.
+typedef struct page_copy {
+    int32_t from, to;
+} page_copy;
+
+// Makes `s`, which has no pages, begin like `from`: with `n_tokens` of its tokens, in the same pages but for
+// the last one, if it isn't whole, which must be copied before it is used. INGOT_ERR_LIMIT, with nothing
+// done, if no page is free for that.
+ingot_status sequence_fork(sequence *s, const sequence *from, page_pool *p, int32_t n_tokens, page_copy *copy,
+                           ingot_error *err);
+
+// Forgets all from position `n_tokens` on and gives back the pages that become empty. Where more would be
+// written to a page that another sequence has too, forgets what stands in that as well.
 void sequence_truncate(sequence *s, page_pool *p, int32_t n_tokens);
 
 #endif

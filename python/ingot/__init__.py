@@ -45,11 +45,13 @@ if TYPE_CHECKING:
     from ingot.model import Model, ModelInfo
     from ingot.quantizing import Quantized, quantize
     from ingot.sampling import Sampler, SamplerParam, SamplerStage, sampler_params, samplers
+    from ingot.several import Beam
 
     __version__: str
 
 # Where the rest lives: `import ingot` is light, what it names is imported when asked for.
 _HOMES = {
+    "Beam": "several",
     "Chunk": "generation",
     "Completion": "generation",
     "Stream": "generation",
@@ -86,6 +88,7 @@ _HOMES = {
 
 __all__ = [
     "ArgumentError",
+    "Beam",
     "CancelledError",
     "Chunk",
     "Completion",

@@ -131,11 +131,7 @@ class Stream(Closing, Iterator[Chunk]):
         model: Model,
         matcher: Matcher | None = None,
     ) -> None:
-        self.seed = (
-            secrets.randbits(32)
-            if options.seed is None
-            else integer("seed", options.seed, 0, 2**64 - 1)
-        )
+        self.seed = self.seed_of(options.seed)
         self.n_prompt = len(tokens)
         self._progress = options.progress
         self._model = model
@@ -151,6 +147,11 @@ class Stream(Closing, Iterator[Chunk]):
         self._reading = threading.Lock()
         fills = None if self._prompt is None else self._prompt.fills
         self._request = Request(engine, tokens, options, self.seed, fills, matcher, model)
+
+    @staticmethod
+    def seed_of(given: int | None) -> int:
+        """The seed, or a random one."""
+        return secrets.randbits(32) if given is None else integer("seed", given, 0, 2**64 - 1)
 
     def __next__(self) -> Chunk:
         if not self._reading.acquire(blocking=False):

@@ -43,6 +43,8 @@ from ingot.request import Keywords, Options, token_array
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ingot.several import Beam
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -447,8 +449,46 @@ class Model(Closing):
         dry_sequence_breakers   texts that DRY's repetitions don't reach over
         sampling     temperature=..., top_k=..., ...: see ``ingot.sampler_params()``
         """
+        return self._answer(self._prompt_ids(prompt), stream, options)
+
+    def _prompt_ids(self, prompt: str | Tokens) -> npt.NDArray[np.int32]:
         ids = self.tokenize(prompt, add_special=True) if isinstance(prompt, str) else prompt
-        return self._answer(token_array(ids), stream, options)
+        return token_array(ids)
+
+    def samples(
+        self,
+        prompt: str | Tokens,
+        n: int,
+        *,
+        best_of: int | None = None,
+        **options: Unpack[Keywords],
+    ) -> list[Completion]:
+        """``n`` answers to a prompt, which is computed once: the samples 0, 1, ... of one seed.
+
+        ``best_of``: so many are drawn, and those kept whose tokens are likeliest on average, the
+        best first. The rest is as in ``generate``.
+        """
+        from ingot import several
+
+        tokens = self._prompt_ids(prompt)
+        return several.samples(self, self._started(), tokens, Options.of(options), n, best_of)
+
+    def beam_search(
+        self,
+        prompt: str | Tokens,
+        width: int = 4,
+        *,
+        max_tokens: int = 64,
+        length_penalty: float = 1.0,
+        stop_tokens: Sequence[int] = (),
+    ) -> list[Beam]:
+        """The likeliest answers to a prompt, as far as keeping the ``width`` likeliest beginnings
+        finds them: the best first, by log-probability / length ** ``length_penalty``."""
+        from ingot import several
+
+        tokens = self._prompt_ids(prompt)
+        wanted = (width, max_tokens, length_penalty, stop_tokens)
+        return several.beam_search(self, self._started(), tokens, *wanted)
 
     @overload
     def chat(

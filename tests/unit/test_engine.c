@@ -245,7 +245,8 @@ static void test_threads(void) {
     session_close(&s);
 }
 
-// Two conversations that begin alike take turns: each finds its own.
+// Two conversations that begin alike take turns: each finds its own, and the second one the beginning of the
+// first.
 static void test_turns(void) {
     enum { ALIKE = 20, TURN = 60 };
     static int32_t tokens[2][4 * TURN];
@@ -258,7 +259,7 @@ static void test_turns(void) {
             ingot_request r = simple(0);
             r.tokens = tokens[c];
             r.n_tokens = (size_t)(turn * TURN);
-            CHECK(run(s.engine, r).last.n_cached == (turn - 1) * TURN);
+            CHECK(run(s.engine, r).last.n_cached == (turn == 1 && c == 1 ? ALIKE : (turn - 1) * TURN));
         }
     }
     session_close(&s);

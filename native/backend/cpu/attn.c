@@ -89,6 +89,12 @@ void cpu_kv_free(backend *b, backend_kv *kv) {
 }
 
 // The keys or the values of `head` of a page's layer.
+void cpu_kv_copy(backend *b, backend_kv *kv, int32_t from, int32_t to) {
+    (void)b;
+    memcpy(kv->pages + (uint64_t)to * kv->page_bytes, kv->pages + (uint64_t)from * kv->page_bytes,
+           kv->page_bytes);
+}
+
 static uint8_t *page_head(const backend_kv *kv, int32_t page, int32_t layer, int64_t head, bool values) {
     uint64_t token_bytes = values ? kv->v_bytes : kv->k_bytes;
     uint8_t *base = kv->pages + (uint64_t)page * kv->page_bytes + (uint64_t)layer * kv->layer_bytes;

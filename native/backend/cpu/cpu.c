@@ -196,6 +196,7 @@ const backend_ops backend_cpu = {
     .buffer_free = cpu_buffer_free,
     .kv_new = cpu_kv_new,
     .kv_free = cpu_kv_free,
+    .kv_copy = cpu_kv_copy,
     .routing_new = cpu_routing_new,
     .routing_free = cpu_routing_free,
     .squares_new = cpu_squares_new,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ingot import errors
 from ingot._lib import INT32_MAX
 from ingot.cli import files, terminal
 from ingot.model import Model
-from ingot.sampling import sampler_params
+from ingot.sampling import sampler_params, samplers
 
 KV_TYPES = ("f16", "bf16", "f32", "q8_0", "q4_0")
 
@@ -97,7 +98,46 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         "--stop", action="append", default=[], metavar="TEXT", help="ends the answer (repeatable)"
     )
     group.add_argument(
+        "--stop-regex",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="the same, for what a regular expression matches",
+    )
+    group.add_argument(
+        "--banned", action="append", default=[], metavar="TEXT", help="never says it (repeatable)"
+    )
+    group.add_argument(
+        *["-l", "--logit-bias"],
+        action="append",
+        default=[],
+        type=logit_bias,
+        metavar="TOKEN(+/-)BIAS",
+        help="makes a token (an id, or a text for its tokens) likelier or less likely: 15043+1, "
+        "' no'-2.5; TOKEN-inf bans it (repeatable)",
+    )
+    group.add_argument(
+        "--min-tokens", type=natural, default=0, metavar="N", help="the answer has so many at least"
+    )
+    group.add_argument(
+        "--max-seconds", type=float, metavar="X", help="the answer ends when it has taken so long"
+    )
+    group.add_argument(
         "--ignore-eos", action="store_true", help="don't let the model end the answer"
+    )
+    group.add_argument(
+        "--samplers",
+        type=lambda text: [name for name in re.split("[;,]", text) if name],
+        metavar="NAMES",
+        help="which samplers in which order, with ; between them (default: "
+        + ";".join(stage.name for stage in samplers() if stage.usual)
+        + "; there is infill, too)",
+    )
+    group.add_argument(
+        "--dry-sequence-breaker",
+        action="append",
+        metavar="TEXT",
+        help="repetitions don't reach over it (repeatable; default: newline : \" *; none: no text)",
     )
     for param in sampler_params():
         aliases = ["--temp"] if param.name == "temperature" else []
@@ -195,6 +235,21 @@ def max_tokens(text: str) -> int | None:
     return None if value == -1 else value
 
 
+def natural(text: str) -> int:
+    """An integer from 0 on, for argparse."""
+    return integer(text, 0, 2**31 - 1)
+
+
+def logit_bias(text: str) -> tuple[str, float]:
+    """A token and its bias, for argparse: TOKEN+BIAS or TOKEN-BIAS."""
+    found = re.fullmatch(r"(?s)(.+)([+-](?:inf|\d+\.?\d*|\.\d+))", text)
+    if not found:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no TOKEN+BIAS or TOKEN-BIAS, such as 15043+1 or 15043-inf"
+        )
+    return found[1], float(found[2])
+
+
 def seed(text: str) -> int | None:
     """A seed, for argparse; -1 is a random one."""
     value = integer(text, -1, 2**64 - 1)
@@ -225,9 +280,20 @@ def sampling(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "seed": args.seed,
         "stop": args.stop,
+        "stop_regex": args.stop_regex,
+        "banned": args.banned,
+        "logit_bias": dict(args.logit_bias),
+        "min_tokens": args.min_tokens,
+        "max_seconds": args.max_seconds,
         "ignore_eos": args.ignore_eos,
+        "samplers": args.samplers,
+        "dry_sequence_breakers": _breakers(args.dry_sequence_breaker),
         **{name: value for name, value in given.items() if value is not None},
     }
+
+
+def _breakers(given: list[str] | None) -> list[str] | None:
+    return None if given is None else [text for text in given if text != "none"]
 
 
 def template(args: argparse.Namespace) -> str | None:

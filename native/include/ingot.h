@@ -687,15 +687,16 @@ typedef struct ingot_sampler_stage {
 // The i-th sampler; NULL past the last.
 INGOT_API const ingot_sampler_stage *ingot_sampler_stage_at(int32_t i);
 
-// How tokens are chosen. Memory is copied by whoever takes this. All zeros but `values`: the defaults.
+// How tokens are chosen. Memory is copied by whoever takes this. All zeros: the defaults.
 typedef struct ingot_sampling {
-    const double *values; // [n_values] in the order of ingot_sampler_param_at; NULL: defaults, as for those
-                          // past n_values
+    // In the order of ingot_sampler_param_at; defaults past n_values, and with NULL.
+    const double *values;
     size_t n_values;
-    const int32_t *order; // [n_order] samplers, by number, as they are applied; NULL: the usual ones
+    // Samplers, by number, as they are applied; NULL: the usual ones.
+    const int32_t *order;
     size_t n_order;
-    // [n_breakers] texts that repetitions don't reach over, for DRY (up to 64 bytes each); NULL: "\n", ":",
-    // "\"", "*"
+    // Texts that repetitions don't reach over, for DRY, up to 64 bytes each; NULL: newline, colon, quote,
+    // star.
     const ingot_str *dry_breakers;
     size_t n_dry_breakers;
     // Every number that is drawn is a function of the seed, the sample, how many tokens were chosen before,
@@ -750,23 +751,25 @@ typedef struct ingot_request {
     ingot_sampling sampling;
     const ingot_logit_bias *bias; // [n_bias], copied
     size_t n_bias;
-    const int32_t *allowed; // [n_allowed] tokens that may come, and no others; NULL: all may. Copied
+    // Tokens that may come, and no others; NULL: all may. Copied.
+    const int32_t *allowed;
     size_t n_allowed;
-    const ingot_str
-        *banned; // [n_banned] texts that the answer won't have: what leads to one is taken back and chosen
-    size_t n_banned;    // anew. Tokens are told once they can't be part of one. Copied
+    // Texts that the answer won't have: what leads to one is taken back, and another token is chosen where it
+    // began. Tokens are told once they can't be part of one. Copied.
+    const ingot_str *banned;
+    size_t n_banned;
     int32_t min_tokens; // before so many were chosen nothing but a grammar ends the answer
-    double max_seconds; // the answer ends when so much time has passed since the request's turn came; 0: it
-                        // may last
-    const ingot_str *stop; // [n_stop] texts that end the answer and aren't part of it; copied
+    double max_seconds; // after which the answer ends, from when the request's turn came; 0: it may last
+    // What ends the answer and isn't part of its text: texts; regular expressions, the first match to be
+    // complete, from as early as it can begin; tokens (not with a matcher). Copied.
+    const ingot_str *stop;
     size_t n_stop;
-    const ingot_str
-        *stop_regex;     // [n_stop_regex] the same, as regular expressions: the first match to be complete
-    size_t n_stop_regex; // counts, from as early as it can begin. Copied
-    const int32_t *stop_tokens; // [n_stop_tokens] tokens that end the answer and have no text in it; copied
+    const ingot_str *stop_regex;
+    size_t n_stop_regex;
+    const int32_t *stop_tokens;
     size_t n_stop_tokens;
-    // -1: none are told. Else events of tokens have the logarithm of the token's probability, and those of
-    // the so many likeliest, as the model gave them, or as samplers left them.
+    // How many likeliest tokens are told with each token, with logarithms of probabilities, its own too: as
+    // the model gave them, or as the samplers left them. -1: nothing is told.
     int32_t n_logprobs;
     bool sampled_logprobs;
     // Not NULL: room for [n_vocab] logits, borrowed until the last event. Before each choice they are put
@@ -824,10 +827,12 @@ typedef struct ingot_event {
     int32_t n_prompt;    // prompt tokens computed so far
     int32_t n_cached;    // of those, taken over from an earlier request without computing them again
     int32_t n_generated; // tokens chosen so far
-    int32_t stop_index; // with FINISH_STOP: which stop text; expressions count on behind texts, tokens behind
-                        // those
-    ingot_str stop_text; // with FINISH_STOP by a text or an expression: what it matched. Valid like `text`
-    // With TOKEN, if n_logprobs >= 0 was asked for: natural logarithms of probabilities; valid like `text`.
+    // With FINISH_STOP: which stop text (expressions count on behind texts, tokens behind those), and, unless
+    // it was a token, what was matched; valid like `text`.
+    int32_t stop_index;
+    ingot_str stop_text;
+    // With TOKEN, if n_logprobs >= 0 was asked for: natural logarithms of probabilities, valid like `text`;
+    // NaN for a token that a grammar left no choice of.
     float logprob;
     int32_t n_top;
     const int32_t *top_tokens; // [n_top] likeliest first, equal ones by number

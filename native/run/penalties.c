@@ -1,4 +1,5 @@
 // Samplers that punish repetition.
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +12,8 @@ static int32_t window_size(double last_n, int32_t n_recent) {
 
 static float penalized(const sample_params *p, float logit, int32_t count) {
     const double scaled = logit > 0.0f ? logit / p->repeat_penalty : logit * p->repeat_penalty;
-    return (float)scaled - (float)(count * p->frequency_penalty + p->presence_penalty);
+    const double less = scaled - (count * p->frequency_penalty + p->presence_penalty);
+    return logit > -INFINITY ? (float)fmax(-(double)FLT_MAX, fmin(less, (double)FLT_MAX)) : logit;
 }
 
 // repeat_penalty: Keskar et al. 2019, "CTRL", but logits below 0 are multiplied.

@@ -21,21 +21,23 @@ static double dynamic(candidates *c, const sample_params *p) {
     return low + (high - low) * pow(fmax(0.0, entropy(c)) / log(n), p->dynatemp_exponent);
 }
 
-// The distance to the likeliest is divided: the same distribution, and no overflow however small the
-// temperature.
+// Where a temperature is so small that logits would overflow, the distance to the likeliest is divided: the
+// same distribution. Else not, since penalties may follow, to which a logit's sign matters.
 ingot_status stage_temperature(sample_work *s, const sample_settings *set, const sample_input *in,
                                ingot_error *err) {
     (void)in, (void)err;
     candidates *c = &s->list;
     const sample_params *p = &set->params;
-    const double t = p->temperature > 0.0 && p->dynatemp_range > 0.0 ? dynamic(c, p) : p->temperature;
+    const bool moves = p->temperature > 0.0 && p->dynatemp_range > 0.0 && p->mirostat == 0.0;
+    const double t = moves ? dynamic(c, p) : p->temperature;
     if (t <= 0.0) {
         candidates_keep_count(c, 1);
         return INGOT_OK;
     }
-    const float max = c->max, by = (float)fmax(t, (double)FLT_MIN);
+    const float by = (float)fmax(t, (double)FLT_MIN), most = FLT_MAX / 2.0f;
+    const float from = fabsf(c->max) / by < most ? 0.0f : c->max;
     for (int32_t i = 0; i < c->n; i++)
-        c->logits[i] = (c->logits[i] - max) / by;
+        c->logits[i] = (c->logits[i] - from) / by;
     candidates_changed(c);
     return INGOT_OK;
 }

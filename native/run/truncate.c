@@ -1,4 +1,5 @@
 // Samplers that drop candidates by their probability.
+#include <float.h>
 #include <math.h>
 
 #include "run/rng.h"
@@ -78,7 +79,7 @@ ingot_status stage_xtc(sample_work *s, const sample_settings *set, const sample_
         return INGOT_OK;
     candidates_weigh(c);
     const double least = p->xtc_threshold * c->total;
-    const int32_t n = candidates_above(c, least > 0.0 ? (double)c->max + log(least) : -INFINITY);
+    const int32_t n = candidates_above(c, least > 0.0 ? (double)c->max + log(least) : -(double)FLT_MAX);
     int32_t last = 0;
     for (int32_t i = 0; i < n; i++)
         last = c->logits[c->subset[i]] <= c->logits[c->subset[last]] ? i : last; // of equals the last

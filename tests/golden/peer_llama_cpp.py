@@ -1,14 +1,20 @@
-"""llama.cpp as a reference, for test_llama_cpp.py; run by any Python that has llama_cpp.
+"""llama.cpp as a reference, for test_llama_cpp.py and test_samplers_llama_cpp.py; run by any Python
+that has llama_cpp.
 
 A program of its own. It reads a JSON object a line and answers each with another:
 {"logits": model, "tokens": [...], "to": file}: float32 [tokens, vocabulary], raw, goes to the file.
 {"quantize": model, "to": file, "ftype": n, "importance": {tensor: [number of each column]}}.
+{"sample": [[sampler, argument ...] ...], "vocabulary": model, "recent": [...], "rows": n,
+"from": file, "to": file}: for each of the rows of logits in the one file, one after the other, the
+probabilities after these samplers go to the other (both float32); described is what was chosen.
 An answer is {"description": ...} or {"error": ...}.
 """
 
 from __future__ import annotations
 
+import array
 import ctypes
+import functools
 import importlib
 import json
 import os
@@ -65,6 +71,57 @@ def quantize(lc: Any, path: str, to: str, ftype: int, importance: dict[str, list
     return f"{len(alive)} entries"
 
 
+@functools.cache
+def vocabulary(lc: Any, path: str) -> Any:
+    params = lc.llama_model_default_params()
+    params.vocab_only = True
+    model = lc.llama_model_load_from_file(path.encode(), params)
+    if not model:
+        raise ValueError(f"llama.cpp can't load the vocabulary of {path}")
+    return lc.llama_model_get_vocab(model)
+
+
+def sampler(lc: Any, path: str, name: str, args: list[Any]) -> Any:
+    """llama_sampler_init_<name>; vocabularies and lists of texts are made into what it takes."""
+    init = getattr(lc, f"llama_sampler_init_{name}")
+    if name == "infill":
+        return init(vocabulary(lc, path))
+    if name == "dry":
+        *numbers, breakers = args
+        texts = (ctypes.c_char_p * len(breakers))(*(text.encode() for text in breakers))
+        return init(vocabulary(lc, path), *numbers, texts, len(breakers))
+    return init(*args)
+
+
+def sample(lc: Any, wanted: dict[str, Any]) -> str:
+    chain = [sampler(lc, wanted["vocabulary"], name, args) for name, *args in wanted["sample"]]
+    logits = array.array("f", Path(wanted["from"]).read_bytes())
+    n = len(logits) // wanted["rows"]
+    chosen = []
+
+    def accept(token: int) -> None:
+        for one in chain:
+            lc.llama_sampler_accept(one, token)
+
+    for token in wanted["recent"]:
+        accept(token)
+    with Path(wanted["to"]).open("wb") as out:
+        for row in range(wanted["rows"]):
+            data = (lc.llama_token_data * n)(*((i, logits[n * row + i], 0) for i in range(n)))
+            left = lc.llama_token_data_array(data, n, -1, False)
+            for one in chain:
+                lc.llama_sampler_apply(one, ctypes.byref(left))
+            probabilities = array.array("f", bytes(4 * n))
+            for i in range(left.size):
+                probabilities[left.data[i].id] = left.data[i].p
+            probabilities.tofile(out)
+            chosen.append(left.data[left.selected].id)
+            accept(chosen[-1])
+    for one in chain:
+        lc.llama_sampler_free(one)
+    return json.dumps(chosen)
+
+
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the library prints goes elsewhere
@@ -84,6 +141,8 @@ def main() -> None:
         try:
             if "logits" in wanted:
                 found = logits(lc, wanted["logits"], wanted["tokens"], wanted["to"])
+            elif "sample" in wanted:
+                found = sample(lc, wanted)
             else:
                 given = (wanted[name] for name in ("quantize", "to", "ftype", "importance"))
                 found = quantize(lc, *given)

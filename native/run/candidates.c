@@ -39,22 +39,22 @@ void candidates_free(candidates *c) {
 
 // ------------------------------------------------------------------------------------------------- the list
 
-void candidates_view(candidates *c, const float *logits, int32_t n, bool *odd) {
+void candidates_view(candidates *c, const float *logits, int32_t n) {
     c->n = n;
     c->whole = true;
     c->logits = (float *)logits; // nothing that changes them is called
-    c->max = backend_row_max(c->k, logits, n, c->block_max, odd);
+    c->max = backend_row_max(c->k, logits, n, c->block_max, &c->odd);
 }
 
 bool candidates_take_all(candidates *c, float *logits, int32_t n) {
-    bool odd, nan = false;
-    candidates_view(c, logits, n, &odd);
-    for (int32_t i = 0; odd && i < n; i++) {
+    bool nan = false;
+    candidates_view(c, logits, n);
+    for (int32_t i = 0; c->odd && i < n; i++) {
         nan = nan || isnan(logits[i]);
         logits[i] = logits[i] > -INFINITY ? fminf(logits[i], FLT_MAX) : -INFINITY;
     }
     c->max = fminf(c->max, FLT_MAX);
-    for (int32_t b = 0; odd && b < backend_row_blocks(n); b++)
+    for (int32_t b = 0; c->odd && b < backend_row_blocks(n); b++)
         c->block_max[b] = fminf(c->block_max[b], FLT_MAX);
     return nan;
 }
@@ -77,15 +77,14 @@ bool candidates_take(candidates *c, const float *logits, const int32_t *tokens, 
 }
 
 void candidates_changed(candidates *c) {
-    bool odd;
-    c->max = backend_row_max(c->k, c->logits, c->n, c->block_max, &odd);
+    c->max = backend_row_max(c->k, c->logits, c->n, c->block_max, &c->odd);
 }
 
 int32_t candidates_count(const candidates *c) {
     int32_t n = 0;
-    for (int32_t i = 0; i < c->n; i++)
+    for (int32_t i = 0; i < c->n && c->odd; i++)
         n += c->logits[i] > -INFINITY;
-    return n;
+    return c->odd ? n : c->n;
 }
 
 int32_t candidates_best(const candidates *c) {
@@ -331,19 +330,30 @@ static void keep_enough(candidates *c, const ranking *from, double target, bool 
     keep(c, &r, b);
 }
 
-// All tokens less likely than (1 - share) / n have less than 1 - share together: they aren't needed.
+// All tokens less likely than (1 - share) / n have less than 1 - share together: those with at least this
+// logit suffice.
+static double least_needed(const candidates *c, double share) {
+    const double spare = (1.0 - share) * c->total / c->n;
+    return spare > 0.0 ? (double)c->max + fmin(log(spare), 0.0) : -INFINITY;
+}
+
 void candidates_keep_mass(candidates *c, double share, int32_t min) {
     candidates_weigh(c);
-    const double spare = (1.0 - share) * c->total / c->n;
-    const int32_t n = candidates_above(c, spare > 0.0 ? (double)c->max + fmin(log(spare), 0.0) : -INFINITY);
+    const int32_t n = candidates_above(c, least_needed(c, share));
     const ranking r = by_logit(c, c->subset, n, c->weights);
     keep_enough(c, &r, share * c->total, false, min);
 }
 
+// What has the mass isn't farther from the center than the largest logit, or than the smallest one that is
+// needed for that mass: logits below the center by more than both aren't needed.
 void candidates_keep_closest(candidates *c, double center, double share, int32_t min) {
-    for (int32_t i = 0; i < c->n; i++)
-        c->keys[i] = -fabsf(c->logits[i] - (float)center);
-    const ranking r = {c->keys, 0.0f, NULL, c->n, c->weights};
+    const double needed = least_needed(c, share);
+    const double most = fmax((double)c->max - center, center - needed);
+    const double radius = most + 1e-3 + 1e-5 * (fabs(center) + most); // whatever is rounded below
+    const int32_t n = candidates_above(c, min > 1 ? -INFINITY : center - radius);
+    for (int32_t i = 0; i < n; i++)
+        c->keys[c->subset[i]] = -fabsf(c->logits[c->subset[i]] - (float)center);
+    const ranking r = {c->keys, 0.0f, c->subset, n, c->weights};
     keep_enough(c, &r, share * c->total, true, min);
 }
 

@@ -16,6 +16,7 @@ typedef struct candidates {
     bool whole;      // candidate i is token i, and some may be banned: -INFINITY
     int32_t *tokens; // [n] ascending, unless whole
     float *logits;   // [n], no NaN, at most FLT_MAX
+    bool odd;        // some may not be finite
     float max;       // of them; -INFINITY: all are banned, or there are none
     float *weights;  // [n] candidates_weigh: exp(logit - max)
     double total;    // of the weights
@@ -40,7 +41,7 @@ void candidates_free(candidates *c);
 bool candidates_take_all(candidates *c, float *logits, int32_t n);
 
 // The same, only to be looked at (weigh, top, count): logits are neither changed nor tamed.
-void candidates_view(candidates *c, const float *logits, int32_t n, bool *odd);
+void candidates_view(candidates *c, const float *logits, int32_t n);
 
 // Takes those of tokens [n], ascending, which are copied.
 bool candidates_take(candidates *c, const float *logits, const int32_t *tokens, int32_t n);

@@ -3,8 +3,7 @@
 #include <math.h>
 
 double logprobs_begin(candidates *list, const float *logits, int32_t n) {
-    bool odd;
-    candidates_view(list, logits, n, &odd);
+    candidates_view(list, logits, n);
     candidates_weigh(list);
     return (double)list->max + log(list->total);
 }

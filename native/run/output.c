@@ -168,12 +168,12 @@ static ingot_status take_back(output *o, const output_token *t, size_t begin, si
         const pending_event *e = &o->events[--o->n_events];
         ban = (token_ban){e->n_generated - 1, e->token};
         begin = e->begin;
+        o->n_shown = e->text_begin;
         o->n_top = e->top_at;
         *before = e->before;
         ++*n_back;
     }
     o->size = begin;
-    o->n_shown = o->n_shown < begin ? o->n_shown : begin;
     while (o->n_bans > 0 && o->bans[o->n_bans - 1].index > ban.index) // behind what is taken back
         o->n_bans--;
     if (!mem_reserve(o->mem, &o->bans, &o->ban_capacity, o->n_bans + 1, sizeof *o->bans))

@@ -168,7 +168,8 @@ static void apply_bias(const ingot_engine *e, const slot *s, float *logits) {
     const bool ends = bans_ends(e, s);
     for (int32_t i = 0; i < e->n_ends && ends; i++)
         logits[e->ends[i]] = -INFINITY;
-    for (size_t i = 0; i < r->params.n_stop_tokens && r->n_generated < r->params.min_tokens; i++)
+    const bool bans_stops = !r->params.matcher && r->n_generated < r->params.min_tokens;
+    for (size_t i = 0; i < r->params.n_stop_tokens && bans_stops; i++)
         logits[r->stop_tokens[i]] = -INFINITY;
 }
 
@@ -250,7 +251,7 @@ ingot_status choose_tokens(ingot_engine *e, slot *s, float *logits, ingot_finish
     if (*finish != INGOT_FINISH_NONE)
         return INGOT_OK;
     if (r->params.n_logprobs >= 0 && !r->params.sampled_logprobs)
-        memcpy(e->raw, logits, (size_t)n_vocab * sizeof *logits);
+        memcpy(e->raw, r->model_logits ? r->model_logits : logits, (size_t)n_vocab * sizeof *logits);
     apply_bias(e, s, logits);
     const sample_state before = r->state;
     token_logprobs logprobs = {.chosen = NAN};

@@ -25,6 +25,9 @@ static int32_t shared_prefix(const slot *s, const request *r) {
     size_t most = r->params.n_tokens - 1, n = 0;
     if (prompt_rows_any(&r->params) && (size_t)r->params.rows.first < most)
         most = (size_t)r->params.rows.first;
+    // What may be taken back isn't shared: pages that come in its place were promised to nobody.
+    if (s->r && s->r->params.n_banned > 0 && s->r->params.n_tokens - 1 < most)
+        most = s->r->params.n_tokens - 1;
     while (n < most && n < (size_t)s->sequence.n_tokens && s->sequence.tokens[n] == r->tokens[n])
         n++;
     return (int32_t)n;
@@ -317,7 +320,10 @@ static void take_row(void *user, int32_t i, const float *logits) {
 // Gives the caller the logits to be changed.
 static ingot_status offer(ingot_engine *e, slot *s, const float *logits, ingot_error *err) {
     request *r = s->r;
-    memcpy(r->params.edited_logits, logits, (size_t)e->model->plan.n_vocab * sizeof *logits);
+    const size_t size = (size_t)e->model->plan.n_vocab * sizeof *logits;
+    memcpy(r->params.edited_logits, logits, size);
+    if (r->model_logits)
+        memcpy(r->model_logits, logits, size);
     s->waits = true;
     mutex_lock(&e->lock);
     const ingot_status status = request_offer(r, s->sequence.tokens, s->sequence.n_tokens, err);

@@ -51,7 +51,8 @@ static ingot_status may_cut(const output *o, const char *end, size_t behind, boo
     return o->matcher ? matcher_complete_before(o->matcher, end, behind, may, err) : INGOT_OK;
 }
 
-// Looks for a stop text or a match that ends with byte `i` of `bytes` [n], which are the output's last.
+// Looks for a stop text or a match that ends with byte `i` of `bytes` [n], which are the output's last: of
+// several the one that begins earliest.
 static ingot_status find_stop(output *o, const char *bytes, size_t i, size_t n, bool counts,
                               ingot_error *err) {
     int found = stop_set_feed(&o->stops, bytes[i]);
@@ -66,12 +67,16 @@ static ingot_status find_stop(output *o, const char *bytes, size_t i, size_t n, 
     }
     for (size_t k = 0; k < o->n_searches; k++) {
         size_t matched;
+        bool may_too;
         TRY(search_feed(o->searches[k], bytes[i], &matched, err));
-        if (may || matched == 0 || !counts)
+        if (!counts || matched == 0 || (may && matched <= length))
             continue;
-        length = matched;
-        found = (int)(o->stops.n + k);
-        TRY(may_cut(o, bytes + n, n - i - 1 + length, &may, err));
+        TRY(may_cut(o, bytes + n, n - i - 1 + matched, &may_too, err));
+        if (may_too) {
+            may = true;
+            length = matched;
+            found = (int)(o->stops.n + k);
+        }
     }
     if (may) {
         o->stop_index = found;

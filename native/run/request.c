@@ -71,6 +71,11 @@ static ingot_status copy_arrays(request *r, int32_t n_vocab, ingot_error *err) {
         for (size_t i = 0; i < p->n_allowed; i++)
             r->allowed[p->allowed[i] / 32] |= 1u << p->allowed[i] % 32;
     }
+    if (p->edited_logits && p->n_logprobs >= 0 && !p->sampled_logprobs) {
+        r->model_logits = mem_alloc(r->mem, (size_t)n_vocab, sizeof *r->model_logits);
+        if (!r->model_logits)
+            return fail_memory(err, (uint64_t)n_vocab * sizeof *r->model_logits, "a request");
+    }
     p->tokens = r->tokens;
     p->bias = r->bias;
     p->stop_tokens = r->stop_tokens;
@@ -119,6 +124,7 @@ void request_free(request *r) {
     mem_free(r->mem, r->tokens);
     mem_free(r->mem, r->bias);
     mem_free(r->mem, r->stop_tokens);
+    mem_free(r->mem, r->model_logits);
     mem_free(r->mem, r->allowed);
     mem_free(r->mem, r->offered_tokens);
     mem_free(r->mem, r);

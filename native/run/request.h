@@ -17,7 +17,8 @@ typedef struct request {
     int32_t *tokens;
     ingot_logit_bias *bias;
     int32_t *stop_tokens;
-    uint32_t *allowed; // bits [n_allowed_words] of the tokens that may come; NULL: all may
+    float *model_logits; // [n_vocab] those that a caller changes, as they were; NULL: nobody asks for them
+    uint32_t *allowed;   // bits [n_allowed_words] of the tokens that may come; NULL: all may
     size_t n_allowed_words;
     atomic_bool cancel;
 

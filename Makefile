@@ -114,7 +114,7 @@ lint-python: $(VENV)/lint-tools
 	ruff check
 	ruff format --check
 	mypy --strict python/ tests/api
-	mypy --strict tests/conftest.py tests/bench tests/fuzz tests/golden tests/lint
+	mypy --strict tests/conftest.py tests/bench tests/fuzz tests/golden tests/lint docs/plots
 
 lint-c: $(VENV)/lint-tools
 	clang-format --dry-run -Werror $(C_FILES)

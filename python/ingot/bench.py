@@ -6,26 +6,20 @@ speed from minute to minute.
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import math
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ingot import errors, gguf
+from ingot import gguf
 from ingot._lib import Progress, advance
-from ingot.closing import Closing
+from ingot.bench_peer import PeerProcess
 from ingot.generation import Timings
 from ingot.machine import (
     __version__,
@@ -39,8 +33,6 @@ from ingot.quant import type_by_name
 
 _LOOKED_UP = ("token_embd.", "position_embd.", "token_types.")  # of these one row is read
 _PAGE = 32  # tokens; a page belongs to one sequence
-PEER_VARIABLE = "INGOT_BENCH_PEER"
-_PEER = Path(__file__).with_name("bench_llama_cpp.py")
 
 
 @dataclass(frozen=True)
@@ -171,8 +163,8 @@ class Report:
                 "ops": work.ops,
             },
             "ceilings": {
-                "read": _spread(self.reads, "bytes_per_second"),
-                "int8_peak": _spread(self.products, "ops_per_second"),
+                "read": spread(self.reads, "bytes_per_second"),
+                "int8_peak": spread(self.products, "ops_per_second"),
             },
             "rows": [_row_json(row) for row in self.rows],
         }
@@ -185,16 +177,16 @@ def _row_json(row: Row) -> dict[str, Any]:
         "depth": row.depth,
         "batch": row.batch,
         "kv_type": row.kv_type,
-        **_spread(row.speeds, "tokens_per_second"),
+        **spread(row.speeds, "tokens_per_second"),
         "share_of_read": middle(row.shares) if row.test == "decode" else None,
         "share_of_int8_peak": middle(row.shares) if row.test == "prefill" else None,
-        "llama_cpp": _spread(row.peer, "tokens_per_second") | {"ratio": row.ratio}
+        "llama_cpp": spread(row.peer, "tokens_per_second") | {"ratio": row.ratio}
         if row.peer
         else None,
     }
 
 
-def _spread(values: list[float], unit: str) -> dict[str, Any]:
+def spread(values: list[float], unit: str) -> dict[str, Any]:
     low, high = quartiles(values)
     return {"unit": unit, "median": middle(values), "quartiles": [low, high], "values": values}
 
@@ -266,11 +258,10 @@ class Own:
             return [stream.completion.timings for stream in streams]
 
 
-class Peer(Closing):
-    """Rounds of llama.cpp, in a process of its own."""
+class Peer(PeerProcess):
+    """Rounds of llama.cpp."""
 
     def __init__(self, model: str, settings: Settings, kv_type: str, threads: int) -> None:
-        python = peer_python()
         wanted = {
             "model": os.path.abspath(model),  # noqa: PTH100  (a text, which JSON takes)
             "prompt": settings.prompt,
@@ -280,62 +271,10 @@ class Peer(Closing):
             "threads": threads,
             "kv_type": kv_type,
         }
-        self._model = model
-        self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  (see close)
-        # The text and not the file: a file's folder, this package, would be searched for modules.
-        command = [python, "-c", _PEER.read_text(encoding="utf-8"), json.dumps(wanted)]
-        try:
-            self._child = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._said,
-                text=True,
-            )
-        except OSError as e:
-            self._said.close()
-            raise errors.FileError.of(f"{PEER_VARIABLE}: can't start {python}: {e}", e) from None
-        try:
-            self.version: str = self._answer()["version"]
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(wanted, model)
 
     def round(self, depth: int, batch: int = 1) -> Rates:
-        assert self._child.stdin is not None
-        wanted = json.dumps({"depth": depth, "batch": batch})
-        with suppress(BrokenPipeError):  # it has ended: there is no answer either
-            print(wanted, file=self._child.stdin, flush=True)
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._child.stdout is not None
-        line = self._child.stdout.readline()
-        if line.endswith("\n"):
-            answer: dict[str, Any] = json.loads(line)
-            return answer
-        self._said.seek(0)
-        last = ([text for text in self._said.read().splitlines() if text.strip()] or ["-"])[-1]
-        raise errors.UnsupportedError(f"llama.cpp can't measure {self._model}: {last}")
-
-    def close(self) -> None:
-        self._child.kill()
-        with suppress(BrokenPipeError):
-            self._child.communicate()
-        self._said.close()
-
-
-def peer_python() -> str:
-    """A Python that has llama_cpp: this one, or what the environment variable names."""
-    named = os.environ.get(PEER_VARIABLE)
-    if named:
-        return named
-    if importlib.util.find_spec("llama_cpp") is None:
-        raise errors.UnsupportedError(
-            f"{sys.executable} has no module llama_cpp: pip install llama-cpp-python, or name a "
-            f"Python that has it in {PEER_VARIABLE}"
-        )
-    return sys.executable
+        return self.ask(depth=depth, batch=batch)
 
 
 # --------------------------------------------------------------------------------------- all rounds

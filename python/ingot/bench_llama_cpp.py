@@ -1,10 +1,9 @@
 """Measures llama.cpp through the package llama_cpp, for ``ingot bench --vs-llama-cpp``.
 
-A program of its own, run by any Python that has llama_cpp: it needs nothing else, Ingot neither.
-Its argument is a JSON object: model, prompt, tokens, n_ctx, n_seqs, threads, kv_type. It prints a
-line when the model is loaded, and then, for each line with a depth and a batch that it reads, one
-with the rates of prefill (of one sequence) and of decoding so many sequences together on top of so
-many tokens each, in tokens per second. All lines are JSON objects.
+A program of its own, run by any Python that has llama_cpp: it needs nothing else but the NumPy that
+comes with it, Ingot neither. Its argument is a JSON object: the settings of ``Model`` or of
+``Samplers``. It prints a line when they are loaded, and then one for each line that it reads: what
+``round`` returns for these arguments. All lines are JSON objects.
 """
 
 from __future__ import annotations
@@ -22,7 +21,9 @@ _BATCH = 2048  # tokens in a call, as llama.cpp's own benchmark has it
 _KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q4_0": 2}  # as ggml numbers them
 
 
-class Peer:
+class Model:
+    """Settings: model, prompt, tokens, n_ctx, n_seqs, threads, kv_type."""
+
     def __init__(self, lc: Any, settings: dict[str, Any]) -> None:
         self._lc = lc
         self._prompt, self._tokens = settings["prompt"], settings["tokens"]
@@ -46,6 +47,8 @@ class Peer:
         self._depth = self._filled = 0  # tokens that stay in the cache, of so many sequences
 
     def round(self, depth: int, batch: int) -> dict[str, float]:
+        """The rates of prefill (of one sequence) and of decoding so many sequences together on top
+        of so many tokens each, in tokens per second."""
         self._fill(depth, batch)
         rates = {}
         if self._prompt and batch == 1:
@@ -98,6 +101,77 @@ class Peer:
             raise RuntimeError(f"llama_decode returned {status}")
 
 
+class Samplers:
+    """Settings: logits (a file of float32 [rows, n_vocab]), n_vocab, recent (tokens), and a model
+    whose vocabulary is taken, and breakers for DRY, or null and none."""
+
+    def __init__(self, lc: Any, settings: dict[str, Any]) -> None:
+        np = importlib.import_module("numpy")
+        self._lc, self._recent, n_vocab = lc, settings["recent"], settings["n_vocab"]
+        self._breakers = [text.encode() for text in settings["breakers"]]
+        self._vocab = settings["model"] and self._load(os.fsencode(settings["model"]))
+        self._rows = np.fromfile(settings["logits"], np.float32).reshape(-1, n_vocab)
+        self._chains: dict[str, Any] = {}
+        self._data = (lc.llama_token_data * n_vocab)()
+        self._fresh = np.zeros((n_vocab, 3), np.int32)  # id, logit, p
+        self._fresh[:, 0] = np.arange(n_vocab)
+        self._entries = np.frombuffer(self._data, np.int32).reshape(n_vocab, 3)
+        self._logits = np.frombuffer(self._data, np.float32).reshape(n_vocab, 3)[:, 1]
+
+    def _load(self, path: bytes) -> Any:
+        params = self._lc.llama_model_default_params()
+        params.vocab_only = True
+        model = self._lc.llama_model_load_from_file(path, params)
+        if not model:
+            raise RuntimeError(f"llama.cpp can't load {os.fsdecode(path)}")
+        return self._lc.llama_model_get_vocab(model)
+
+    def round(self, chain: list[list[Any]], n: int, passes: int) -> dict[str, float]:
+        """CPU seconds of a choice among the first ``n`` tokens, over all rows of logits so often,
+        by samplers: [name, argument ...] of the functions llama_sampler_init_<name>. They go on
+        where they were."""
+        key = json.dumps(chain)
+        if key not in self._chains:
+            self._chains[key] = self._chain(chain)
+        samplers = self._chains[key]
+        # Who adapts to its choices has to know them; to others the recent tokens stay the same.
+        adapts = any(name == "adaptive_p" for name, *_ in chain)
+        self._choose(samplers, n, adapts)
+        start = time.thread_time()
+        for _ in range(passes):
+            self._choose(samplers, n, adapts)
+        seconds = time.thread_time() - start
+        return {"seconds": seconds / (passes * len(self._rows))}
+
+    def _chain(self, chain: list[list[Any]]) -> Any:
+        samplers = self._lc.llama_sampler_chain_init(self._lc.llama_sampler_chain_default_params())
+        for name, *args in chain:
+            self._lc.llama_sampler_chain_add(samplers, self._sampler(name, args))
+        for token in self._recent:
+            self._lc.llama_sampler_accept(samplers, token)
+        return samplers
+
+    def _sampler(self, name: str, args: list[Any]) -> Any:
+        init = getattr(self._lc, f"llama_sampler_init_{name}")
+        if name == "infill":
+            return init(self._vocab)
+        if name == "dry":
+            texts = (ctypes.c_char_p * len(self._breakers))(*self._breakers)
+            return init(self._vocab, *args, texts, len(texts))
+        return init(*args)
+
+    def _choose(self, samplers: Any, n: int, adapts: bool) -> None:
+        left = self._lc.llama_token_data_array()
+        for row in self._rows:
+            # Two passes by NumPy, which take as long as llama.cpp's own loop over the tokens.
+            self._entries[:n] = self._fresh[:n]
+            self._logits[:n] = row[:n]
+            left.data, left.size, left.selected, left.sorted = self._data, n, -1, False
+            self._lc.llama_sampler_apply(samplers, ctypes.byref(left))
+            if adapts:
+                self._lc.llama_sampler_accept(samplers, left.data[left.selected].id)
+
+
 def main(settings: dict[str, Any]) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the library prints goes elsewhere
@@ -105,12 +179,10 @@ def main(settings: dict[str, Any]) -> None:
     silent = lc.llama_log_callback(lambda *_: None)
     lc.llama_log_set(silent, ctypes.c_void_p(0))
     lc.llama_backend_init()
-    peer = Peer(lc, settings)
+    peer = Samplers(lc, settings) if "logits" in settings else Model(lc, settings)
     print(json.dumps({"version": lc.__version__}), file=answers, flush=True)
     for line in sys.stdin:
-        wanted = json.loads(line)
-        rates = peer.round(wanted["depth"], wanted["batch"])
-        print(json.dumps(rates), file=answers, flush=True)
+        print(json.dumps(peer.round(**json.loads(line))), file=answers, flush=True)
 
 
 if __name__ == "__main__":

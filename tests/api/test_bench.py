@@ -12,8 +12,9 @@ from typing import Any
 import ingot
 import numpy as np
 import pytest
-from ingot import bench, bench_kernels, bench_profile, errors, quant, shapes
+from ingot import bench, bench_kernels, bench_profile, bench_samplers, errors, quant, shapes
 from ingot.bench import Own, Peer, Row, Settings, Work
+from ingot.bench_peer import PeerProcess
 from ingot.generation import Stream
 from ingot.machine import measure_product, measure_read
 from ingot.model import Stage
@@ -22,6 +23,7 @@ from test_cli import in_terminal, run, run_well
 
 # As much of llama_cpp as is called: notes what it is told, at most one cache of tokens.
 FAKE = """
+import ctypes
 import os
 from types import SimpleNamespace as Space
 
@@ -38,6 +40,35 @@ llama_memory_clear = lambda memory, data: print("clear", file=notes)
 llama_memory_seq_rm = lambda memory, seq, begin, end: print("keep", begin, seq, file=notes)
 llama_synchronize = lambda context: None
 llama_batch_free = lambda batch: None
+llama_sampler_chain_default_params = lambda: None
+llama_sampler_chain_init = lambda params: []
+llama_sampler_chain_add = list.append
+llama_sampler_accept = lambda chain, token: print("accept", token, file=notes)
+
+
+class llama_token_data(ctypes.Structure):
+    _fields_ = [("id", ctypes.c_int), ("logit", ctypes.c_float), ("p", ctypes.c_float)]
+
+
+class llama_token_data_array(ctypes.Structure):
+    _fields_ = [("data", ctypes.POINTER(llama_token_data)), ("size", ctypes.c_size_t),
+                ("selected", ctypes.c_int64), ("sorted", ctypes.c_bool)]
+
+
+def __getattr__(name):
+    kind = name.removeprefix("llama_sampler_init_")
+    if kind == name:
+        raise AttributeError(name)
+    return lambda *args: f"{kind} {args[:-2] if kind == 'dry' else args}"
+
+
+def llama_sampler_apply(chain, reference):
+    left = reference._obj
+    tokens = left.data[: left.size]
+    print(*chain, *((t.id, t.logit, t.p) for t in tokens), left.sorted, file=notes)
+    for token in tokens:  # which must be made anew
+        token.id, token.logit, token.p = 9, 9, 9
+    left.size, left.selected, left.sorted = 1, 0, True
 
 
 def llama_init_from_model(model, params):
@@ -249,6 +280,9 @@ def test_a_shape(tmp_path: Path) -> None:
         ("model.gguf --shape tiny", "expected MODEL or --shape, not both"),
         ("--type Q8_0", "--type goes with --shape or --kernels"),
         ("model.gguf --kernels", "--kernels measures no model: MODEL, --shape, --profile and"),
+        ("--vocab 9", "--vocab goes with --samplers"),
+        ("a.gguf --samplers --vocab 9", "expected MODEL, whose vocabulary is taken, or --vocab"),
+        ("--samplers --kernels", "--samplers computes no model: --shape, --type, --profile and"),
         ("--profile --vs-llama-cpp", "only Ingot's operations can be measured"),
         ("--shape huge", "invalid choice: 'huge'"),
         ("-d 1,x", "'x' is no integer from 0"),
@@ -413,6 +447,89 @@ def test_kernels_of_a_type() -> None:
         assert message in failed.stderr
 
 
+# ----------------------------------------------------------------------------------------- samplers
+
+
+def test_logits_like_a_model() -> None:
+    """Rows of their own, which fall with the logarithm of the rank."""
+    logits = bench_samplers.logits_like(20000)
+    assert len(set(logits.argmax(axis=1))) > 10
+    falling = -np.sort(-logits, axis=1)[:, 100:10000].mean(axis=0)
+    slope, _ = np.polyfit(np.log(np.arange(101, 10001)), falling, 1)
+    assert -2 < slope < -1.6
+
+
+def test_samplers_of_a_model(bundled: Path) -> None:
+    """Each sampler has a row; infill reads texts."""
+    found = json.loads(run_well(*command("--samplers -r 2 --json"), "-m", bundled))
+    assert found.keys() == {
+        *("machine", "isa", "threads", "ingot", "llama_cpp_python", "model", "n_vocab", "logits"),
+        *("recent", "rounds", "choices", "samplers"),
+    }
+    with ingot.Model(bundled, vocab_only=True) as model:
+        assert found["n_vocab"] == model.info.n_vocab
+    names = [row["sampler"] for row in found["samplers"]]
+    assert set(names) >= {stage.name for stage in ingot.samplers()}
+    for row in found["samplers"]:
+        low, high = row["quartiles"]
+        assert 0 < low <= row["median"] <= high < 1
+        assert (row["unit"], len(row["values"])) == ("cpu_seconds_per_choice", 2)
+        assert row["llama_cpp"] is None
+
+
+def test_table_of_samplers() -> None:
+    done = run(*command("--samplers --vocab 50 -r 1"))
+    assert done.returncode == 0
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert {len(line) for line in lines} == {4}
+    names = [line[0] for line in lines]
+    assert names[:3] == ["input", "usual chain", "draw"]
+    assert "infill" not in names
+    assert lines[names.index("xtc")][1] == "xtc_probability=1 xtc_threshold=0.1"
+    assert "choice among 50 tokens" in done.stderr
+
+
+def test_samplers_of_llama_cpp(fake: Path, tmp_path: Path) -> None:
+    """Each choice is from the whole array made anew, after the recent tokens alone; what adapts to
+    its choices is told them. Samplers that were there go on."""
+    logits = np.array([[0.5, 2, 1], [4, 3, 5]], np.float32)
+    logits.tofile(tmp_path / "logits")
+    settings = {
+        "logits": str(tmp_path / "logits"),
+        "n_vocab": 3,
+        "recent": [2, 1],
+        "model": None,
+        "breakers": [],
+    }
+    rows = [
+        " ".join(f"({i}, {logit}, 0.0)" for i, logit in enumerate(row)) + " False"
+        for row in logits.tolist()
+    ]
+    with PeerProcess(settings, "samplers") as peer:
+        assert peer.version == "9.9"
+        for chain in ([["top_k", 2], ["dry", 0.5, 7]], [["adaptive_p", 0.5]]):
+            for passes in (2, 1):
+                assert peer.ask(chain=chain, n=3, passes=passes)["seconds"] > 0
+        assert peer.ask(chain=[["greedy"]], n=1, passes=1)["seconds"] > 0
+    told = ["accept 2", "accept 1"]
+    both = [f"top_k (2,) dry (None, 0.5, 7) {row}" for row in rows]
+    adapting = [line for row in rows for line in (f"adaptive_p (0.5,) {row}", "accept 9")]
+    greedy = ["greedy () (0, 0.5, 0.0) False", "greedy () (0, 4.0, 0.0) False"]
+    expected = [*told, *both * 5, *told, *adapting * 5, *told, *greedy * 2]
+    assert fake.read_text().splitlines() == expected
+
+
+def test_samplers_in_turns(fake: Path) -> None:
+    found = json.loads(run_well(*command("--samplers --vocab 4 -r 3 --vs-llama-cpp --json")))
+    assert found["llama_cpp_python"] == "9.9"
+    for row in found["samplers"]:
+        ours, theirs = row["values"], row["llama_cpp"]["values"]
+        ratios = sorted(b / a for a, b in zip(ours, theirs, strict=True))
+        assert row["llama_cpp"]["ratio"] == pytest.approx(ratios[1])
+    shown = run_well(*command("--samplers --vocab 4 -r 1 --vs-llama-cpp"))
+    assert {len(line.split("\t")) for line in shown.splitlines()} == {7}
+
+
 # ---------------------------------------------------------------------------------------- llama.cpp
 
 
@@ -479,16 +596,27 @@ def test_no_llama_cpp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         Peer("model.gguf", Settings(), "f16", 1)
 
 
-@pytest.mark.skipif(
+with_llama_cpp = pytest.mark.skipif(
     not os.environ.get("INGOT_BENCH_PEER") and importlib.util.find_spec("llama_cpp") is None,
     reason="llama_cpp is not installed: pip install llama-cpp-python, or set INGOT_BENCH_PEER",
 )
+
+
+@with_llama_cpp
 def test_llama_cpp_itself(tmp_path: Path) -> None:
     options = "-p 16 -n 3 -d 0,20 -r 1 --batch 1,3 --kv-type f16,q8_0"
     arguments = command(f"--shape tiny {options} --vs-llama-cpp --json")
     report = json.loads(run_well(*arguments, XDG_CACHE_HOME=str(tmp_path)))
     assert len(report["rows"]) == 12
     assert all(row["llama_cpp"]["ratio"] > 0 for row in report["rows"])
+
+
+@with_llama_cpp
+@pytest.mark.parametrize("bundled_too", [False, True])
+def test_samplers_of_llama_cpp_itself(bundled_too: bool, bundled: Path) -> None:
+    of = ["-m", bundled] if bundled_too else ["--vocab", "300"]
+    found = json.loads(run_well(*command("--samplers -r 1 --vs-llama-cpp --json"), *of))
+    assert all(row["llama_cpp"]["ratio"] > 0 for row in found["samplers"])
 
 
 def test_reading_is_measured() -> None:

@@ -27,7 +27,7 @@ from typing import Any
 import ingot
 import mask_cases
 import numpy as np
-from ingot.bench import PEER_VARIABLE
+from ingot.bench_peer import PEER_VARIABLE
 from mask_cases import Case
 
 PROGRAM = Path(__file__).with_name("mask_engines.py")

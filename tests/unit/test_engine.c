@@ -370,6 +370,128 @@ static void test_cancel(void) {
     session_close(&s);
 }
 
+// The next event that isn't of a token or the prompt; tokens go into `a`, which may be NULL.
+static ingot_event next_offer(ingot_engine *e, uint64_t id, answer *a) {
+    ingot_event event;
+    for (;;) {
+        if (ingot_engine_wait(e, id, -1, &event, NULL) != INGOT_OK)
+            return (ingot_event){0};
+        if (event.kind == INGOT_EVENT_TOKEN && a && a->n <= TINY_CTX)
+            a->tokens[a->n++] = event.token;
+        if (event.kind != INGOT_EVENT_TOKEN && event.kind != INGOT_EVENT_PREFILL)
+            return event;
+    }
+}
+
+// Who was given logits may cancel, drop or forget the request: nothing waits for him, and nothing is written
+// to what he lent once it is dropped.
+static void test_offers(void) {
+    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
+    for (int round = 0; round < 30; round++) {
+        float *logits = malloc(TINY_VOCAB * sizeof *logits);
+        const int32_t n = round % 5;
+        ingot_request r = simple(20);
+        uint64_t id;
+        answer a = {0};
+        r.edited_logits = logits;
+        CHECK(ingot_engine_submit(s.engine, &r, &id, NULL) == INGOT_OK);
+        for (int32_t i = 0; i < n; i++) {
+            const ingot_event offer = next_offer(s.engine, id, &a);
+            CHECK(offer.kind == INGOT_EVENT_LOGITS && offer.n_tokens == N_PROMPT + i && a.n == i);
+            CHECK(memcmp(offer.tokens, prompt, sizeof prompt) == 0);
+            logits[7 + i] += 1e6f;
+            CHECK(ingot_engine_resume(s.engine, id, NULL) == INGOT_OK);
+        }
+        for (int32_t i = 0; i < a.n; i++)
+            CHECK(a.tokens[i] == 7 + i);
+        if (round % 2 == 0) { // else the offer isn't read, or not there yet
+            CHECK(next_offer(s.engine, id, NULL).kind == INGOT_EVENT_LOGITS);
+            CHECK(run(s.engine, simple(5)).n == 5); // another one goes on
+        }
+        if (round % 3 == 0) {
+            ingot_engine_cancel(s.engine, id);
+            ingot_event last = next_offer(s.engine, id, NULL);
+            if (last.kind == INGOT_EVENT_LOGITS && round % 2 == 1) // it was there already
+                last = next_offer(s.engine, id, NULL);
+            CHECK(last.kind == INGOT_EVENT_ERROR && last.finish == INGOT_FINISH_CANCELLED);
+            CHECK(ingot_engine_resume(s.engine, id, NULL) == INGOT_ERR_STATE);
+        }
+        ingot_engine_drop(s.engine, id);
+        CHECK(ingot_engine_resume(s.engine, id, NULL) == INGOT_ERR_STATE);
+        free(logits);
+    }
+    session_close(&s);
+}
+
+typedef struct editor {
+    ingot_engine *engine;
+    int number;
+    _Atomic uint64_t id;
+    atomic_bool done;
+} editor;
+
+// Asks, changes logits, and is interrupted now and then.
+static void *edit_many(void *arg) {
+    editor *me = arg;
+    const ingot_str banned[] = {{"a", 1}, {"bc", 2}, {"\x01\x02", 2}};
+    for (int i = 0; i < 25; i++) {
+        float logits[TINY_VOCAB];
+        ingot_request r = simple(6 + i % 5);
+        uint64_t id;
+        ingot_event event;
+        answer a = {0};
+        r.edited_logits = (i + me->number) % 3 ? logits : NULL;
+        r.banned = banned;
+        r.n_banned = (size_t)(i % 4);
+        r.sampling.seed = (uint64_t)i;
+        r.n_logprobs = i % 3 - 1;
+        CHECK(ingot_engine_submit(me->engine, &r, &id, NULL) == INGOT_OK);
+        atomic_store(&me->id, id);
+        while ((event = next_offer(me->engine, id, &a)).kind == INGOT_EVENT_LOGITS) {
+            logits[3 + 'b'] += 2.0f;
+            const ingot_status status = ingot_engine_resume(me->engine, id, NULL);
+            CHECK(status == INGOT_OK || status == INGOT_ERR_STATE);
+        }
+        CHECK(event.kind == INGOT_EVENT_DONE ? a.n == 6 + i % 5 && event.n_generated == a.n
+                                             : event.finish == INGOT_FINISH_CANCELLED);
+        ingot_engine_drop(me->engine, id);
+    }
+    atomic_store(&me->done, true);
+    return NULL;
+}
+
+static void test_offers_to_many(void) {
+    enum { N = 5 };
+    static editor editors[N];
+    pthread_t threads[N];
+    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1, .n_ctx = 256, .n_seqs = 3});
+    for (int i = 0; i < N; i++) {
+        editors[i].engine = s.engine;
+        editors[i].number = i;
+        pthread_create(&threads[i], NULL, edit_many, &editors[i]);
+    }
+    for (int turn = 0, left = N; left > 0; turn++) {
+        usleep(300);
+        ingot_engine_cancel(s.engine, atomic_load(&editors[turn % N].id));
+        left = 0;
+        for (int i = 0; i < N; i++)
+            left += !atomic_load(&editors[i].done);
+    }
+    for (int i = 0; i < N; i++)
+        pthread_join(threads[i], NULL);
+    // Given, and unread, when the engine goes.
+    static float logits[2][TINY_VOCAB];
+    for (int i = 0; i < 2; i++) {
+        ingot_request r = simple(9);
+        uint64_t id;
+        r.edited_logits = logits[i];
+        CHECK(ingot_engine_submit(s.engine, &r, &id, NULL) == INGOT_OK);
+        if (i == 0)
+            CHECK(next_offer(s.engine, id, NULL).kind == INGOT_EVENT_LOGITS);
+    }
+    session_close(&s);
+}
+
 typedef struct waiter {
     ingot_engine *engine;
     uint64_t id;
@@ -439,6 +561,21 @@ static ingot_request with_stop(const session *s) {
     return r;
 }
 
+static ingot_request with_banned(const session *s) {
+    static const ingot_str banned[] = {{"a", 1}, {"bc", 2}, {"d", 1}}, expressions[] = {{"xyz+[0-9]", 9}};
+    static const ingot_logit_bias often[] = {{3 + 'a', 9.0f}, {3 + 'b', 9.0f}, {3 + 'c', 9.0f}};
+    (void)s;
+    ingot_request r = simple(20);
+    r.banned = banned;
+    r.n_banned = 3;
+    r.stop_regex = expressions;
+    r.n_stop_regex = 1;
+    r.bias = often;
+    r.n_bias = 3;
+    r.n_logprobs = 3;
+    return r;
+}
+
 // A weight file that is cut off while it is in use is an error of the request.
 static void test_truncated(void) {
     temp_path path = temp_join(&dir, "cut.gguf");
@@ -480,8 +617,11 @@ int main(void) {
     test_cancel_in_prompt();
     test_beside_embeddings();
     test_waiters();
+    test_offers();
+    test_offers_to_many();
     test_fork();
     request_out_of_memory(&dense, with_stop, NULL);
+    request_out_of_memory(&dense, with_banned, NULL);
     test_truncated();
     temp_dir_remove(&dir);
     return check_report();

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ingot.bench import Report, Row, Settings
     from ingot.bench_kernels import Kernels
     from ingot.bench_profile import Profile
+    from ingot.bench_samplers import Samplers
 
 _EPILOG = """\
 examples:
@@ -23,6 +24,7 @@ examples:
   ingot bench --shape llama-1b --type Q4_K_M --vs-llama-cpp
   ingot bench model.gguf --profile
   ingot bench --kernels
+  ingot bench --samplers --vs-llama-cpp
 
 Each test is run once to warm up and then in rounds: medians, quartiles. "prefill" reads a prompt,
 "decode" generates, "x 4" four sequences together, whose tokens are counted all; the depth is the
@@ -31,7 +33,9 @@ number of tokens before. The share is that of the rate at which this machine mul
 they are made once and kept in $XDG_CACHE_HOME/ingot/bench. --vs-llama-cpp needs the package
 llama-cpp-python, here or in the Python that the variable INGOT_BENCH_PEER names. --profile shows
 where the time of a forward pass goes instead. --kernels measures no model but the products of each
-tensor type by themselves, on one thread, from the cache.
+tensor type by themselves, on one thread, from the cache. --samplers measures the CPU time of a
+token's choice by each sampler, on one thread, for the vocabulary of MODEL (a file without weights
+does) or of --vocab tokens.
 """
 
 
@@ -51,9 +55,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-r", "--rounds", type=options.count, default=5, metavar="N", help="rounds (5)")
     add("-t", "--threads", type=options.count, metavar="N", help="threads (what pays)")
     add("-b", "--batch-size", type=options.count, metavar="N", help="tokens in a forward pass")
+    add("--vocab", type=options.count, metavar="N", help="with --samplers: tokens (151936)")
     add("--shape", choices=SHAPES, help="measure a model of this shape, with random weights")
     add("--profile", action="store_true", help="measure the parts of a forward pass instead")
     add("--kernels", action="store_true", help="measure the products of each tensor type instead")
+    add("--samplers", action="store_true", help="measure the choice of a token instead")
     add(
         "--type",
         metavar="TYPE",
@@ -64,7 +70,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
+    if args.vocab is not None and not args.samplers:
+        args.usage_error("--vocab goes with --samplers")
+    if args.samplers:
+        return _samplers(args)
     return _kernels(args) if args.kernels else _model(args)
+
+
+def _samplers(args: argparse.Namespace) -> int:
+    from ingot.bench_samplers import VOCABULARY, measure
+
+    if args.shape is not None or args.type is not None or args.profile or args.kernels:
+        args.usage_error(
+            "--samplers computes no model: --shape, --type, --profile and --kernels don't apply"
+        )
+    if args.model is not None and args.vocab is not None:
+        args.usage_error("expected MODEL, whose vocabulary is taken, or --vocab, not both")
+    n_vocab, peer = args.vocab or VOCABULARY, args.vs_llama_cpp
+    with terminal.progress("measuring") as report:
+        found = measure(args.model, n_vocab, args.rounds, peer=peer, progress=report)
+    if args.json:
+        print(json.dumps(found.as_json()))
+    else:
+        _show_samplers(found)
+    return 0
 
 
 def _kernels(args: argparse.Namespace) -> int:
@@ -211,6 +240,32 @@ def _show_kernels(found: Kernels) -> None:
         cells = [p.type, *(f"{rate / 1e9:.1f}" for rate in rates), f"{p.ops / 1e9:.0f}"]
         rows.append([*cells, "" if share is None else f"{share:.0%}"])
     terminal.table("", columns, rows)
+
+
+def _show_samplers(found: Samplers) -> None:
+    from ingot.bench_samplers import LOGITS
+
+    terminal.note(
+        f"{found.machine}; {found.isa}, 1 thread; CPU time of a choice among {found.n_vocab} "
+        f"tokens in microseconds, with logits of {LOGITS}. input: copying them (llama.cpp: making "
+        "its array of candidates), which all rows below include; all but greedy include the draw"
+    )
+    columns = ["sampler", "settings", "us", "quartiles"]
+    if found.peer_version is not None:
+        columns += ["llama.cpp", "quartiles", "ratio"]
+    rows = []
+    for row in found.rows:
+        settings = " ".join(f"{name}={value:g}" for name, value in row.case.settings.items())
+        cells = [row.case.name, settings, *_micros(row.seconds)]
+        rows.append([*cells, *_micros(row.peer), f"{row.ratio:.1f}"] if row.peer else cells)
+    terminal.table("", columns, rows)
+
+
+def _micros(seconds: list[float]) -> tuple[str, str]:
+    from ingot.bench import middle, quartiles
+
+    low, high = (f"{1e6 * value:.0f}" for value in quartiles(seconds))
+    return f"{1e6 * middle(seconds):.0f}", f"{low} to {high}"
 
 
 def _count(text: str) -> int:

@@ -80,6 +80,15 @@ void candidates_changed(candidates *c) {
     c->max = backend_row_max(c->k, c->logits, c->n, c->block_max, &c->odd);
 }
 
+void candidates_divide(candidates *c, float from, float by) {
+    for (int32_t i = 0; i < c->n; i++)
+        c->logits[i] = (c->logits[i] - from) / by;
+    for (int32_t b = 0; b < backend_row_blocks(c->n); b++)
+        c->block_max[b] = (c->block_max[b] - from) / by;
+    c->max = (c->max - from) / by;
+    c->odd = c->odd || by < 1.0f || from != 0.0f; // what is far enough becomes infinite
+}
+
 int32_t candidates_count(const candidates *c) {
     int32_t n = 0;
     for (int32_t i = 0; i < c->n && c->odd; i++)
@@ -310,6 +319,8 @@ void candidates_keep_count(candidates *c, int32_t k) {
 void candidates_keep_above(candidates *c, double least, int32_t min) {
     const int32_t n = candidates_above(c, least);
     const ranking r = by_logit(c, c->subset, n, NULL);
+    if (n == c->n && least > -INFINITY) // nothing is dropped
+        return;
     if (n < min)
         candidates_keep_count(c, min);
     else

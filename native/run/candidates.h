@@ -53,6 +53,9 @@ static inline int32_t candidate_token(const candidates *c, int32_t i) {
 // Finds the maxima again after logits were changed.
 void candidates_changed(candidates *c);
 
+// Subtracts `from` of all logits and divides them.
+void candidates_divide(candidates *c, float from, float by);
+
 // How many aren't banned.
 int32_t candidates_count(const candidates *c);
 

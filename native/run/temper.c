@@ -36,9 +36,7 @@ ingot_status stage_temperature(sample_work *s, const sample_settings *set, const
     }
     const float by = (float)fmax(t, (double)FLT_MIN), most = FLT_MAX / 2.0f;
     const float from = fabsf(c->max) / by < most ? 0.0f : c->max;
-    for (int32_t i = 0; i < c->n; i++)
-        c->logits[i] = (c->logits[i] - from) / by;
-    candidates_changed(c);
+    candidates_divide(c, from, by);
     return INGOT_OK;
 }
 
@@ -66,8 +64,11 @@ void mirostat_prepare(sample_work *s, const sample_params *p, const sample_state
         const double k = zipf_count(c, state->mu, n_vocab);
         candidates_keep_count(c, k >= (double)c->n ? c->n : k >= 1.0 ? (int32_t)k : 1); // a NaN is 1
     } else {
+        const int32_t n = c->n;
         candidates_weigh(c);
         candidates_keep_above(c, (double)c->max + log(c->total) - state->mu * log(2.0), 1);
+        if (c->n == n)
+            return;
     }
     candidates_weigh(c);
 }

@@ -204,10 +204,10 @@ static ingot_status append(output *o, const vocab *v, const output_token *t, boo
         vocab_piece(v, t->token, o->special, end, n);
     // The grammar doesn't see the name of a control token: no stop text reaches over it.
     if (o->matcher && vocab_piece(v, t->token, false, NULL, 0) == 0) {
-        for (size_t i = 0; i < n; i++)
-            TRY(find_stop(o, end, i, n, false, err));
         stop_set_reset(&o->stops);
         stop_set_reset(&o->banned);
+        for (size_t i = 0; i < o->n_searches; i++)
+            search_reset(o->searches[i]);
         o->size += n;
         return INGOT_OK;
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ from ingot.sampling import sampling_of
 if TYPE_CHECKING:
     from ingot.grammar import Grammar, Matcher
     from ingot.model import Model
+
+_T = TypeVar("_T")
 
 _WAIT_MS = 50  # longest native wait: what Ctrl-C, or close() in another thread, has to wait for
 
@@ -218,14 +221,14 @@ class Request:
         model: Model | None = None,
     ) -> None:
         stops = texts_of("stop", options.stop)
-        self.stop_tokens = list(options.stop_tokens)
-        self._processors = list(options.logits_processors)
+        self.stop_tokens = _ids("stop_tokens", options.stop_tokens)
+        self._processors = _list("logits_processors", options.logits_processors)
         self._edited = self._room(model)
         native = ffi.new("ingot_request *", lib.ingot_request_default())
         native.sampling, sampling = self._sampling(options, seed)
         memory = {"tokens": (ffi.from_buffer("int32_t[]", tokens), len(tokens))}
         memory["bias"] = _array("ingot_logit_bias", _bias(options.logit_bias or {}, model))
-        memory["stop_tokens"] = _array("int32_t", _ids("stop_tokens", self.stop_tokens))
+        memory["stop_tokens"] = _array("int32_t", self.stop_tokens)
         if options.allowed_tokens is not None:
             allowed = _ids("allowed_tokens", options.allowed_tokens)
             memory["allowed"] = (ffi.new("int32_t[]", allowed or 1), len(allowed))
@@ -296,7 +299,8 @@ class Request:
                 return self._read(self._event)
             tokens = ffi.unpack(self._event.tokens, self._event.n_tokens)
         self._edit(list(tokens))
-        with self._engine as engine, self._handle as number:
+        # If it has ended meanwhile, the next event says why.
+        with suppress(errors.StateError), self._engine as engine, self._handle as number:
             check(lib.ingot_engine_resume, engine, number)
         return None
 
@@ -305,8 +309,15 @@ class Request:
         assert self._edited is not None
         for processor in self._processors:
             changed = processor(tokens, self._edited)
-            if changed is not None and changed is not self._edited:
-                self._edited[:] = changed
+            if changed is None or changed is self._edited:
+                continue
+            row = np.asarray(changed)
+            if row.shape != self._edited.shape:
+                raise errors.ArgumentError(
+                    f"a logits processor returned {type(changed).__name__} of shape {row.shape}; "
+                    f"expected None, or an array of shape {self._edited.shape}"
+                )
+            self._edited[:] = row
 
     def _read(self, event: Any) -> Event | None:
         if event.kind == lib.INGOT_EVENT_NONE:
@@ -384,7 +395,13 @@ def _array(kind: str, items: Sequence[Any]) -> tuple[Any, int]:
 
 
 def _ids(name: str, given: Sequence[int]) -> list[int]:
-    return [integer(f"a token of {name}", token, 0, INT32_MAX) for token in given]
+    return [integer(f"a token of {name}", token, 0, INT32_MAX) for token in _list(name, given)]
+
+
+def _list(name: str, given: Sequence[_T]) -> list[_T]:
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise errors.ArgumentError(f"{name} is {given!r}; expected a list")
+    return list(given)
 
 
 def _count(name: str, value: int | None) -> int:
@@ -396,7 +413,14 @@ def _seconds(value: float | None) -> float:
         return 0.0
     if not isinstance(value, Real) or not value > 0:
         raise errors.ArgumentError(f"max_seconds is {value!r}; expected a number above 0, or None")
-    return float(value)
+    return _finite("max_seconds", value)
+
+
+def _finite(name: str, value: Real) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise errors.ArgumentError(f"{name} doesn't fit into a float") from None
 
 
 def _max_tokens(value: int | None) -> int:
@@ -413,7 +437,7 @@ def _bias(given: LogitBias, model: Model | None) -> list[tuple[int, float]]:
 
 def _tokens(key: int | str, model: Model | None) -> list[int]:
     """The tokens that a key of ``logit_bias`` stands for."""
-    if isinstance(key, str) and not key.isdecimal():
+    if isinstance(key, str) and not re.fullmatch("[0-9]{1,4000}", key):
         if model is None or not key:
             raise errors.ArgumentError(
                 f"a key of logit_bias is {key!r}; expected a token or a text"
@@ -431,4 +455,4 @@ def _number(bias: Bias) -> float:
         raise errors.ArgumentError(
             f"a value of logit_bias is {bias!r}; expected a number, or False, which bans"
         )
-    return float(bias)
+    return _finite("a value of logit_bias", bias)

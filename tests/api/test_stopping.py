@@ -300,6 +300,24 @@ def test_a_text_is_cut_where_it_is_complete(model: ingot.Model) -> None:
         assert answer.n_generated == min_tokens
 
 
+def test_nothing_reaches_over_a_grammar_s_control_token(model: ingot.Model) -> None:
+    """Which it knows by number, not by name: "a" isn't one of its texts."""
+    control = next(
+        i for i in range(model.info.n_vocab) if model.token(i).text.startswith("<|im_start")
+    )
+    grammar = 'root ::= ("ab" | <|im_start|> | "cd")*'
+    tokens = [*model.tokenize("ab"), control, *model.tokenize("cd")]
+    options: dict[str, Any] = {"grammar": grammar, "special": True}
+    free = say(model, tokens, **options)
+    assert free.text.startswith("ab<|im_start|>cd")
+    ways = [("stop", "b<|im_start|>c"), ("stop", "|>cd"), ("banned", "b<|")]
+    ways += [("stop_regex", one) for one in ("b<.im_start.>c", ".>cd", "b.{9,}c", "start.{2}c")]
+    for way, text in ways:
+        assert say(model, tokens, **options, **{way: text}).text == free.text
+    answer = say(model, tokens, **options, stop_regex="cd?")
+    assert (answer.text, answer.stop) == ("ab<|im_start|>", "c")
+
+
 # ------------------------------------------------------------------------------------------ tokens
 
 

@@ -331,6 +331,15 @@ double backend_row_weigh(const struct kernels *k, const float *x, int64_t n, flo
 // The sum of weights[i] * (x[i] - max).
 double backend_row_mean(const struct kernels *k, const float *x, int64_t n, float max, const float *weights);
 
+// x[i] = (x[i] - from) / by
+void backend_row_divide(const struct kernels *k, float *x, int64_t n, float from, float by);
+
+// probabilities[i] = weights[i] * scale, and logits[i] = 5 - 10 d^2 / (1 + d), where d is the distance of
+// probabilities[i] to `target` in units of 0.3: highest near the target (adaptive-p, llama.cpp's pull request
+// 17927).
+void backend_row_adapt(const struct kernels *k, const float *weights, int64_t n, float scale, float target,
+                       float *probabilities, float *logits);
+
 // Weights to be encoded: rows of `width`, one after the other, and the importance of their columns [width],
 // or NULL.
 typedef struct backend_rows {

@@ -187,6 +187,9 @@ typedef struct kernels {
     float (*row_max)(const float *x, int64_t n, float *block_max, bool *odd);
     double (*row_weigh)(const float *x, int64_t n, float max, float *weights, double *block_sum);
     double (*row_mean)(const float *x, int64_t n, float max, const float *weights);
+    void (*row_divide)(float *x, int64_t n, float from, float by);
+    void (*row_adapt)(const float *weights, int64_t n, float scale, float target, float *probabilities,
+                      float *logits);
 
     // sums[i] += rows[t][i]^2, first row to last, in double, where the square of a float is exact: all
     // instruction sets give the same bits.

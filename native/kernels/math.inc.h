@@ -17,24 +17,28 @@ INLINE float load_float(int type, const void *numbers, int64_t i) {
                                : bfloat_decode(((const uint16_t *)numbers)[i]);
 }
 
-// The lanes are added pairwise, always in the same order.
+// The lanes are added pairwise, always in the same order; without a loop over halves, which compilers leave
+// one.
 INLINE float vec_sum(vec a) {
     float lane[VEC_LANES];
     vec_store(lane, a);
-    for (int half = VEC_LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            lane[i] += lane[i + half];
-    return lane[0];
+#if VEC_LANES >= 16
+    for (int i = 0; i < 8; i++)
+        lane[i] += lane[i + 8];
+#endif
+#if VEC_LANES >= 8
+    for (int i = 0; i < 4; i++)
+        lane[i] += lane[i + 4];
+#endif
+    return (lane[0] + lane[2]) + (lane[1] + lane[3]);
 }
 
-// exp(x): 2^n times a polynomial of what is left, |r| <= ln(2) / 2 (coefficients: the Taylor series, whose
-// seventh term is below rounding there). Below -87 it is 0, above 88 infinity's neighbour.
-INLINE vec vec_exp(vec x) {
-    const vec low = vec_set1(-87.0f), high = vec_set1(88.0f);
-    vec bounded = vec_min(vec_max(x, low), high);
-    ivec n = vec_round(vec_mul(bounded, vec_set1(1.44269504088896341f)));
+// exp(x) for -87 <= x <= 88: 2^n times a polynomial of what is left, |r| <= ln(2) / 2 (coefficients: the
+// Taylor series, whose seventh term is below rounding there).
+INLINE vec vec_exp_bounded(vec x) {
+    ivec n = vec_round(vec_mul(x, vec_set1(1.44269504088896341f)));
     vec whole = veci_to_float(n);
-    vec r = vec_fma(whole, vec_set1(-0.693359375f), bounded); // ln 2 in two parts
+    vec r = vec_fma(whole, vec_set1(-0.693359375f), x); // ln 2 in two parts
     r = vec_fma(whole, vec_set1(2.12194440e-4f), r);
     vec y = vec_set1(1.0f / 5040.0f);
     y = vec_fma(y, r, vec_set1(1.0f / 720.0f));
@@ -44,8 +48,13 @@ INLINE vec vec_exp(vec x) {
     y = vec_fma(y, r, vec_set1(0.5f));
     y = vec_fma(y, r, vec_set1(1.0f));
     y = vec_fma(y, r, vec_set1(1.0f));
-    vec power = veci_as_float(veci_shl(veci_add(n, veci_set1(127)), 23));
-    return vec_where_less(x, low, vec_set1(0.0f), vec_mul(y, power));
+    return vec_mul(y, veci_as_float(veci_shl(veci_add(n, veci_set1(127)), 23)));
+}
+
+// Below -87 it is 0, above 88 infinity's neighbour.
+INLINE vec vec_exp(vec x) {
+    const vec low = vec_set1(-87.0f), high = vec_set1(88.0f);
+    return vec_where_less(x, low, vec_set1(0.0f), vec_exp_bounded(vec_min(vec_max(x, low), high)));
 }
 
 // 1 / (1 + exp(-x))

@@ -13,14 +13,15 @@ INLINE const float *row_block(const float *x, int64_t n, int64_t b, float filler
     return rest;
 }
 
+// Halves are added to halves, which is one order for all instruction sets.
 INLINE double row_lanes(const vec *sums) {
-    float lanes[KERNELS_ROW_LANES];
-    double sum = 0.0;
+    vec left[ROW_VECS];
     for (int v = 0; v < ROW_VECS; v++)
-        vec_store(lanes + v * VEC_LANES, sums[v]);
-    for (int i = 0; i < KERNELS_ROW_LANES; i++)
-        sum += (double)lanes[i];
-    return sum;
+        left[v] = sums[v];
+    for (int half = ROW_VECS / 2; half > 0; half /= 2)
+        for (int v = 0; v < half; v++)
+            left[v] = vec_add(left[v], left[v + half]);
+    return (double)vec_sum(left[0]);
 }
 
 static float row_max(const float *x, int64_t n, float *block_max, bool *odd) {
@@ -62,7 +63,7 @@ static double row_weigh(const float *x, int64_t n, float max, float *weights, do
         for (int i = 0; i < KERNELS_ROW_BLOCK; i += VEC_LANES) {
             const vec distance = vec_sub(vec_load(from + i), vec_set1(max));
             const vec weight =
-                vec_where_less(low, distance, vec_exp(vec_min(distance, zero)), zero); // NaN: 0
+                vec_where_less(low, distance, vec_exp_bounded(vec_max(distance, low)), zero); // NaN: 0
             const int v = i / VEC_LANES % ROW_VECS;
             vec_store(to + i, weight);
             sums[v] = vec_add(sums[v], weight);
@@ -93,4 +94,34 @@ static double row_mean(const float *x, int64_t n, float max, const float *weight
         total += row_lanes(sums);
     }
     return total;
+}
+
+static void row_divide(float *x, int64_t n, float from, float by) {
+    int64_t i = 0;
+    for (; i + VEC_LANES <= n; i += VEC_LANES)
+        vec_store(x + i, vec_div(vec_sub(vec_load(x + i), vec_set1(from)), vec_set1(by)));
+    for (; i < n; i++)
+        x[i] = (x[i] - from) / by;
+}
+
+INLINE vec adapted(vec probability, float target) {
+    const vec distance = vec_mul(vec_abs(vec_sub(probability, vec_set1(target))), vec_set1(1.0f / 0.3f));
+    const vec square = vec_mul(vec_mul(distance, distance), vec_set1(10.0f));
+    return vec_sub(vec_set1(5.0f), vec_div(square, vec_add(vec_set1(1.0f), distance)));
+}
+
+static void row_adapt(const float *weights, int64_t n, float scale, float target, float *probabilities,
+                      float *logits) {
+    float p[VEC_LANES] = {0.0f}, x[VEC_LANES];
+    int64_t i = 0;
+    for (; i + VEC_LANES <= n; i += VEC_LANES) {
+        const vec probability = vec_mul(vec_load(weights + i), vec_set1(scale));
+        vec_store(probabilities + i, probability);
+        vec_store(logits + i, adapted(probability, target));
+    }
+    for (int64_t j = i; j < n; j++)
+        p[j - i] = probabilities[j] = weights[j] * scale;
+    vec_store(x, adapted(vec_load(p), target));
+    for (int64_t j = i; j < n; j++)
+        logits[j] = x[j - i];
 }

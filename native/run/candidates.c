@@ -81,8 +81,9 @@ void candidates_changed(candidates *c) {
 }
 
 void candidates_divide(candidates *c, float from, float by) {
-    for (int32_t i = 0; i < c->n; i++)
-        c->logits[i] = (c->logits[i] - from) / by;
+    if (from == 0.0f && by == 1.0f)
+        return;
+    backend_row_divide(c->k, c->logits, c->n, from, by);
     for (int32_t b = 0; b < backend_row_blocks(c->n); b++)
         c->block_max[b] = (c->block_max[b] - from) / by;
     c->max = (c->max - from) / by;

@@ -2,6 +2,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "backend/backend.h"
 #include "run/stages.h"
 
 // The mean surprise of the distribution, in nats.
@@ -73,26 +74,16 @@ void mirostat_prepare(sample_work *s, const sample_params *p, const sample_state
     candidates_weigh(c);
 }
 
-// llama.cpp's adaptive-p (pull request 17927): a token is the better the closer its probability is to a
-// target, which moves against the probabilities of the tokens chosen so far. c->keys keeps the probabilities
-// as they were.
+// llama.cpp's adaptive-p: a token is the better the closer its probability is to a target, which moves
+// against the probabilities of the tokens chosen so far. c->keys keeps the probabilities as they were.
 void adaptive_prepare(sample_work *s, const sample_params *p, const sample_state *state) {
-    static const float widths = 1.0f / 0.3f, peak = 5.0f, sharpness = 10.0f;
     candidates *c = &s->list;
     const double target = 2.0 * p->adaptive_target - state->weighted_sum / state->total_weight;
-    const float wanted = (float)fmin(fmax(target, 0.0), 1.0);
     if (c->odd) // banned ones would be candidates again
         candidates_keep_above(c, -(double)FLT_MAX, 1);
     candidates_weigh(c);
-    const float scale = (float)(1.0 / c->total), *weights = c->weights;
-    float *logits = c->logits, *before = c->keys;
-    for (int32_t i = 0; i < c->n; i++)
-        before[i] = weights[i] * scale;
-    for (int32_t i = 0; i < c->n; i++) {
-        const float distance = fabsf(before[i] - wanted) * widths;
-        const float logit = peak - sharpness * distance * distance / (1.0f + distance);
-        logits[i] = logit;
-    }
+    backend_row_adapt(c->k, c->weights, c->n, (float)(1.0 / c->total), (float)fmin(fmax(target, 0.0), 1.0),
+                      c->keys, c->logits);
     candidates_changed(c);
     candidates_weigh(c);
 }

@@ -15,3 +15,12 @@ double backend_row_weigh(const struct kernels *k, const float *x, int64_t n, flo
 double backend_row_mean(const struct kernels *k, const float *x, int64_t n, float max, const float *weights) {
     return k->row_mean(x, n, max, weights);
 }
+
+void backend_row_divide(const struct kernels *k, float *x, int64_t n, float from, float by) {
+    k->row_divide(x, n, from, by);
+}
+
+void backend_row_adapt(const struct kernels *k, const float *weights, int64_t n, float scale, float target,
+                       float *probabilities, float *logits) {
+    k->row_adapt(weights, n, scale, target, probabilities, logits);
+}

@@ -856,6 +856,16 @@ INGOT_API ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_req
 INGOT_API ingot_status ingot_engine_wait(ingot_engine *engine, uint64_t id, int32_t timeout_ms,
                                          ingot_event *out, ingot_error *err);
 
+// Waits at most `timeout_ms` (negative: for ever) until requests have events that weren't announced yet, and
+// stores as many of their handles as there is room for: one thread can so wait for all of them. A request is
+// announced once, and again when ingot_engine_wait has given INGOT_EVENT_NONE for it. *n is 0 when the time
+// is over, and after ingot_engine_wake.
+INGOT_API ingot_status ingot_engine_ready(ingot_engine *engine, int32_t timeout_ms, uint64_t *ids,
+                                          size_t capacity, size_t *n, ingot_error *err);
+
+// Makes the calls of ingot_engine_ready that wait return.
+INGOT_API void ingot_engine_wake(ingot_engine *engine);
+
 // Goes on with a request whose logits were changed. INGOT_ERR_STATE if none were given to the caller.
 INGOT_API ingot_status ingot_engine_resume(ingot_engine *engine, uint64_t id, ingot_error *err);
 

@@ -425,10 +425,48 @@ ingot_status ingot_engine_wait(ingot_engine *engine, uint64_t id, int32_t timeou
                  "request %llu has ended: its last event was read or it was dropped", (unsigned long long)id);
     else
         status = request_take(r, out, err);
+    if (status == INGOT_OK && out->kind == INGOT_EVENT_NONE)
+        r->announced = false;
     if (r && r->dropped)
         forget(engine, r);
     mutex_unlock(&engine->lock);
     return status;
+}
+
+static size_t announce(const ingot_engine *e, uint64_t *ids, size_t capacity) {
+    size_t n = 0;
+    for (request *r = e->first; r && n < capacity; r = r->next)
+        if (!r->announced && !r->dropped && !r->delivered && request_has_event(r)) {
+            r->announced = true;
+            ids[n++] = r->id;
+        }
+    return n;
+}
+
+ingot_status ingot_engine_ready(ingot_engine *engine, int32_t timeout_ms, uint64_t *ids, size_t capacity,
+                                size_t *n, ingot_error *err) {
+    TRY(runtime_check(engine->model->runtime, err));
+    const double deadline = clock_seconds() + timeout_ms / 1000.0;
+    mutex_lock(&engine->lock);
+    const uint64_t n_wakes = engine->n_wakes;
+    bool waits = true;
+    while ((*n = announce(engine, ids, capacity)) == 0 && waits && engine->n_wakes == n_wakes) {
+        if (timeout_ms < 0)
+            condition_wait(&engine->news, &engine->lock);
+        else
+            waits = condition_wait_until(&engine->news, &engine->lock, deadline);
+    }
+    mutex_unlock(&engine->lock);
+    return INGOT_OK;
+}
+
+void ingot_engine_wake(ingot_engine *engine) {
+    if (runtime_check(engine->model->runtime, NULL) != INGOT_OK)
+        return;
+    mutex_lock(&engine->lock);
+    engine->n_wakes++;
+    condition_wake_all(&engine->news);
+    mutex_unlock(&engine->lock);
 }
 
 ingot_status ingot_engine_resume(ingot_engine *engine, uint64_t id, ingot_error *err) {

@@ -43,6 +43,7 @@ struct ingot_engine {
     request **end;  // where the next one goes: `first`, or the last one's `next`
     int32_t n_requests;
     uint64_t last_id;
+    uint64_t n_wakes; // by ingot_engine_wake
 };
 
 // Serves the request `r`, which was marked as started, and further waiting ones of its kind, until their end.

@@ -31,6 +31,7 @@ typedef struct request {
     // Under the engine's lock.
     bool started, finished, delivered, dropped; // delivered: the last event was read
     bool offered, awaits; // logits are the next event; their caller hasn't done with them
+    bool announced;       // by ingot_engine_ready; its events weren't read to the last one since
     int32_t users;        // threads inside wait or drop
     output output;
     int32_t *offered_tokens; // [n_offered_tokens] with the logits

@@ -14,7 +14,7 @@
 const char *ingot_status_name(ingot_status status) {
     static const char *const names[] = {"ok",        "invalid",     "memory",    "io",
                                         "format",    "unsupported", "not_found", "limit",
-                                        "cancelled", "state",       "internal"};
+                                        "cancelled", "state",       "internal",  "busy"};
     return (size_t)status < sizeof names / sizeof *names ? names[status] : "unknown";
 }
 

@@ -45,6 +45,7 @@ typedef enum ingot_status {
     INGOT_ERR_CANCELLED,   // a progress callback said no, or the request was cancelled
     INGOT_ERR_STATE,       // the object can't do that now (closed, used after fork, ...)
     INGOT_ERR_INTERNAL,    // a bug of ours
+    INGOT_ERR_BUSY,        // too many requests wait, or one waited too long: it may be tried again later
 } ingot_status;
 
 // The caller's error object. `message` is one line of UTF-8, NUL-terminated, without control characters.
@@ -637,9 +638,16 @@ typedef struct ingot_engine_params {
     // Tensor type of the pages: 1 (F16), 30 (BF16), 0 (F32), or, if heads are a multiple of 32 wide, 8 (Q8_0)
     // or 2 (Q4_0).
     int32_t kv_type;
-    int32_t n_batch;   // most tokens in one forward pass; 0: 256
-    int32_t n_seqs;    // most requests that generate at the same time; 0: 8. They share the pages of n_ctx
-    uint64_t kv_bytes; // most memory for the pages; 0: half of what is free when the engine starts
+    int32_t n_batch; // most tokens in one forward pass; 0: 256
+    int32_t n_seqs;  // most requests that generate at the same time; 0: 8
+    // Memory for the pages, which running requests and what is kept of ended ones share; 0: a quarter of what
+    // is free when the engine starts, but no more than n_seqs sequences of n_ctx would take. One sequence
+    // always fits: without n_ctx it is made as long as half of the free memory, or this, allows.
+    uint64_t kv_bytes;
+    int32_t max_waiting; // requests that may wait for their turn, more are refused; 0: 65536
+    // How long a step may take in which answers wait for the prompts of others, in seconds; 0: twice as long
+    // as one without prompts.
+    double step_seconds;
 } ingot_engine_params;
 
 INGOT_API ingot_engine_params ingot_engine_default_params(void);
@@ -658,11 +666,47 @@ typedef struct ingot_engine_info {
     int32_t kv_type;
     int32_t page_tokens;    // tokens in a page
     uint64_t kv_bytes;      // reserved for pages
-    uint64_t kv_bytes_used; // in pages that sequences hold now
+    uint64_t kv_bytes_used; // in pages that running requests hold, and what is kept of ended ones
     bool n_ctx_reduced;     // memory allowed less than the model's own context
 } ingot_engine_info;
 
 INGOT_API void ingot_engine_get_info(const ingot_engine *engine, ingot_engine_info *out);
+
+// How often something took how long.
+enum { INGOT_BUCKETS = 20 };
+
+typedef struct ingot_histogram {
+    uint64_t counts[INGOT_BUCKETS]; // [i]: at most ingot_histogram_bound(i) seconds, and more than [i - 1]
+    uint64_t n;                     // of all
+    double seconds;                 // their sum
+} ingot_histogram;
+
+// Seconds: 0.001, 0.002, 0.005 and so on; of the last bucket, infinity.
+INGOT_API double ingot_histogram_bound(int32_t i);
+
+// Counted since the engine started, but for the first lines, which say how things are.
+typedef struct ingot_engine_stats {
+    int32_t n_waiting;
+    int32_t n_running;
+    int32_t n_pages;
+    int32_t n_pages_running; // that running requests hold
+    int32_t n_pages_cached;  // that are kept, and free for whoever wants them
+    uint64_t n_submitted, n_refused, n_finished, n_failed, n_cancelled;
+    uint64_t n_prompt_tokens;    // of requests whose turn has come
+    uint64_t n_cached_tokens;    // of those, known already
+    uint64_t n_computed_tokens;  // in forward passes
+    uint64_t n_generated_tokens; // chosen
+    uint64_t n_preempted, n_shifts;
+    uint64_t n_evicted_pages;
+    uint64_t n_steps;
+    double step_seconds;           // in forward passes
+    double schedule_seconds;       // between them, choosing tokens apart
+    ingot_histogram wait_seconds;  // from submission until the turn came
+    ingot_histogram first_seconds; // from submission until the first token
+    ingot_histogram next_seconds;  // from token to token
+} ingot_engine_stats;
+
+INGOT_API void ingot_engine_get_stats(ingot_engine *engine, ingot_engine_stats *out);
 
 // A parameter of sampling, as samplers.def declares it. Values for each stand in the same order.
 typedef struct ingot_sampler_param {
@@ -794,6 +838,17 @@ typedef struct ingot_request {
     // Waiting requests of this kind are computed together.
     float *embedding;
     ingot_pooling pooling;
+    // When it is served: requests of a higher priority first; they may make one of a lower one, which runs,
+    // wait again. Among equals the client that was given least so far (0: all that name none are one), and of
+    // a client's requests that one for which the time that it has waited and the time that known beginnings
+    // save are the longest.
+    int32_t priority;
+    uint64_t client;
+    double max_wait_seconds; // for its turn, after which it fails with INGOT_ERR_BUSY; 0: it waits
+    // Where the context is full, goes on without the older half of all tokens but the first n_keep, which is
+    // computed again; else the answer ends with INGOT_FINISH_CONTEXT. Not with banned texts.
+    bool shift;
+    int32_t n_keep;
 } ingot_request;
 
 INGOT_API ingot_request ingot_request_default(void);
@@ -827,6 +882,7 @@ typedef struct ingot_event {
     int32_t n_prompt;    // prompt tokens computed so far
     int32_t n_cached;    // of those, taken over from an earlier request without computing them again
     int32_t n_generated; // tokens chosen so far
+    int32_t n_shifted;   // tokens that were forgotten because the context was full
     // With FINISH_STOP: which stop text (expressions count on behind texts, tokens behind those), and, unless
     // it was a token, what was matched; valid like `text`.
     int32_t stop_index;

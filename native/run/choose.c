@@ -5,16 +5,18 @@
 
 #include "run/engine.h"
 #include "run/logprobs.h"
+#include "run/schedule.h"
 
 bool slot_is_late(const slot *s) {
     const double most = s->r->params.max_seconds;
-    return most > 0.0 && clock_seconds() - s->start >= most;
+    return most > 0.0 && clock_seconds() - s->r->start >= most;
 }
 
 // How many tokens may still be chosen: up to max_tokens, and to the one behind the context's last position.
 static int64_t tokens_left(const ingot_engine *e, const slot *s) {
     const request *r = s->r;
-    const int64_t context = e->info.n_ctx - s->sequence.n_tokens - s->n_chosen + 1;
+    const int64_t context =
+        r->params.shift ? INT32_MAX : e->info.n_ctx - s->sequence.n_tokens - s->n_chosen + 1;
     const int64_t most = r->params.max_tokens < 0 ? context : r->params.max_tokens - r->n_generated;
     return most < context ? most : context;
 }
@@ -38,13 +40,23 @@ static ingot_status rewind_slot(ingot_engine *e, slot *s, int32_t n_back, ingot_
 static ingot_finish finish_of(const ingot_engine *e, const slot *s, bool stopped, bool ends,
                               int32_t position) {
     const request *r = s->r;
-    const bool full = position >= e->info.n_ctx;
+    const bool full = position >= e->info.n_ctx && !r->params.shift;
     return stopped                                           ? INGOT_FINISH_STOP
            : ends                                            ? INGOT_FINISH_EOS
            : r->n_generated != r->params.max_tokens && !full ? INGOT_FINISH_NONE
            : constraint_complete(&s->constraint)             ? INGOT_FINISH_EOS
            : full && r->n_generated != r->params.max_tokens  ? INGOT_FINISH_CONTEXT
                                                              : INGOT_FINISH_LENGTH;
+}
+
+static void note_token(ingot_engine *e, request *r) {
+    const double now = clock_seconds();
+    if (r->n_generated == 1)
+        histogram_add(&e->stats.first_seconds, now - r->submit_time);
+    else
+        histogram_add(&e->stats.next_seconds, now - r->last_token_time);
+    r->last_token_time = now;
+    e->stats.n_generated_tokens++;
 }
 
 // Tells a token that was chosen, and puts it behind the sequence; *finish says whether it was the last.
@@ -64,7 +76,9 @@ static ingot_status tell(ingot_engine *e, slot *s, int32_t token, sample_state b
                                .logprobs = logprobs ? *logprobs : (token_logprobs){.chosen = NAN}};
     bool stopped = false;
     int32_t n_back = 0;
+    schedule_charge(e, r->params.client, 2.0);
     mutex_lock(&e->lock);
+    note_token(e, r);
     const ingot_status status = output_add(&r->output, v, &told, &stopped, &n_back, &before, err);
     condition_wake_all(&e->news);
     mutex_unlock(&e->lock);
@@ -76,10 +90,12 @@ static ingot_status tell(ingot_engine *e, slot *s, int32_t token, sample_state b
     r->stop_token = stop;
     const int32_t position = s->sequence.n_tokens + s->n_chosen;
     *finish = finish_of(e, s, stopped || stop >= 0, ends, position);
-    if (*finish == INGOT_FINISH_NONE) {
-        s->sequence.tokens[position] = token;
-        s->n_chosen++;
+    if (*finish != INGOT_FINISH_NONE)
+        return INGOT_OK;
+    if (position >= e->info.n_ctx) {
+        schedule_shift(e, s);
     }
+    s->sequence.tokens[s->sequence.n_tokens + s->n_chosen++] = token;
     return INGOT_OK;
 }
 
@@ -131,9 +147,9 @@ static ingot_status tell_forced(ingot_engine *e, slot *s, ingot_finish *finish, 
     if (!fits || !r->params.jump_forward || *finish != INGOT_FINISH_NONE || s->rewound)
         return INGOT_OK;
     size_t n;
-    const int32_t *answer = s->sequence.tokens + r->params.n_tokens;
-    const int32_t n_answer = s->sequence.n_tokens + s->n_chosen - (int32_t)r->params.n_tokens;
-    TRY(constraint_forced(c, e->model->text, answer, n_answer, &n, err));
+    const int32_t n_known = s->sequence.n_tokens + s->n_chosen;
+    const int32_t n_answer = r->n_generated < n_known ? r->n_generated : n_known;
+    TRY(constraint_forced(c, e->model->text, s->sequence.tokens + n_known - n_answer, n_answer, &n, err));
     for (size_t i = 0; i < n && fits && *finish == INGOT_FINISH_NONE && !s->rewound; i++)
         TRY(try_token(e, s, c->closing[i], r->state, NULL, &fits, finish, err));
     return INGOT_OK;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "run/engine.h"
+#include "run/schedule.h"
 
 enum { MAX_TEXTS = 256 };
 
@@ -73,7 +74,8 @@ static bool is_rank(const request *r) {
     return r->params.pooling == INGOT_POOLING_RANK;
 }
 
-// Collects, from `first` on, the requests that wait for the same kind of result, as far as there are pages.
+// Collects, from `first` on, the requests that wait for the same kind of result, as far as there are `n_free`
+// pages.
 static void collect(embed_job *job, request *first, int32_t n_free) {
     ingot_engine *e = job->e;
     mutex_lock(&e->lock);
@@ -81,8 +83,10 @@ static void collect(embed_job *job, request *first, int32_t n_free) {
         const int32_t n = (int32_t)r->params.n_tokens;
         if (r != first && (r->started || r->dropped))
             continue;
-        if (!r->params.embedding || is_rank(r) != job->rank || job->n_pages + pages_for(n) > n_free)
-            break; // nobody is overtaken
+        if (!r->params.embedding || is_rank(r) != job->rank)
+            continue;
+        if (job->n_pages + pages_for(n) > n_free)
+            break; // longer ones would never come
         r->started = true;
         job->texts[job->n_texts++] = (embed_text){.r = r, .n_tokens = n};
         job->n_pages += pages_for(n);
@@ -169,6 +173,7 @@ static ingot_status run(embed_job *job, ingot_error *err) {
     job->sum = mem_alloc(e->mem, (size_t)e->model->plan.n_embd, sizeof *job->sum);
     if (!job->page_table || !job->sum)
         return fail_memory(err, (uint64_t)e->model->plan.n_embd * sizeof *job->sum, "a batch of embeddings");
+    schedule_evict(e, job->n_pages);
     TRY(page_pool_take(&e->pool, job->n_pages, job->page_table, err));
     engine_count_pages(e);
     int32_t *pages = job->page_table;
@@ -182,9 +187,14 @@ static ingot_status run(embed_job *job, ingot_error *err) {
 void engine_embed(ingot_engine *e, request *r) {
     embed_job job = {.e = e, .start = clock_seconds(), .rank = is_rank(r)};
     ingot_error err = {0};
-    collect(&job, r, slots_spare_pages(e));
+    // What is known of prompts shall not all go for a large batch.
+    const int32_t least = pages_for((int32_t)r->params.n_tokens), share = e->pool.n_pages / 4;
+    const int32_t most = e->pool.n_free > share ? e->pool.n_free : share;
+    const int32_t free = e->pool.n_free + e->tree.n_unused;
+    collect(&job, r, most < least ? least : most < free ? most : free);
     ingot_status status = run(&job, &err);
     finish_texts(&job, status, &err);
+    e->blocked = false;
     mem_free(e->mem, job.page_table);
     mem_free(e->mem, job.sum);
 }

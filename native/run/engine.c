@@ -11,7 +11,8 @@
 #include "run/prompt_rows.h"
 #include "run/runtime.h"
 
-enum { DEFAULT_BATCH = 256, MAX_BATCH = 4096, DEFAULT_SEQS = 8, MAX_QUEUED = 65536, PAGES_OF_ENCODER = 64 };
+enum { DEFAULT_BATCH = 256, MAX_BATCH = 4096, DEFAULT_SEQS = 8, MAX_WAITING = 65536, PAGES_OF_ENCODER = 64 };
+static const double NEVER = 1e300;
 
 // Takes a dropped request out of the list and frees it, unless a thread is still inside it: that one will.
 static void forget(ingot_engine *e, request *r) {
@@ -33,6 +34,10 @@ void engine_finish(ingot_engine *e, request *r, ingot_status status, ingot_finis
     if (status != INGOT_OK)
         finish = status == INGOT_ERR_CANCELLED ? INGOT_FINISH_CANCELLED : INGOT_FINISH_ERROR;
     mutex_lock(&e->lock);
+    uint64_t *count = status == INGOT_OK              ? &e->stats.n_finished
+                      : status == INGOT_ERR_CANCELLED ? &e->stats.n_cancelled
+                                                      : &e->stats.n_failed;
+    ++*count;
     request_finish(r, finish, err);
     condition_wake_all(&e->news);
     if (r->dropped)
@@ -42,29 +47,44 @@ void engine_finish(ingot_engine *e, request *r, ingot_status status, ingot_finis
 
 void engine_count_pages(ingot_engine *e) {
     atomic_store(&e->pages_used, e->pool.n_pages - e->pool.n_free);
+    atomic_store(&e->pages_cached, e->tree.n_unused);
+    atomic_store(&e->pages_evicted, e->tree.n_evicted);
+    atomic_store(&e->running_now, e->n_active);
 }
 
-static request *next_to_serve(const ingot_engine *e) {
-    request *r = e->first;
-    while (r && (r->started || r->dropped))
-        r = r->next;
-    return r;
+// Begins what can begin; the request for an embedding whose turn has come, or NULL.
+static request *begin_next(ingot_engine *e) {
+    schedule_expire(e);
+    while (!e->blocked) {
+        request *r = schedule_next(e);
+        if (!r)
+            return NULL;
+        r->started = r->params.embedding ? schedule_evict(e, pages_for((int32_t)r->params.n_tokens))
+                                         : schedule_begin(e, r);
+        e->blocked = !r->started;
+        if (r->started && r->params.embedding)
+            return r;
+    }
+    return NULL;
 }
 
-// Nobody is overtaken: who finds no room waits for one that runs to end, and all behind him do.
+static void wait_for_work(ingot_engine *e) {
+    if (e->next_expiry < NEVER)
+        condition_wait_until(&e->work, &e->lock, e->next_expiry);
+    else
+        condition_wait(&e->work, &e->lock);
+}
+
+// Nobody is overtaken but as schedule_next says: who finds no room waits for one that runs to end, and all
+// behind him do.
 static void engine_main(void *arg) {
     ingot_engine *e = arg;
     mutex_lock(&e->lock);
     while (!atomic_load(&e->stopping)) {
-        request *r = next_to_serve(e), *text = NULL;
-        if (r && (r->params.embedding ? slots_make_room(e, pages_for((int32_t)r->params.n_tokens), NULL)
-                                      : slots_begin(e, r))) {
-            r->started = true;
-            if (!r->params.embedding)
-                continue;
-            text = r;
-        } else if (!slots_have_work(e)) {
-            condition_wait(&e->work, &e->lock);
+        const double began = clock_seconds();
+        request *text = begin_next(e);
+        if (!text && !slots_have_work(e)) {
+            wait_for_work(e);
             continue;
         }
         mutex_unlock(&e->lock);
@@ -72,7 +92,7 @@ static void engine_main(void *arg) {
             engine_embed(e, text);
         slots_cancel(e); // after texts too: answers go on, however many of them there are
         slots_resume(e);
-        slots_step(e);
+        slots_step(e, text ? clock_seconds() : began);
         mutex_lock(&e->lock);
     }
     mutex_unlock(&e->lock);
@@ -123,7 +143,24 @@ static ingot_status check_params(const ingot_model *m, const ingot_engine_params
     if (p->n_seqs < 0 || p->n_seqs > ENGINE_SEQS_MAX)
         return fail(err, INGOT_ERR_INVALID, "n_seqs is %d, expected 0 (choose) to %d", p->n_seqs,
                     ENGINE_SEQS_MAX);
+    if (p->max_waiting < 0)
+        return fail(err, INGOT_ERR_INVALID, "max_waiting is %d, expected 0 (choose) or more", p->max_waiting);
+    if (!(p->step_seconds >= 0.0))
+        return fail(err, INGOT_ERR_INVALID, "step_seconds is %g, expected 0 (choose) or more",
+                    p->step_seconds);
     return INGOT_OK;
+}
+
+// Settles how many pages there are: `share` of them, where `fits` would be too many, but enough for one
+// sequence, and no more than all sequences could use.
+static void choose_pages(ingot_engine *e, uint64_t share, uint64_t fits) {
+    const uint64_t least = (uint64_t)pages_for(e->info.n_ctx);
+    uint64_t most = least * (uint64_t)e->info.n_seqs;
+    // Many short texts go at once, each with a page of its own.
+    if (!e->model->plan.causal)
+        most = least > PAGES_OF_ENCODER ? least : fits < PAGES_OF_ENCODER ? fits : PAGES_OF_ENCODER;
+    most = most < INT32_MAX / PAGE_TOKENS ? most : INT32_MAX / PAGE_TOKENS;
+    e->n_pages = (int32_t)(share < least ? least : share < most ? share : most);
 }
 
 // Settles the context: what was asked for, or the model's own as far as memory goes.
@@ -167,16 +204,14 @@ static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p
     e->info.kv_type = p->kv_type;
     e->info.page_tokens = PAGE_TOKENS;
     e->info.n_batch = p->n_batch > 0 ? p->n_batch : DEFAULT_BATCH;
-    e->n_pages = pages_for(wanted);
-    // Many short texts go at once, each with a page of its own.
-    if (!shape->causal && e->n_pages < PAGES_OF_ENCODER)
-        e->n_pages = (int32_t)(fits < PAGES_OF_ENCODER * PAGE_TOKENS ? fits / PAGE_TOKENS : PAGES_OF_ENCODER);
     // A text that is seen as a whole must be computed as a whole.
     if (e->info.n_batch > wanted || !shape->causal)
         e->info.n_batch = wanted;
     e->info.n_seqs = p->n_seqs > 0 ? p->n_seqs : DEFAULT_SEQS;
     if (e->info.n_seqs > e->info.n_batch)
         e->info.n_seqs = e->info.n_batch;
+    const uint64_t share = p->kv_bytes > 0 ? p->kv_bytes : device.memory_free / 4;
+    choose_pages(e, share / e->page_bytes, fits / PAGE_TOKENS);
     return INGOT_OK;
 }
 
@@ -219,6 +254,7 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     TRY(e->model->device->ops->kv_new(e->model->device, &layout, &e->kv, err));
     TRY(forward_new(shape, e->model->device, e->mem, e->info.n_batch, e->info.n_ctx, &e->forward, err));
     TRY(page_pool_init(&e->pool, layout.n_pages, err));
+    TRY(prefix_init(&e->tree, &e->pool, err));
     e->slots = mem_alloc(e->mem, (size_t)e->info.n_seqs, sizeof *e->slots);
     if (!e->slots)
         return fail_memory(err, (uint64_t)e->info.n_seqs * sizeof *e->slots, "the engine");
@@ -251,6 +287,9 @@ ingot_status ingot_engine_new(ingot_model *model, const ingot_engine_params *par
     e->model = model;
     e->mem = model->env.mem;
     e->end = &e->first;
+    e->next_expiry = NEVER;
+    e->step_seconds = p.step_seconds;
+    e->max_waiting = p.max_waiting > 0 ? p.max_waiting : MAX_WAITING;
     ingot_status status = choose_context(e, &p, err);
     if (status == INGOT_OK)
         status = make_state(e, err);
@@ -297,6 +336,7 @@ void ingot_engine_free(ingot_engine *e) {
         constraint_free(&e->slots[i].constraint);
     }
     mem_free(e->mem, e->slots);
+    prefix_free(&e->tree);
     page_pool_free(&e->pool);
     sample_free(&e->sampler);
     forward_free(e->forward);
@@ -364,12 +404,37 @@ static ingot_status check_length(const ingot_engine *e, size_t n_tokens, ingot_e
                 n_tokens, e->info.n_ctx);
 }
 
+static int32_t count_waiting(const ingot_engine *e) {
+    int32_t n = 0;
+    for (const request *r = e->first; r; r = r->next)
+        n += !r->started && !r->dropped;
+    return n;
+}
+
+void ingot_engine_get_stats(ingot_engine *engine, ingot_engine_stats *out) {
+    *out = (ingot_engine_stats){0};
+    if (runtime_check(engine->model->runtime, NULL) != INGOT_OK)
+        return;
+    mutex_lock(&engine->lock);
+    *out = engine->stats;
+    out->n_waiting = count_waiting(engine);
+    mutex_unlock(&engine->lock);
+    out->n_pages = engine->n_pages;
+    out->n_running = atomic_load(&engine->running_now);
+    out->n_pages_cached = atomic_load(&engine->pages_cached);
+    out->n_pages_running = atomic_load(&engine->pages_used) - out->n_pages_cached;
+    out->n_evicted_pages = atomic_load(&engine->pages_evicted);
+}
+
 ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *params, uint64_t *id,
                                  ingot_error *err) {
     TRY(runtime_check(engine->model->runtime, err));
     TRY(check_length(engine, params->n_tokens, err));
     request *r;
     TRY(check_kind(engine, params, err));
+    if (params->shift && params->n_keep > engine->info.n_ctx / 2)
+        return fail(err, INGOT_ERR_INVALID, "n_keep is %d, expected at most half of the context of %d tokens",
+                    params->n_keep, engine->info.n_ctx);
     TRY(request_new(params, engine->model->plan.n_vocab, engine->model->text, engine->mem, &r, err));
     if (r->params.matcher && atomic_exchange(&r->params.matcher->lent, true)) {
         r->params.matcher = NULL; // not its own
@@ -377,12 +442,20 @@ ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *para
         return fail(err, INGOT_ERR_STATE, "the matcher holds the answer of another request");
     }
     mutex_lock(&engine->lock);
-    if (engine->n_requests >= MAX_QUEUED) {
+    if (count_waiting(engine) >= engine->max_waiting) {
+        engine->stats.n_refused++;
         mutex_unlock(&engine->lock);
         request_free(r);
-        return fail(err, INGOT_ERR_LIMIT, "%d requests are waiting already", MAX_QUEUED);
+        return fail(err, INGOT_ERR_BUSY, "%d requests wait already, as many as may; try again later",
+                    engine->max_waiting);
     }
     *id = r->id = ++engine->last_id;
+    r->submit_time = clock_seconds();
+    const double expiry = r->submit_time + params->max_wait_seconds;
+    if (params->max_wait_seconds > 0.0 && expiry < engine->next_expiry)
+        engine->next_expiry = expiry;
+    engine->blocked = false;
+    engine->stats.n_submitted++;
     *engine->end = r;
     engine->end = &r->next;
     engine->n_requests++;

@@ -6,6 +6,9 @@
 #include "model/forward.h"
 #include "model/model.h"
 #include "run/generate.h"
+#include "run/metrics.h"
+#include "run/prefix.h"
+#include "run/schedule.h"
 
 struct ingot_engine {
     ingot_model *model;
@@ -18,9 +21,15 @@ struct ingot_engine {
     backend_kv *kv;
     forward *forward;
     page_pool pool;
+    prefix_tree tree;
     slot *slots; // [n_seqs]
     int32_t n_active;
-    uint64_t n_steps;
+    bool blocked; // who is next found no room, and nothing has changed since
+    client_shares clients;
+    pace pace;
+    double step_seconds;   // that a step with answers may take; 0: twice as long as one of answers alone
+    double choose_seconds; // of the present step, choosing tokens
+    double next_expiry;    // when one that waits may have waited long enough
     sample_work sampler;
     masks masks;
     int32_t *tokens, *positions, *seqs, *rows; // [n_batch]
@@ -32,7 +41,9 @@ struct ingot_engine {
     int32_t *ends; // [n_ends] tokens that end generation
     int32_t n_ends;
 
-    atomic_int pages_used;
+    atomic_int pages_used, running_now;
+    atomic_int pages_cached; // that are kept alone
+    _Atomic uint64_t pages_evicted;
     atomic_bool stopping;
     mutex lock;
     condition work; // there is a request, or the end has come
@@ -41,9 +52,10 @@ struct ingot_engine {
     thread thread;
     request *first; // in the order of submission
     request **end;  // where the next one goes: `first`, or the last one's `next`
-    int32_t n_requests;
+    int32_t n_requests, max_waiting;
     uint64_t last_id;
-    uint64_t n_wakes; // by ingot_engine_wake
+    ingot_engine_stats stats; // what is counted
+    uint64_t n_wakes;         // by ingot_engine_wake
 };
 
 // Serves the request `r`, which was marked as started, and further waiting ones of its kind, until their end.

@@ -1,6 +1,5 @@
-// Generation: requests in slots, and steps that all of them take together. A step computes one token of each
-// request that generates, and the next part of the prompts of those that don't yet. What a slot's last
-// sequence shares with its next request isn't computed again.
+// Generation: requests in slots, and steps that all of them take together. A step computes the next tokens of
+// each request that answers, and parts of the prompts of those that don't yet.
 #include "run/generate.h"
 
 #include <string.h>
@@ -8,174 +7,69 @@
 #include "run/choose.h"
 #include "run/engine.h"
 #include "run/prompt_rows.h"
+#include "run/schedule.h"
 
 // ------------------------------------------------------------------------------------------------- slots
 
-// Pages that the request may come to need.
-static int32_t worst_pages(const ingot_engine *e, const request *r) {
-    const int64_t n_tokens = (int64_t)r->params.n_tokens, most = r->params.max_tokens;
-    // The last token that is chosen isn't computed.
-    const int64_t n = most < 0 ? e->info.n_ctx : n_tokens + (most > 0 ? most - 1 : 0);
-    return pages_for((int32_t)(n < e->info.n_ctx ? n : e->info.n_ctx));
+static bool prompt_is_done(const request *r) {
+    return r->n_prompt == (int32_t)r->params.n_tokens;
 }
 
-// How much of a slot's sequence can stay: its prompt's last token, and tokens whose logits are asked for,
-// must be computed.
-static int32_t shared_prefix(const slot *s, const request *r) {
-    size_t most = r->params.n_tokens - 1, n = 0;
-    if (prompt_rows_any(&r->params) && (size_t)r->params.rows.first < most)
-        most = (size_t)r->params.rows.first;
-    // What may be taken back isn't shared: pages that come in its place were promised to nobody.
-    if (s->r && s->r->params.n_banned > 0 && s->r->params.n_tokens - 1 < most)
-        most = s->r->params.n_tokens - 1;
-    while (n < most && n < (size_t)s->sequence.n_tokens && s->sequence.tokens[n] == r->tokens[n])
-        n++;
-    return (int32_t)n;
+bool slot_answers(const slot *s) {
+    return prompt_is_done(s->r) && s->n_chosen <= PAGE_TOKENS;
 }
 
-// The slot that has most of a request's prompt, and how much of it: perhaps one whose request still runs.
-static slot *best_donor(const ingot_engine *e, const request *r, int32_t *n_shared) {
-    slot *best = NULL;
-    *n_shared = 0;
-    for (int32_t i = 0; i < e->info.n_seqs; i++) {
-        const int32_t n = shared_prefix(&e->slots[i], r);
-        if (n > *n_shared || (n == *n_shared && n > 0 && best->r && !e->slots[i].r)) {
-            *n_shared = n;
-            best = &e->slots[i];
-        }
-    }
-    return best;
-}
-
-// Whether another request, whose prompt is being computed, will soon have more of this one's than there is
-// now.
-static bool soon_shared(const ingot_engine *e, const request *r, int32_t n_shared) {
-    for (int32_t i = 0; i < e->info.n_seqs; i++) {
-        const request *other = e->slots[i].r;
-        if (!other || other->n_prompt == (int32_t)other->params.n_tokens)
-            continue;
-        const size_t most =
-            other->params.n_tokens < r->params.n_tokens ? other->params.n_tokens : r->params.n_tokens;
-        size_t n = 0;
-        while (n < most && other->tokens[n] == r->tokens[n])
-            n++;
-        if (n > (size_t)n_shared + PAGE_TOKENS && !prompt_rows_any(&r->params))
-            return true;
-    }
-    return false;
-}
-
-// The free slot that was left alone the longest.
-static slot *oldest_free(const ingot_engine *e) {
-    slot *oldest = NULL;
-    for (int32_t i = 0; i < e->info.n_seqs; i++) {
-        slot *s = &e->slots[i];
-        if (!s->r && (!oldest || s->last_step < oldest->last_step))
-            oldest = s;
-    }
-    return oldest;
-}
-
-int32_t slots_spare_pages(const ingot_engine *e) {
-    int32_t n = e->pool.n_free;
-    for (int32_t i = 0; i < e->info.n_seqs; i++)
-        if (e->slots[i].r)
-            n -= e->slots[i].worst_pages - e->slots[i].sequence.n_pages;
-    return n;
-}
-
-// Whether the pages of an idle slot may be taken.
-static bool is_idle(const slot *s, const slot *keep) {
-    return !s->r && s != keep;
-}
-
-// Pages that are free once all idle slots have given theirs back: they may share them.
-static int32_t idle_pages(ingot_engine *e, const slot *keep) {
-    int32_t n = 0, *references = e->pool.references;
-    for (int32_t i = 0; i < e->info.n_seqs; i++)
-        for (int32_t k = 0; is_idle(&e->slots[i], keep) && k < e->slots[i].sequence.n_pages; k++)
-            n += --references[e->slots[i].sequence.pages[k]] == 0;
-    for (int32_t i = 0; i < e->info.n_seqs; i++)
-        for (int32_t k = 0; is_idle(&e->slots[i], keep) && k < e->slots[i].sequence.n_pages; k++)
-            references[e->slots[i].sequence.pages[k]]++;
-    return n;
-}
-
-bool slots_make_room(ingot_engine *e, int32_t n_pages, const slot *keep) {
-    if (slots_spare_pages(e) < n_pages && slots_spare_pages(e) + idle_pages(e, keep) < n_pages)
-        return false;
-    while (slots_spare_pages(e) < n_pages) {
-        slot *oldest = NULL;
-        for (int32_t i = 0; i < e->info.n_seqs; i++) {
-            slot *s = &e->slots[i];
-            if (is_idle(s, keep) && s->sequence.n_pages > 0 && (!oldest || s->last_step < oldest->last_step))
-                oldest = s;
-        }
-        sequence_truncate(&oldest->sequence, &e->pool, 0);
-    }
-    engine_count_pages(e);
-    return true;
-}
-
-// Puts a request's known beginning, `n_shared` tokens that `donor` has, into a free slot, and sees to it that
-// there are `worst` pages altogether; false if there are too few.
-static bool take_prefix(ingot_engine *e, slot *s, const slot *donor, int32_t n_shared, int32_t worst) {
-    backend *device = e->model->device;
-    page_copy copy;
-    ingot_error err;
-    if (donor == s) {
-        sequence_truncate(&s->sequence, &e->pool, n_shared);
-    } else {
-        sequence_truncate(&s->sequence, &e->pool, 0);
-        if (donor) {
-            if (n_shared % PAGE_TOKENS != 0 && !slots_make_room(e, 1, donor))
-                n_shared -= n_shared % PAGE_TOKENS;
-            if (sequence_fork(&s->sequence, &donor->sequence, &e->pool, n_shared, &copy, &err) != INGOT_OK)
-                return false;
-            if (copy.from >= 0)
-                device->ops->kv_copy(device, e->kv, copy.from, copy.to);
-        }
-    }
-    return slots_make_room(e, worst - s->sequence.n_pages, s);
-}
-
-bool slots_begin(ingot_engine *e, request *r) {
-    int32_t n_shared;
-    slot *donor = best_donor(e, r, &n_shared), *s = oldest_free(e);
-    if (!s || soon_shared(e, r, n_shared))
-        return false;
-    // A sequence that would lose more than it keeps goes on elsewhere: so conversations that only begin alike
-    // keep theirs.
-    const bool mostly =
-        donor && (n_shared >= donor->sequence.n_tokens / 2 || (size_t)n_shared >= r->params.n_tokens / 2);
-    if (donor && !donor->r && mostly)
-        s = donor;
-    const int32_t worst = worst_pages(e, r);
-    const bool room = take_prefix(e, s, donor, n_shared, worst);
-    engine_count_pages(e);
-    if (!room)
-        return false;
+void slot_begin(ingot_engine *e, slot *s, request *r) {
     s->r = r;
-    s->n_chosen = 0;
     s->waits = false;
     s->constraint.mask.matcher = r->params.matcher;
-    s->worst_pages = worst;
-    s->start = clock_seconds();
-    r->n_cached = r->n_prompt = s->sequence.n_tokens;
+    s->constraint.closes = r->closes;
     e->n_active++;
-    return true;
+    if (r->begun)
+        return;
+    r->begun = true;
+    r->start = clock_seconds();
+    r->n_cached = r->n_prompt = s->sequence.n_tokens;
+    histogram_add(&e->stats.wait_seconds, r->start - r->submit_time);
+    e->stats.n_prompt_tokens += r->params.n_tokens;
+    e->stats.n_cached_tokens += (uint64_t)r->n_cached;
+}
+
+// Computed tokens become known, but for those that may be taken back yet.
+static void publish(ingot_engine *e, slot *s) {
+    const request *r = s->r;
+    const int32_t most = r->params.n_banned > 0 ? (int32_t)r->params.n_tokens - 1 : s->sequence.n_tokens;
+    if (!e->model->collects)
+        prefix_publish(&e->tree, r->domain, &s->sequence,
+                       s->sequence.n_tokens < most ? s->sequence.n_tokens : most);
+}
+
+void slot_leave_pages(ingot_engine *e, slot *s) {
+    if (!e->model->collects)
+        prefix_publish(&e->tree, s->r->domain, &s->sequence, s->sequence.n_tokens);
+    prefix_touch(&e->tree, &s->sequence);
+    prefix_leave(&e->tree, &s->sequence);
+}
+
+void slot_release(ingot_engine *e, slot *s) {
+    slot_leave_pages(e, s);
+    s->r->closes = s->constraint.closes;
+    s->r = NULL;
+    s->n_chosen = 0;
+    s->constraint.mask.matcher = NULL;
+    e->n_active--;
+    e->blocked = false;
+    engine_count_pages(e);
 }
 
 static void slot_end(ingot_engine *e, slot *s, ingot_status status, ingot_finish finish,
                      const ingot_error *err) {
     request *r = s->r;
     const double now = clock_seconds();
-    const bool ready = r->n_prompt == (int32_t)r->params.n_tokens;
-    r->prefill_seconds = (ready ? s->ready : now) - s->start;
-    r->decode_seconds = ready ? now - s->ready : 0.0;
-    s->r = NULL;
-    s->constraint.mask.matcher = NULL;
-    e->n_active--;
+    const bool ready = prompt_is_done(r);
+    r->prefill_seconds = (ready ? r->ready : now) - r->start;
+    r->decode_seconds = ready ? now - r->ready : 0.0;
+    slot_release(e, s);
     engine_finish(e, r, status, finish, err);
 }
 
@@ -195,6 +89,7 @@ void slots_cancel(ingot_engine *e) {
 typedef struct step {
     ingot_engine *e;
     int32_t n_tokens, n_rows, n_seqs;
+    int32_t n_prompt;             // tokens of prompts, and of what is computed again
     slot *slots[ENGINE_SEQS_MAX]; // [n_seqs]
     const int32_t *pages[ENGINE_SEQS_MAX];
     int32_t ends[ENGINE_SEQS_MAX];
@@ -204,70 +99,80 @@ static float *logits_of(const ingot_engine *e, int32_t seq) {
     return e->logits + (int64_t)seq * e->model->plan.n_vocab;
 }
 
-static bool generates(const request *r) {
-    return r->n_prompt == (int32_t)r->params.n_tokens;
-}
-
-// Puts the next `n` tokens of a slot into the step's batch.
-static ingot_status add_tokens(step *now, slot *s, int32_t n, ingot_error *err) {
+// Puts the next `n` tokens of a slot, for which there are pages, into the step's batch.
+static void add_tokens(step *now, slot *s, int32_t n) {
     ingot_engine *e = now->e;
     request *r = s->r;
     const int32_t first = s->sequence.n_tokens;
-    const bool last = !generates(r) && r->n_prompt + n == (int32_t)r->params.n_tokens;
-    s->chooses = generates(r) ? n == s->n_chosen : last && r->params.max_tokens != 0;
+    s->chooses = n == s->n_chosen && r->params.max_tokens != 0;
+    s->prompts = !prompt_is_done(r);
     if (s->chooses && s->constraint.mask.matcher)
         masks_want(&e->masks, &s->constraint.mask);
-    s->last_step = e->n_steps;
-    TRY(sequence_reserve(&s->sequence, &e->pool, first + n, err));
     for (int32_t i = 0; i < n; i++) {
         const int32_t at = now->n_tokens + i;
-        // Behind the sequence's end: they count once they are computed.
-        if (!generates(r))
-            s->sequence.tokens[first + i] = r->tokens[first + i];
         e->tokens[at] = s->sequence.tokens[first + i];
         e->positions[at] = first + i;
         e->seqs[at] = now->n_seqs;
-        if (prompt_rows_want(&r->params, first + i) || (s->chooses && i == n - 1))
+        if ((s->prompts && prompt_rows_want(&r->params, first + i)) || (s->chooses && i == n - 1))
             e->rows[now->n_rows++] = at;
     }
     now->slots[now->n_seqs] = s;
     now->pages[now->n_seqs] = s->sequence.pages;
     now->ends[now->n_seqs++] = first + n;
     now->n_tokens += n;
-    return INGOT_OK;
 }
 
-// Those that generate go first, with the tokens that were chosen for them: one, where no grammar forced more;
-// prompts share what room is left, first come first served.
-static ingot_status compose(step *now, ingot_error *err) {
+// The tokens that were chosen for those that answer: one, where no grammar forced more. Who comes later in
+// `order` may lose his slot.
+static void add_answers(step *now, slot **order, int32_t n) {
     ingot_engine *e = now->e;
     int32_t others = 0;
-    for (int32_t i = 0; i < e->info.n_seqs; i++)
-        others += e->slots[i].r && !e->slots[i].waits && generates(e->slots[i].r);
-    for (int32_t i = 0; i < e->info.n_seqs; i++) {
-        slot *s = &e->slots[i];
-        if (!s->r || s->waits || !generates(s->r))
+    for (int32_t i = 0; i < n; i++)
+        others += slot_answers(order[i]);
+    for (int32_t i = 0; i < n; i++) {
+        slot *s = order[i];
+        if (!s->r || !slot_answers(s))
             continue;
         const int32_t room = e->info.n_batch - now->n_tokens - --others;
-        TRY(add_tokens(now, s, s->n_chosen < room ? s->n_chosen : room, err));
+        const int32_t n_new = s->n_chosen < room ? s->n_chosen : room;
+        if (schedule_reserve(e, s, n_new))
+            add_tokens(now, s, n_new);
     }
-    for (uint64_t after = 0; now->n_tokens < e->info.n_batch;) {
-        slot *s = NULL;
-        for (int32_t i = 0; i < e->info.n_seqs; i++) {
-            slot *other = &e->slots[i];
-            if (other->r && !generates(other->r) && other->r->id > after && (!s || other->r->id < s->r->id))
-                s = other;
-        }
-        if (!s)
-            break;
-        after = s->r->id;
-        const int32_t left = (int32_t)s->r->params.n_tokens - s->r->n_prompt;
-        const int32_t room = e->info.n_batch - now->n_tokens;
-        TRY(add_tokens(now, s, left < room ? left : room, err));
+}
+
+// Prompts share what room is left, and what time, if answers wait for the step's end.
+static void add_prompts(step *now, slot **order, int32_t n) {
+    ingot_engine *e = now->e;
+    const int32_t left = e->info.n_batch - now->n_tokens;
+    const int32_t paced = now->n_tokens > 0 ? pace_room(&e->pace, e->step_seconds) : left;
+    int32_t room = paced < left ? paced : left;
+    for (int32_t i = 0; i < n && room > 0; i++) {
+        slot *s = order[i];
+        if (!s->r || slot_answers(s))
+            continue;
+        const sequence *seq = &s->sequence;
+        int32_t n_new = s->n_chosen < room ? s->n_chosen : room;
+        while (n_new > 0 && !schedule_evict(e, pages_for(seq->n_tokens + n_new) - seq->n_pages))
+            n_new = (seq->n_pages + e->pool.n_free + e->tree.n_unused) * PAGE_TOKENS - seq->n_tokens;
+        if (n_new <= 0 || sequence_reserve(&s->sequence, &e->pool, seq->n_tokens + n_new, NULL) != INGOT_OK)
+            continue;
+        add_tokens(now, s, n_new);
+        now->n_prompt += n_new;
+        room -= n_new;
     }
+}
+
+static void compose(step *now) {
+    ingot_engine *e = now->e;
+    do {
+        slot *order[ENGINE_SEQS_MAX];
+        int32_t n;
+        schedule_order(e, order, &n);
+        add_answers(now, order, n);
+        add_prompts(now, order, n);
+    } while (now->n_tokens == 0 && schedule_preempt_last(e)); // all have begun, and none can go on
     engine_count_pages(e);
     masks_begin(&e->masks);
-    return INGOT_OK;
 }
 
 // A wanted row: whose it is, and for what.
@@ -281,7 +186,7 @@ static step_row row_at(const step *now, int32_t i) {
     const ingot_engine *e = now->e;
     const int32_t token = e->rows[i], seq = e->seqs[token];
     step_row row = {.s = now->slots[seq], .seq = seq, .position = e->positions[token]};
-    row.prompt = prompt_rows_want(&row.s->r->params, row.position);
+    row.prompt = row.s->prompts && prompt_rows_want(&row.s->r->params, row.position);
     row.chooses = row.s->chooses && row.position == now->ends[seq] - 1;
     return row;
 }
@@ -334,40 +239,47 @@ static ingot_status offer(ingot_engine *e, slot *s, const float *logits, ingot_e
 
 // Chooses, unless there is no time left.
 static ingot_status go_on(ingot_engine *e, slot *s, float *logits, ingot_finish *finish, ingot_error *err) {
-    return slot_is_late(s) ? choose_end(e, s, finish, err) : choose_tokens(e, s, logits, finish, err);
+    const double began = clock_seconds();
+    const ingot_status status =
+        slot_is_late(s) ? choose_end(e, s, finish, err) : choose_tokens(e, s, logits, finish, err);
+    e->choose_seconds += clock_seconds() - began;
+    return status;
+}
+
+// Notes that more of a prompt was computed.
+static ingot_status note_prompt(ingot_engine *e, request *r, int32_t end, ingot_error *err) {
+    schedule_charge(e, r->params.client, end - r->n_prompt);
+    r->n_prompt = end < (int32_t)r->params.n_tokens ? end : (int32_t)r->params.n_tokens;
+    mutex_lock(&e->lock);
+    const ingot_status status = output_prefilled(&r->output, r->n_prompt, err);
+    condition_wake_all(&e->news);
+    mutex_unlock(&e->lock);
+    if (prompt_is_done(r))
+        r->ready = clock_seconds();
+    return status;
 }
 
 // What a step's tokens mean for one of its slots; *finish says whether its request has come to an end.
 static ingot_status advance(ingot_engine *e, slot *s, int32_t seq, int32_t end, ingot_finish *finish,
                             ingot_error *err) {
     request *r = s->r;
-    const int32_t n_new = end - s->sequence.n_tokens;
+    s->n_chosen -= end - s->sequence.n_tokens;
     s->sequence.n_tokens = end;
-    if (generates(r)) {
-        s->n_chosen -= n_new;
-    } else {
-        r->n_prompt = end;
-        mutex_lock(&e->lock);
-        ingot_status status = output_prefilled(&r->output, end, err);
-        condition_wake_all(&e->news);
-        mutex_unlock(&e->lock);
-        if (generates(r))
-            s->ready = clock_seconds();
-        TRY(status);
-    }
+    publish(e, s);
+    if (s->prompts)
+        TRY(note_prompt(e, r, end, err));
     if (s->chooses && r->params.edited_logits && !slot_is_late(s))
         return offer(e, s, logits_of(e, seq), err);
     if (s->chooses)
         return go_on(e, s, logits_of(e, seq), finish, err);
-    *finish = generates(r) && r->params.max_tokens == 0 ? INGOT_FINISH_LENGTH
-              : !generates(r) && slot_is_late(s)        ? INGOT_FINISH_TIME
-                                                        : INGOT_FINISH_NONE;
+    *finish = prompt_is_done(r) && r->params.max_tokens == 0 ? INGOT_FINISH_LENGTH
+              : !prompt_is_done(r) && slot_is_late(s)        ? INGOT_FINISH_TIME
+                                                             : INGOT_FINISH_NONE;
     return INGOT_OK;
 }
 
 static ingot_status run_step(step *now, ingot_error *err) {
     ingot_engine *e = now->e;
-    TRY(compose(now, err));
     const backend_batch batch = {now->n_tokens, e->tokens, e->positions, e->seqs, now->pages, now->ends};
     const forward_rows wanted = {.rows = e->rows,
                                  .n_rows = now->n_rows,
@@ -409,7 +321,21 @@ void slots_resume(ingot_engine *e) {
     }
 }
 
-void slots_step(ingot_engine *e) {
+// What a step has cost, and how long others' answers had to wait for it.
+static void note_step(const step *now, double began, double composed, double computed) {
+    ingot_engine *e = now->e;
+    const double seconds = computed - composed;
+    const double rest = clock_seconds() - computed - e->choose_seconds;
+    pace_note(&e->pace, now->n_prompt, now->n_tokens > now->n_prompt, seconds);
+    mutex_lock(&e->lock);
+    e->stats.n_steps++;
+    e->stats.n_computed_tokens += (uint64_t)now->n_tokens;
+    e->stats.step_seconds += seconds;
+    e->stats.schedule_seconds += composed - began + (rest > 0.0 ? rest : 0.0);
+    mutex_unlock(&e->lock);
+}
+
+void slots_step(ingot_engine *e, double began) {
     step now = {.e = e};
     ingot_error err = {0};
     bool any = false;
@@ -417,9 +343,14 @@ void slots_step(ingot_engine *e) {
         any = any || (e->slots[i].r && !e->slots[i].waits);
     if (!any)
         return;
-    e->n_steps++;
+    compose(&now);
+    if (now.n_tokens == 0)
+        return;
+    const double composed = clock_seconds();
     const ingot_status status = run_step(&now, &err);
     masks_wait(&e->masks);
+    const double computed = clock_seconds();
+    e->choose_seconds = 0.0;
     for (int32_t i = 0; status != INGOT_OK && i < e->info.n_seqs; i++)
         if (e->slots[i].r)
             slot_end(e, &e->slots[i], status, INGOT_FINISH_NONE, &err);
@@ -430,4 +361,6 @@ void slots_step(ingot_engine *e) {
         if (advanced != INGOT_OK || finish != INGOT_FINISH_NONE)
             slot_end(e, now.slots[i], advanced, finish, &own);
     }
+    if (status == INGOT_OK)
+        note_step(&now, began, composed, computed);
 }

@@ -1,5 +1,5 @@
-// Requests that generate, in slots: a sequence for each, which stays when the request has ended, so that the
-// next one that begins alike finds it. The engine thread's own.
+// Requests that generate, in slots: a sequence for each, whose pages the prefix tree knows too. The engine
+// thread's own.
 #ifndef INGOT_RUN_GENERATE_H
 #define INGOT_RUN_GENERATE_H
 
@@ -11,26 +11,26 @@ enum { ENGINE_SEQS_MAX = 256 };
 
 typedef struct slot {
     sequence sequence;
-    request *r;          // NULL: free
-    int32_t worst_pages; // that the request may come to need: nobody else gets them
-    int32_t n_chosen;    // tokens chosen, not computed yet: they stand behind the sequence's
-    bool chooses;        // a token, after the present step
-    bool waits;          // for its caller, who changes logits
-    bool rewound;        // tokens were taken back while the present ones were told
+    request *r;       // NULL: free
+    int32_t n_chosen; // tokens known, not computed yet: they stand behind the sequence's
+    bool chooses;     // a token, after the present step
+    bool prompts;     // the present step computes tokens of the prompt for the first time
+    bool waits;       // for its caller, who changes logits
+    bool rewound;     // tokens were taken back while the present ones were told
     constraint constraint;
-    uint64_t last_step;
-    double start, ready; // when the request began, when its prompt was computed
 } slot;
 
-// Gives a request a slot, and sees to the pages; false if it has to wait until another one ends.
-bool slots_begin(ingot_engine *e, request *r);
+// Whether a slot's next token is chosen after the next step; else there is more to be computed first.
+bool slot_answers(const slot *s);
 
-// Free pages that no running request may come to need.
-int32_t slots_spare_pages(const ingot_engine *e);
+// Gives a request a slot, whose sequence begins with what was known of its tokens.
+void slot_begin(ingot_engine *e, slot *s, request *r);
 
-// Makes `n_pages` free that no running request may come to need, oldest free sequences first, but not that of
-// `keep`; false, with nothing done, if that can't be.
-bool slots_make_room(ingot_engine *e, int32_t n_pages, const slot *keep);
+// Leaves a slot's pages to the prefix tree.
+void slot_leave_pages(ingot_engine *e, slot *s);
+
+// The same, and frees the slot.
+void slot_release(ingot_engine *e, slot *s);
 
 // Ends the requests that were cancelled, or all of them if the engine is closing.
 void slots_cancel(ingot_engine *e);
@@ -41,7 +41,8 @@ bool slots_have_work(const ingot_engine *e);
 // Chooses for those whose callers have changed their logits.
 void slots_resume(ingot_engine *e);
 
-// One step of all requests in slots, but of those that wait for their callers.
-void slots_step(ingot_engine *e);
+// One step of all requests in slots, but of those that wait for their callers. It `began` when somebody
+// looked for who is next.
+void slots_step(ingot_engine *e, double began);
 
 #endif

@@ -1,7 +1,5 @@
 #include "run/pages.h"
 
-#include <string.h>
-
 #include "base/mem.h"
 #include "base/thread.h"
 
@@ -84,33 +82,13 @@ ingot_status sequence_reserve(sequence *s, page_pool *p, int32_t n_tokens, ingot
 }
 
 void sequence_truncate(sequence *s, page_pool *p, int32_t n_tokens) {
-    const int32_t end = n_tokens / PAGE_TOKENS;
-    if (n_tokens % PAGE_TOKENS != 0 && end < s->n_pages && p->references[s->pages[end]] > 1)
-        n_tokens = end * PAGE_TOKENS;
     if (s->n_tokens > n_tokens)
         s->n_tokens = n_tokens;
+    if (s->n_published > n_tokens)
+        s->n_published = n_tokens;
     int32_t surplus = s->n_pages - pages_for(n_tokens);
     if (surplus <= 0)
         return;
     s->n_pages -= surplus;
     page_pool_give(p, surplus, s->pages + s->n_pages);
-}
-
-ingot_status sequence_fork(sequence *s, const sequence *from, page_pool *p, int32_t n_tokens, page_copy *copy,
-                           ingot_error *err) {
-    const int32_t n_whole = n_tokens / PAGE_TOKENS;
-    *copy = (page_copy){-1, -1};
-    if (n_tokens % PAGE_TOKENS != 0) {
-        TRY(page_pool_take(p, 1, &copy->to, err));
-        copy->from = from->pages[n_whole];
-        s->pages[n_whole] = copy->to;
-    }
-    for (int32_t i = 0; i < n_whole; i++) {
-        s->pages[i] = from->pages[i];
-        p->references[s->pages[i]]++;
-    }
-    memcpy(s->tokens, from->tokens, (size_t)n_tokens * sizeof *s->tokens);
-    s->n_pages = pages_for(n_tokens);
-    s->n_tokens = n_tokens;
-    return INGOT_OK;
 }

@@ -25,7 +25,8 @@ typedef struct sequence {
     int32_t n_pages;
     int32_t *tokens; // [n_tokens] what stands in the pages
     int32_t n_tokens;
-    int32_t n_ctx; // room
+    int32_t n_published; // of those, known to the prefix tree
+    int32_t n_ctx;       // room
 } sequence;
 
 ingot_status page_pool_init(page_pool *p, int32_t n_pages, ingot_error *err);
@@ -48,14 +49,8 @@ typedef struct page_copy {
     int32_t from, to;
 } page_copy;
 
-// Makes `s`, which has no pages, begin like `from`: with `n_tokens` of its tokens, in the same pages but for
-// the last one, if it isn't whole, which must be copied before it is used. INGOT_ERR_LIMIT, with nothing
-// done, if no page is free for that.
-ingot_status sequence_fork(sequence *s, const sequence *from, page_pool *p, int32_t n_tokens, page_copy *copy,
-                           ingot_error *err);
-
-// Forgets all from position `n_tokens` on and gives back the pages that become empty. Where more would be
-// written to a page that another sequence has too, forgets what stands in that as well.
+// Forgets all from position `n_tokens` on, which is 0 or not below n_published, and gives back the pages that
+// become empty.
 void sequence_truncate(sequence *s, page_pool *p, int32_t n_tokens);
 
 #endif

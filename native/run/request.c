@@ -27,6 +27,16 @@ static ingot_status check_limits(const ingot_request *params, int32_t n_vocab, i
     if (params->n_logprobs < -1 || params->n_logprobs > n_vocab)
         return fail(err, INGOT_ERR_INVALID, "n_logprobs is %d, expected -1 (none) to %d", params->n_logprobs,
                     n_vocab);
+    if (!(params->max_wait_seconds >= 0.0))
+        return fail(err, INGOT_ERR_INVALID, "max_wait_seconds is %g, expected 0 (no limit) or more",
+                    params->max_wait_seconds);
+    if (params->shift && params->n_keep < 0)
+        return fail(err, INGOT_ERR_INVALID, "n_keep is %d, expected 0 or more", params->n_keep);
+    if (params->shift && params->n_banned > 0)
+        return fail(
+            err, INGOT_ERR_INVALID,
+            "a full context is to be shifted, and texts are banned: what leads to those is taken back, "
+            "and may be gone by then");
     if (params->allowed && params->n_allowed == 0)
         return fail(err, INGOT_ERR_INVALID, "no token is allowed: the list of allowed ones is empty");
     return INGOT_OK;
@@ -76,6 +86,7 @@ static ingot_status copy_arrays(request *r, int32_t n_vocab, ingot_error *err) {
         if (!r->model_logits)
             return fail_memory(err, (uint64_t)n_vocab * sizeof *r->model_logits, "a request");
     }
+    r->n_known = (int32_t)p->n_tokens;
     p->tokens = r->tokens;
     p->bias = r->bias;
     p->stop_tokens = r->stop_tokens;
@@ -105,6 +116,16 @@ ingot_status request_new(const ingot_request *params, int32_t n_vocab, const voc
     }
     r->state = sample_state_begin(&r->sampling.params);
     *out = r;
+    return INGOT_OK;
+}
+
+ingot_status request_keep(request *r, const int32_t *tokens, int32_t n, ingot_error *err) {
+    int32_t *grown = mem_resize(r->mem, r->tokens, (size_t)n, sizeof *tokens);
+    if (!grown)
+        return fail_memory(err, (uint64_t)n * sizeof *tokens, "a request");
+    memcpy(grown, tokens, (size_t)n * sizeof *tokens);
+    r->params.tokens = r->tokens = grown;
+    r->n_known = n;
     return INGOT_OK;
 }
 
@@ -203,5 +224,6 @@ ingot_status request_take(request *r, ingot_event *out, ingot_error *err) {
         return INGOT_OK;
     }
     out->n_cached = r->n_cached;
+    out->n_shifted = r->n_shifted;
     return INGOT_OK;
 }

@@ -21,11 +21,20 @@ typedef struct request {
     uint32_t *allowed;   // bits [n_allowed_words] of the tokens that may come; NULL: all may
     size_t n_allowed_words;
     atomic_bool cancel;
+    uint64_t domain; // of the prefix tree
+    double submit_time;
+    double asked_time; // when the prefix cache was asked how much of it is known
+    int32_t n_match;   // what it said
 
     // The engine thread's own while it runs the request; under the engine's lock once `finished`.
     sample_state state;
-    int32_t n_cached, n_prompt, n_generated;
-    int32_t stop_token; // the index of the one that came; -1: none did
+    int32_t
+        n_known; // tokens in `tokens`: the prompt, and what was chosen before the request had to wait again
+    bool begun;  // its turn has come once
+    bool closes; // of its constraint, while it waits again
+    int32_t n_cached, n_prompt, n_generated, n_shifted;
+    double start, ready, last_token_time; // when its turn came, its prompt was computed, a token was chosen
+    int32_t stop_token;                   // the index of the one that came; -1: none did
     double prefill_seconds, decode_seconds;
 
     // Under the engine's lock.
@@ -39,6 +48,9 @@ typedef struct request {
     ingot_finish finish; // with `finished`
     ingot_error error;
 } request;
+
+// Keeps `n` tokens, the prompt and what was chosen, for when its turn comes again.
+ingot_status request_keep(request *r, const int32_t *tokens, int32_t n, ingot_error *err);
 
 // Copies `params`, which must be valid for a model of `n_vocab` rows of logits and the vocabulary `v` (NULL:
 // none); errors name the field.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ingot.errors import (
     ArgumentError,
+    BusyError,
     CancelledError,
     FileError,
     FormatError,
@@ -89,6 +90,7 @@ _HOMES = {
 __all__ = [
     "ArgumentError",
     "Beam",
+    "BusyError",
     "CancelledError",
     "Chunk",
     "Completion",

@@ -36,6 +36,7 @@ _EXCEPTIONS: dict[int, type[errors.IngotError]] = {
     lib.INGOT_ERR_CANCELLED: errors.CancelledError,
     lib.INGOT_ERR_STATE: errors.StateError,
     lib.INGOT_ERR_INTERNAL: errors.InternalError,
+    lib.INGOT_ERR_BUSY: errors.BusyError,
 }
 
 

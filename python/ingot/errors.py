@@ -67,6 +67,10 @@ class StateError(IngotError, RuntimeError):
     """The object can't do that now: it was closed, or made before a fork."""
 
 
+class BusyError(IngotError):
+    """Too many requests wait, or one has waited too long: it may be tried again later."""
+
+
 class InternalError(IngotError, RuntimeError):
     """A bug of ours."""
 

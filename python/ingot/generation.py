@@ -67,7 +67,8 @@ class Completion:
     ``finish_reason``: "eos" (the model ended it, or a grammar, in time), "stop" (``stop`` says
     what: a text, which is not part of the answer, or a token), "length" (max_tokens), "time"
     (max_seconds), "context" (the context is full). ``tokens`` has all that were chosen, the one
-    that ended it too. The first ``n_cached`` of the prompt were known from the request before.
+    that ended it too. The first ``n_cached`` of the prompt were known from requests before it.
+    ``n_shifted`` tokens were forgotten because the context was full (context_shift).
     ``seed`` gives the answer again. ``logprobs`` and ``prompt_logprobs`` are there if they were
     asked for; the prompt's first token has none.
     """
@@ -83,6 +84,7 @@ class Completion:
     timings: Timings
     logprobs: list[TokenLogprob] | None = None
     prompt_logprobs: list[TokenLogprob | None] | None = None
+    n_shifted: int = 0
 
 
 class PromptLogprobs:
@@ -216,6 +218,7 @@ class Stream(Closing, Iterator[Chunk]):
             ),
             logprobs=self._logprobs,
             prompt_logprobs=None if self._prompt is None else self._prompt.read(self._model),
+            n_shifted=event.n_shifted,
         )
 
     @property

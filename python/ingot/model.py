@@ -38,12 +38,13 @@ from ingot.generation import Completion, Stream
 from ingot.gguf.values import Metadata
 from ingot.prompts import POOLINGS, Tokens
 from ingot.quant import type_by_name
-from ingot.request import Keywords, Options, token_array
+from ingot.request import Keywords, Options, seconds, token_array
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ingot.several import Beam
+    from ingot.stats import EngineStats
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,13 @@ class Model(Closing):
                   is a multiple of 32 also "q8_0", which takes half of the memory, or "q4_0", which
                   takes less than a third but changes what the model says
     n_batch       most tokens in one forward pass (None: 256)
-    n_seqs        how many answers may be generated at the same time (None: 8), for threads that ask
-                  for one each; together they have n_ctx positions, and who finds none left waits
+    n_seqs        how many answers may be generated at the same time (None: 8); others wait
+    kv_bytes      most memory for the attention cache, which answers share with what is kept of
+                  earlier ones (None: a quarter of what is free, but no more than n_seqs contexts
+                  take, and no less than one)
+    max_waiting   how many requests may wait for their turn; more fail with BusyError
+    step_seconds  how long the tokens of answers may wait for other prompts (None: as long as they
+                  take anyway)
     pre           the pre-tokenizer to use instead of the file's
     vocab_only    no weights: tokenise and detokenise only
     mmap, mlock   map the file or read it; keep it in physical memory
@@ -166,6 +172,9 @@ class Model(Closing):
         vocab_only: bool = False,
         n_batch: int | None = None,
         n_seqs: int | None = None,
+        kv_bytes: int | None = None,
+        max_waiting: int | None = None,
+        step_seconds: float | None = None,
         pre: str | None = None,
         mlock: bool = False,
         mmap: bool = True,
@@ -176,12 +185,13 @@ class Model(Closing):
         progress: Progress | None = None,
     ) -> None:
         self.path = os.fspath(bundled_model() if path is None else path)
-        self._engine_params = (
-            0 if n_ctx is None else integer("n_ctx", n_ctx, 1, INT32_MAX),
-            type_by_name(kv_type).id,
-            0 if n_batch is None else integer("n_batch", n_batch, 1, INT32_MAX),
-            0 if n_seqs is None else integer("n_seqs", n_seqs, 1, INT32_MAX),
-        )
+        counts = {"n_ctx": n_ctx, "n_batch": n_batch, "n_seqs": n_seqs, "max_waiting": max_waiting}
+        given = {k: integer(k, v, 1, INT32_MAX) for k, v in counts.items() if v is not None}
+        self._engine_params: dict[str, float] = {"kv_type": type_by_name(kv_type).id, **given}
+        if kv_bytes is not None:
+            self._engine_params["kv_bytes"] = integer("kv_bytes", kv_bytes, 1, 2**63)
+        if step_seconds is not None:
+            self._engine_params["step_seconds"] = seconds("step_seconds", step_seconds)
         self._engine: Handle | None = None
         self._engine_lock = threading.RLock()  # a signal's handler may call while it is held
 
@@ -315,13 +325,20 @@ class Model(Closing):
         with self._model as model, self._engine_lock:
             if self._engine is None:
                 params = ffi.new("ingot_engine_params *", lib.ingot_engine_default_params())
-                params.n_ctx, params.kv_type, params.n_batch, params.n_seqs = self._engine_params
+                for name, value in self._engine_params.items():
+                    setattr(params, name, value)
                 out = ffi.new("ingot_engine **")
                 made = Handle(out, lib.ingot_engine_free, "model", self._model)
                 with made:
                     check(lib.ingot_engine_new, model, params, made.out)
                 self._engine = made
             return self._engine
+
+    def stats(self) -> EngineStats:
+        """What the engine has counted so far."""
+        from ingot import stats
+
+        return stats.read(self._started())
 
     def logits(self, ids: Tokens, first: int = 0) -> npt.NDArray[np.float32]:
         """The logits after each token from index ``first`` on: float32 [T - first, n_vocab]."""
@@ -437,6 +454,11 @@ class Model(Closing):
         ignore_eos   never choose a token that ends generation
         special      show the names of control tokens in the text
         progress     called with the share of the prompt that is computed
+        priority     requests of a higher one go first, and those of a lower one wait for them
+        client       whose request it is: who was given less so far goes first
+        max_wait     seconds to wait for its turn, then BusyError
+        context_shift   where the context is full, go on without the older half of it, but for its
+                     first ``n_keep`` tokens; else the answer ends ("context")
         grammar      a ``Grammar``, or a text in GBNF: the answer is one of its texts
         json_schema  the answer is JSON of this schema: a dict, or a pydantic model
         regex        the answer is a text that this regular expression matches whole

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
+from hashlib import blake2b
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
 
@@ -63,6 +64,11 @@ class Keywords(TypedDict, total=False):
     ignore_eos: bool
     special: bool
     progress: Progress | None
+    priority: int
+    client: str | None
+    max_wait: float | None
+    context_shift: bool
+    n_keep: int
     grammar: Grammar | str | None
     json_schema: Any
     regex: str | None
@@ -120,6 +126,11 @@ class Options:
     ignore_eos: bool = False
     special: bool = False
     progress: Progress | None = None
+    priority: int = 0
+    client: str | None = None
+    max_wait: float | None = None
+    context_shift: bool = False
+    n_keep: int = 0
     grammar: Grammar | str | None = None
     json_schema: Any = None
     regex: str | None = None
@@ -248,7 +259,12 @@ class Request:
             setattr(native, f"n_{name}", n)
         native.max_tokens = _max_tokens(options.max_tokens)
         native.min_tokens = integer("min_tokens", options.min_tokens, 0, INT32_MAX)
-        native.max_seconds = _seconds(options.max_seconds)
+        native.max_seconds = seconds("max_seconds", options.max_seconds)
+        native.priority = integer("priority", options.priority, -INT32_MAX, INT32_MAX)
+        native.client = _client(options.client)
+        native.max_wait_seconds = seconds("max_wait", options.max_wait)
+        native.shift = options.context_shift
+        native.n_keep = integer("n_keep", options.n_keep, 0, INT32_MAX)
         native.n_logprobs = _count("logprobs", options.logprobs)
         native.sampled_logprobs = options.sampled_logprobs
         native.ignore_eos, native.special = options.ignore_eos, options.special
@@ -330,6 +346,7 @@ class Request:
             text=raw(event.text).decode("utf-8", "replace"),
             n_prompt=event.n_prompt,
             n_cached=event.n_cached,
+            n_shifted=event.n_shifted,
             finish=_FINISH[event.finish] if done else None,
             stop=self._stop(event) if event.finish == lib.INGOT_FINISH_STOP else None,
             logprob=None if math.isnan(event.logprob) else event.logprob,
@@ -374,6 +391,7 @@ class Event:
     text: str
     n_prompt: int
     n_cached: int
+    n_shifted: int
     finish: str | None
     stop: str | int | None
     logprob: float | None
@@ -408,12 +426,21 @@ def _count(name: str, value: int | None) -> int:
     return -1 if value is None else integer(name, value, 0, INT32_MAX)
 
 
-def _seconds(value: float | None) -> float:
+def seconds(name: str, value: float | None) -> float:
     if value is None:
         return 0.0
     if not isinstance(value, Real) or not value > 0:
-        raise errors.ArgumentError(f"max_seconds is {value!r}; expected a number above 0, or None")
-    return _finite("max_seconds", value)
+        raise errors.ArgumentError(f"{name} is {value!r}; expected a number above 0, or None")
+    return _finite(name, value)
+
+
+def _client(name: str | None) -> int:
+    """Any number that is the same for the same name."""
+    if name is None:
+        return 0
+    if not isinstance(name, str):
+        raise errors.ArgumentError(f"client is {name!r}; expected a text, or None")
+    return int.from_bytes(blake2b(utf8(name), digest_size=8).digest(), "little")
 
 
 def _finite(name: str, value: Real) -> float:

@@ -55,6 +55,7 @@ def test_the_version_is_the_librarys() -> None:
         ("TemplateError", ValueError),
         ("UnsupportedError", Exception),
         ("LimitError", Exception),
+        ("BusyError", Exception),
         ("CancelledError", Exception),
     ],
 )
@@ -69,9 +70,9 @@ def test_every_status_has_an_exception() -> None:
     from ingot._native import lib
 
     statuses = [name for name in dir(lib) if name.startswith("INGOT_ERR_")]
-    assert len(statuses) == 10
+    assert len(statuses) == 11
     assert {getattr(lib, name) for name in statuses} == _lib._EXCEPTIONS.keys()
-    assert len(set(_lib._EXCEPTIONS.values())) == 10
+    assert len(set(_lib._EXCEPTIONS.values())) == 11
 
 
 def test_the_machine() -> None:

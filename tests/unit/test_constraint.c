@@ -308,7 +308,7 @@ static void test_steps(void) {
     held h = hold(&s, "root ::= [ab] \"this is what must come next\" [ab]");
     answer a = run(s.engine, asked(&h, 60));
     CHECK(a.size == 29 && a.last.finish == INGOT_FINISH_EOS);
-    CHECK(s.engine->n_steps <= 3);
+    CHECK(s.engine->stats.n_steps <= 3);
     let_go(&h);
     session_close(&s);
 }

@@ -57,6 +57,7 @@ static void note_token(ingot_engine *e, request *r) {
         histogram_add(&e->stats.next_seconds, now - r->last_token_time);
     r->last_token_time = now;
     e->stats.n_generated_tokens++;
+    schedule_charge(e, r->params.client, 2.0);
 }
 
 // Tells a token that was chosen, and puts it behind the sequence; *finish says whether it was the last.
@@ -76,7 +77,6 @@ static ingot_status tell(ingot_engine *e, slot *s, int32_t token, sample_state b
                                .logprobs = logprobs ? *logprobs : (token_logprobs){.chosen = NAN}};
     bool stopped = false;
     int32_t n_back = 0;
-    schedule_charge(e, r->params.client, 2.0);
     mutex_lock(&e->lock);
     note_token(e, r);
     const ingot_status status = output_add(&r->output, v, &told, &stopped, &n_back, &before, err);

@@ -456,6 +456,7 @@ ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *para
         engine->next_expiry = expiry;
     engine->blocked = false;
     engine->stats.n_submitted++;
+    schedule_charge(engine, params->client, 0.0);
     *engine->end = r;
     engine->end = &r->next;
     engine->n_requests++;

@@ -248,9 +248,10 @@ static ingot_status go_on(ingot_engine *e, slot *s, float *logits, ingot_finish 
 
 // Notes that more of a prompt was computed.
 static ingot_status note_prompt(ingot_engine *e, request *r, int32_t end, ingot_error *err) {
-    schedule_charge(e, r->params.client, end - r->n_prompt);
+    const int32_t before = r->n_prompt;
     r->n_prompt = end < (int32_t)r->params.n_tokens ? end : (int32_t)r->params.n_tokens;
     mutex_lock(&e->lock);
+    schedule_charge(e, r->params.client, r->n_prompt - before);
     const ingot_status status = output_prefilled(&r->output, r->n_prompt, err);
     condition_wake_all(&e->news);
     mutex_unlock(&e->lock);

@@ -26,7 +26,6 @@ static double least_share(const client_shares *all) {
     return least;
 }
 
-// Who was away, or is new, begins where the one stands that was given least.
 static double share_of(client_shares *all, uint64_t client) {
     const client_share *found = find_client(all, client);
     return found ? found->tokens : least_share(all);
@@ -49,7 +48,7 @@ void schedule_charge(ingot_engine *e, uint64_t client, double tokens) {
     found->tokens += tokens;
 }
 
-// Clients that have nothing to do don't gather claims: of those alone that have is somebody behind.
+// Clients that have nothing to do don't gather claims.
 static void forget_idle_clients(ingot_engine *e) {
     client_shares *all = &e->clients;
     for (int32_t i = 0; i < all->n;) {

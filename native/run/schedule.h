@@ -48,7 +48,8 @@ void schedule_expire(ingot_engine *e);
 // again.
 void schedule_shift(ingot_engine *e, slot *s);
 
-// A client was given tokens.
+// A client was given tokens; one that is new, or was away, begins where the one stands that was given least.
+// The caller holds the lock.
 void schedule_charge(ingot_engine *e, uint64_t client, double tokens);
 
 #endif

@@ -148,7 +148,7 @@ class Running(Closing):
 
     def text_iter(self, name: str | None = None) -> Iterator[str]:
         """The text as it comes, of all that is appended or of one variable, from its beginning and
-        however often it is asked for. Raises what the program failed with."""
+        however often it is asked for. Raises what the program failed with, unless it was closed."""
         at = 0
         while True:
             try:
@@ -163,7 +163,8 @@ class Running(Closing):
                 if text and name in (None, whose):
                     yield text
             if over:
-                self._told.check()
+                if not self._state.closed:
+                    self._told.check()
                 return
 
     @property

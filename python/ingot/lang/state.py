@@ -71,7 +71,7 @@ class State(Closing):
         self._fork: Fork | None = None  # whose branch this is
         self._waiting: deque[Appended] | None = None  # of a branch: what is to be done
         self._work: Closing | None = None  # what ``close`` must end
-        self._closed = False
+        self.closed = False
         self._tell: Callable[[str | None, str | None], None] = _nobody
 
     # ------------------------------------------------------------------------------------ appending
@@ -253,12 +253,12 @@ class State(Closing):
     # -------------------------------------------------------------------------------------- closing
 
     def close(self) -> None:
-        self._closed = True
+        self.closed = True
         if (work := self._work) is not None:
             work.close()
 
     def _check(self) -> None:
-        if self._closed:
+        if self.closed:
             raise errors.CancelledError("the state was closed")
 
     @contextmanager
@@ -266,7 +266,7 @@ class State(Closing):
         """Lets ``close`` end it."""
         self._work = work
         try:
-            if self._closed:
+            if self.closed:
                 work.close()
             yield work
         finally:

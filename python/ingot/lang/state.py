@@ -105,7 +105,7 @@ class State(Closing):
             case Call():
                 what(self)
             case list():
-                self._prompt.add_tokens(what)
+                self._prompt.add_tokens(list(what))
             case _:
                 raise errors.ArgumentError(
                     f"{what!r} can't be appended to a state; expected a text, an expression such as"

@@ -159,9 +159,9 @@ class State(Closing):
     def _count_tokens(self, *counts: int) -> None:
         self._usage = self._usage.plus(Usage(*counts))
 
-    def _sub_seed(self, *path: int) -> int:
+    def _sub_seed(self) -> int:
         self._count += 1
-        return sub_seed(self.seed, self._count, *path)
+        return sub_seed(self.seed, self._count)
 
     # -------------------------------------------------------------------------------------- reading
 

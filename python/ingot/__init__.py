@@ -29,7 +29,7 @@ from ingot.errors import (
 )
 
 if TYPE_CHECKING:
-    from ingot import gguf, quant, schema
+    from ingot import gguf, lang, quant, schema
     from ingot.comparing import Quality, TypeQuality, quality
     from ingot.generation import Chunk, Completion, Stream, Timings, TokenLogprob
     from ingot.grammar import Grammar, Matcher
@@ -130,6 +130,7 @@ __all__ = [
     "gguf",
     "imatrix",
     "instruction_sets",
+    "lang",
     "perplexity",
     "quality",
     "quant",
@@ -143,7 +144,7 @@ __all__ = [
 if not TYPE_CHECKING:  # which would take any name for known
 
     def __getattr__(name: str) -> object:
-        if name in ("gguf", "quant", "schema"):
+        if name in ("gguf", "lang", "quant", "schema"):
             return importlib.import_module(f"ingot.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module 'ingot' has no attribute {name!r}")

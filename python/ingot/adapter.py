@@ -55,7 +55,8 @@ class Adapter(Closing):
 
 # An adapter or its name; several, each alone (scale 1) or with its scale.
 Named: TypeAlias = "Adapter | str"
-Adapters: TypeAlias = "Named | Mapping[Named, float] | Sequence[Named | tuple[Named, float]]"
+Scaled: TypeAlias = "Mapping[Adapter, float] | Mapping[str, float] | Mapping[Named, float]"
+Adapters: TypeAlias = "Named | Scaled | Sequence[Named | tuple[Named, float]]"
 
 
 def name_for(taken: Mapping[str, Adapter], path: str | os.PathLike[str], name: str | None) -> str:

@@ -138,7 +138,8 @@ def test_several_at_once_are_merged_weights(
     for name, pair in second.items():
         changes[name] = changes[name] + delta(pair, len(pair[0]), -0.25)  # no alpha: as it is
     expected = logits_of(merged(base_file, tmp_path / "merged.gguf", changes))
-    found = opened.logits(TOKENS, adapters={one: 0.5, "second": -0.25})
+    given: dict[ingot.Adapter | str, float] = {one: 0.5, "second": -0.25}
+    found = opened.logits(TOKENS, adapters=given)
     assert nmse(found, expected) < 1e-10
     assert nmse(opened.logits(TOKENS), expected) > 1e-3
     again = opened.logits(TOKENS, adapters=[("second", -0.25), (one, 0.5)])
@@ -649,12 +650,13 @@ def test_commands(bundled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     with ingot.Model(bundled) as model:
         one, two = (model.load_adapter(path, str(i)) for i, path in enumerate(paths))
-        for args, adapters in (
+        wanted: list[tuple[list[str], Any]] = [
             (["--lora", str(paths[0])], [one]),
             (["--lora-scaled", f"{paths[1]}:0.25"], [(two, 0.25)]),
             (["--lora", str(paths[0]), "--lora-scaled", f"{paths[1]}:3"], [one, (two, 3)]),
             (["--lora", f"{paths[1]},{paths[1]}"], [(two, 2.0)]),
-        ):
+        ]
+        for args, adapters in wanted:
             expected = model.generate(
                 "Once upon a time", max_tokens=8, temperature=0, adapters=adapters
             )

@@ -42,8 +42,8 @@ class Settings:
     """What is measured: prompts of ``prompt`` tokens and ``tokens`` generated ones (0: not), each
     on top of every one of ``depths`` tokens, with keys and values of each type, ``rounds`` times
     after one that isn't counted. Generated are as many sequences together as ``batches`` say; a
-    prompt is read when 1 is among them. With ``adapters`` each test is also measured with so many of
-    them, which the sequences take in turn."""
+    prompt is read when 1 is among them. With ``adapters`` each test is also measured with so
+    many of them, which the sequences take in turn."""
 
     prompt: int = 512
     tokens: int = 64
@@ -95,8 +95,8 @@ Rates: TypeAlias = Mapping[str, float]  # tokens per second of "prefill" and "de
 @dataclass
 class Row:
     """One test: the tokens per second of each round (of all sequences), llama.cpp's beside them and
-    those with adapters, and the share of what the machine allowed at that time: "decode" of reading memory, "prefill" of
-    products of int8."""
+    those with adapters, and the share of what the machine allowed at that time: "decode" of reading
+    memory, "prefill" of products of int8."""
 
     test: str
     tokens: int

@@ -677,3 +677,21 @@ def test_convert_command(base: Path, tmp_path: Path) -> None:
     assert main(args) == 0
     with gguf.Reader(target) as file:
         assert {tensor.type for tensor in file.tensors.values()} == {"F16"}
+
+
+def test_bench(bundled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["bench", str(bundled), "-p", "8", "-n", "4", "-r", "2", "--batch", "1,3"]
+    assert main([*asked, "--lora", "2", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["test"], row["batch"]) for row in rows] == [
+        ("prefill", 1),
+        ("decode", 1),
+        ("decode", 3),
+    ]
+    for row in rows:
+        values = row["adapters"]["values"]
+        assert len(values) == 2
+        shares = sorted(x / own for x, own in zip(values, row["values"], strict=True))
+        assert row["adapters"]["ratio"] == pytest.approx(sum(shares) / 2)
+    with pytest.raises(SystemExit, match="2"):
+        main([*asked, "--lora", "2", "--profile"])

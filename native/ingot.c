@@ -4,6 +4,7 @@
 
 #include "grammar/ir.h"
 #include "grammar/token_trie.h"
+#include "model/adapter.h"
 #include "model/arch.h"
 #include "model/model.h"
 #include "quant/quant.h"
@@ -136,6 +137,22 @@ ingot_status ingot_model_collected_clear(ingot_model *model, ingot_error *err) {
 const char *ingot_arch_name(int32_t i) {
     const arch *row = arch_at(i);
     return row ? row->name : NULL;
+}
+
+// ------------------------------------------------------------------------------------------------- adapters
+
+ingot_status ingot_adapter_load(ingot_model *model, const char *path, ingot_progress_fn progress, void *user,
+                                ingot_adapter **out, ingot_error *err) {
+    TRY(runtime_check(model->runtime, err));
+    return adapter_load(model, path, progress, user, out, err);
+}
+
+void ingot_adapter_free(ingot_adapter *adapter) {
+    adapter_release(adapter);
+}
+
+void ingot_adapter_get_info(const ingot_adapter *adapter, ingot_adapter_info *out) {
+    *out = adapter->info;
 }
 
 // ------------------------------------------------------------------------------------------------- text

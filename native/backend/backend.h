@@ -16,7 +16,7 @@
 
 // Checked both ways: a table made for another version is refused by backend_open, and a backend refuses
 // params of another version.
-enum { BACKEND_VERSION = 6 };
+enum { BACKEND_VERSION = 7 };
 
 typedef struct backend_ops backend_ops;
 
@@ -28,9 +28,10 @@ typedef struct backend {
 typedef struct backend_weight backend_weight;
 typedef struct backend_buffer backend_buffer;
 typedef struct backend_kv backend_kv;
-typedef struct backend_routing backend_routing; // which experts each token goes to, with what share
-typedef struct backend_squares backend_squares; // of what matrices were multiplied with, summed by column
-struct kernels;                                 // of backend/cpu: an instruction set's functions
+typedef struct backend_routing backend_routing;   // which experts each token goes to, with what share
+typedef struct backend_low_rank backend_low_rank; // two matrices whose product is added to a weight
+typedef struct backend_squares backend_squares;   // of what matrices were multiplied with, summed by column
+struct kernels;                                   // of backend/cpu: an instruction set's functions
 
 typedef struct backend_params {
     uint32_t version; // BACKEND_VERSION
@@ -117,6 +118,17 @@ typedef struct backend_product {
     backend_buffer *out;
 } backend_product;
 
+// What is added to the result of a product for some of its tokens, by an adapter of low rank: Hu et al. 2021,
+// "LoRA: Low-Rank Adaptation of Large Language Models".
+typedef struct backend_addition {
+    const backend_low_rank *pair;
+    float factor; // of all of it
+    backend_buffer *out;
+    const int32_t *tokens; // [n_tokens]
+    const float *scales;   // [n_tokens] of each
+    int32_t n_tokens;
+} backend_addition;
+
 // Which positions a query sees of those that its sequence has.
 typedef enum window_kind {
     WINDOW_NONE = 0,
@@ -166,6 +178,13 @@ struct backend_ops {
                                 backend_routing **out, ingot_error *err);
     void (*routing_free)(backend *b, backend_routing *routing);
 
+    // From an input to `rank` numbers and from those to a result: matrices [rank][width] and [rows][rank],
+    // or, of an embedding, [tokens][rank] and [rows][rank]. May be called while operations run.
+    // INGOT_ERR_LIMIT if `rank` is over the width of every weight that was made before.
+    ingot_status (*low_rank_new)(backend *b, const weight_desc *down, const weight_desc *up,
+                                 backend_low_rank **out, ingot_error *err);
+    void (*low_rank_free)(backend *b, backend_low_rank *pair);
+
     // Of `mats` matrices' inputs, `width` columns each; zeros at first and once cleared.
     // With `moments` products of columns are summed too.
     ingot_status (*squares_new)(backend *b, int64_t width, int64_t mats, bool moments, backend_squares **out,
@@ -206,6 +225,12 @@ struct backend_ops {
     // bias for i < n_rows, which `out` has room for. Bits are those of multiply.
     void (*multiply_rows)(backend *b, const backend_buffer *x, int64_t token, const backend_product *product,
                           const int32_t *rows, int64_t n_rows);
+
+    // out[t] += factor * scale * up (down x[t]) for the tokens t of each addition; without `x`, row ids[t] of
+    // `down` stands for down x[t]. Additions to the same buffer follow each other, and are added in that
+    // order. `work` has room for the tokens of all of them, as wide as the largest rank.
+    void (*add_low_rank)(backend *b, const backend_buffer *x, const int32_t *ids,
+                         const backend_addition *additions, int32_t n_additions, backend_buffer *work);
 
     // x = 0
     void (*clear)(backend *b, backend_buffer *x, int64_t n_tokens);

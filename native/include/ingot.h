@@ -417,6 +417,40 @@ INGOT_API ingot_status ingot_model_collected_clear(ingot_model *model, ingot_err
 // The i-th architecture that this library knows ("llama", ...), NULL past the last.
 INGOT_API const char *ingot_arch_name(int32_t i);
 
+// ---------------------------------------------------------------------------------------------- adapters
+
+// A change of a model's matrices by products of low rank (LoRA), which requests may have. Hu et al. 2021,
+// "LoRA: Low-Rank Adaptation of Large Language Models". Belongs to the model that it was loaded for, and must
+// be freed before that is closed.
+typedef struct ingot_adapter ingot_adapter;
+
+// Loads a GGUF file as llama.cpp's convert_lora_to_gguf.py writes it: general.type "adapter", adapter.type
+// "lora", general.architecture as the model's, adapter.lora.alpha, and for each changed tensor of the model
+// "<name>.lora_a" [rank][width] and "<name>.lora_b" [rows][rank], of any types of weights. INGOT_ERR_FORMAT
+// if it isn't made for this model, INGOT_ERR_UNSUPPORTED for tensors that can't be changed (norms, experts):
+// nothing is left out in silence. The file is mapped. Engines may be running.
+INGOT_API ingot_status ingot_adapter_load(ingot_model *model, const char *path, ingot_progress_fn progress,
+                                          void *user, ingot_adapter **out, ingot_error *err);
+
+// No later request may have it; those that were submitted go on with it, and the last of them to be dropped
+// frees the memory.
+INGOT_API void ingot_adapter_free(ingot_adapter *adapter);
+
+typedef struct ingot_adapter_info {
+    uint64_t serial;   // of this load, from 1 on; a model never gives a number twice
+    int32_t rank;      // the largest of its tensors
+    uint64_t n_params; // weights
+    uint64_t weight_bytes;
+} ingot_adapter_info;
+
+INGOT_API void ingot_adapter_get_info(const ingot_adapter *adapter, ingot_adapter_info *out);
+
+// An adapter and what its change is multiplied with.
+typedef struct ingot_adapter_scale {
+    ingot_adapter *adapter;
+    float scale;
+} ingot_adapter_scale;
+
 // ---------------------------------------------------------------------------------------------- text
 
 // Tokenises `size` bytes of UTF-8 (any bytes are accepted). `add_special` adds what the model wants around a
@@ -833,6 +867,10 @@ typedef struct ingot_request {
     bool ignore_eos; // never sample a token that ends generation; not with a matcher
     bool special;    // show the names of control tokens in the events' text
     ingot_prompt_rows rows;
+    // Adapters of the engine's model, each once, whose changes are added up, in whatever order they are
+    // given; one with scale 0 isn't there. Copied; freeing them doesn't end the request.
+    const ingot_adapter_scale *adapters;
+    size_t n_adapters;
     // Not NULL: the request is for an embedding, with max_tokens 0. Filled with [n_tokens, n_embd] (pooling
     // none), [n_label] (rank) or [n_embd] numbers, not normalised; borrowed until the request's last event.
     // Waiting requests of this kind are computed together.

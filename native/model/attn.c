@@ -22,12 +22,7 @@ void attention_block(forward *f, const plan_layer *l, const backend_buffer *in, 
     const backend_ops *ops = f->device->ops;
     const plan *p = f->plan;
     const int64_t n = tokens->n_tokens;
-    backend_product qkv[3] = {
-        {l->q.weight, l->q.bias, f->q},
-        {l->k.weight, l->k.bias, f->k},
-        {l->v.weight, l->v.bias, f->v},
-    };
-    ops->multiply(f->device, in, n, qkv, 3);
+    project(f, in, n, (projection[]){{&l->q, f->q}, {&l->k, f->k}, {&l->v, f->v}}, 3);
     if (p->qkv_limit > 0.0f)
         clamp(f, n);
     norm_heads(f, l, n);
@@ -41,5 +36,5 @@ void attention_block(forward *f, const plan_layer *l, const backend_buffer *in, 
     }
     ops->kv_store(f->device, kv, l->attend.layer, p->n_head_kv, f->k, f->v, tokens);
     ops->attend(f->device, kv, &l->attend, f->q, tokens, f->heads);
-    ops->multiply(f->device, f->heads, n, &(backend_product){l->o.weight, l->o.bias, f->block}, 1);
+    project(f, f->heads, n, &(projection){&l->o, f->block}, 1);
 }

@@ -206,6 +206,8 @@ static ingot_status bind_all(binder *b, int32_t n_vocab, bool ignore_extra) {
         TRY(binder_layer(b, i, &p->layers[i]));
     }
     TRY(binder_windows(b));
+    if (p->head.weight == p->embedding)
+        p->head.number = p->n_weights;
     return ignore_extra ? INGOT_OK : binder_all_claimed(b);
 }
 
@@ -227,6 +229,7 @@ void plan_free(plan *p, backend *device, const ingot_allocator *mem) {
     for (int32_t i = 0; i < p->n_weights; i++)
         device->ops->weight_free(device, p->weights[i]);
     mem_free(mem, p->weights);
+    mem_free(mem, p->sources);
     mem_free(mem, p->layers);
     for (int32_t i = 0; i < PLAN_ROPES; i++) {
         mem_free(mem, p->ropes[i].freqs);

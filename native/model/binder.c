@@ -116,13 +116,17 @@ static ingot_status claim(binder *b, const char *name, bool required, int64_t d0
     return INGOT_OK;
 }
 
-static ingot_status add_weight(binder *b, const weight_desc *desc, uint64_t bytes, backend_weight **out) {
+static ingot_status add_weight(binder *b, const weight_desc *desc, plan_source source, uint64_t bytes,
+                               backend_weight **out) {
     plan *p = b->plan;
-    if (!mem_reserve(b->mem, &p->weights, &b->weights_capacity, (size_t)p->n_weights + 1, sizeof *p->weights))
+    const size_t n = (size_t)p->n_weights + 1;
+    if (!mem_reserve(b->mem, &p->weights, &b->weights_capacity, n, sizeof *p->weights) ||
+        !mem_reserve(b->mem, &p->sources, &b->sources_capacity, n, sizeof *p->sources))
         return fail_memory(b->err, sizeof *p->weights, "the list of weights");
     ingot_status status = b->device->ops->weight_new(b->device, desc, out, b->err);
     if (status != INGOT_OK)
         return fail_prefix(b->err, status, "%s", gguf_name(b->gguf));
+    p->sources[p->n_weights] = source;
     p->weights[p->n_weights++] = *out;
     p->n_params += (uint64_t)desc->width * (uint64_t)desc->rows * (uint64_t)desc->mats;
     p->weight_bytes += bytes;
@@ -141,7 +145,8 @@ static ingot_status add_rows(binder *b, const char *name, const ingot_gguf_tenso
         .rows = rows,
         .mats = (int64_t)t->shape[2],
     };
-    return add_weight(b, &desc, (uint64_t)rows * t->shape[2] * row_bytes, out);
+    const plan_source source = {t, first, rows, false};
+    return add_weight(b, &desc, source, (uint64_t)rows * t->shape[2] * row_bytes, out);
 }
 
 // Numbers [first, first + n) of the tensor, whatever its shape is.
@@ -160,7 +165,8 @@ static ingot_status add_numbers(binder *b, const char *name, const ingot_gguf_te
                         .rows = 1,
                         .mats = 1,
                         .vector = true};
-    return add_weight(b, &desc, (uint64_t)(n / type->block_size) * (uint64_t)type->block_bytes, out);
+    const plan_source source = {t, first, n, false};
+    return add_weight(b, &desc, source, (uint64_t)(n / type->block_size) * (uint64_t)type->block_bytes, out);
 }
 
 ingot_status binder_matrix(binder *b, int32_t layer, const char *part, bool required, int64_t width,
@@ -173,6 +179,12 @@ ingot_status binder_matrix(binder *b, int32_t layer, const char *part, bool requ
     return t ? add_rows(b, name, t, 0, rows, out) : INGOT_OK;
 }
 
+// The weight that came last is the map's.
+static void number_map(const binder *b, linear *map) {
+    map->number = b->plan->n_weights - 1;
+    b->plan->sources[map->number].linear = true;
+}
+
 ingot_status binder_linear(binder *b, int32_t layer, const char *part, bool required, int64_t width,
                            int64_t rows, int64_t mats, linear *out) {
     char name[BINDER_NAME];
@@ -181,6 +193,7 @@ ingot_status binder_linear(binder *b, int32_t layer, const char *part, bool requ
     TRY(binder_matrix(b, layer, part, required, width, rows, mats, &out->weight));
     if (!out->weight)
         return INGOT_OK;
+    number_map(b, out);
     tensor_name(layer, part, "bias", name);
     TRY(claim(b, name, false, rows, mats, 1, &t));
     return t ? add_numbers(b, name, t, 0, rows * mats, &out->bias) : INGOT_OK;
@@ -194,6 +207,7 @@ ingot_status binder_linear_rows(binder *b, int32_t layer, const char *part, int6
     tensor_name(layer, part, "weight", name);
     TRY(claim(b, name, true, width, total, 1, &t));
     TRY(add_rows(b, name, t, first, rows, &out->weight));
+    number_map(b, out);
     tensor_name(layer, part, "bias", name);
     TRY(claim(b, name, false, total, 1, 1, &t));
     return t ? add_numbers(b, name, t, first, rows, &out->bias) : INGOT_OK;

@@ -18,7 +18,7 @@ typedef struct binder {
     float norm_eps;
     int32_t n_block; // layers of the file; those past the plan's predict further tokens and aren't used
     bool *claimed;   // [tensor count]
-    size_t weights_capacity; // of the plan's list
+    size_t weights_capacity, sources_capacity; // of the plan's lists
     ingot_error *err;
 } binder;
 

@@ -2,7 +2,7 @@
 #ifndef INGOT_MODEL_BLOCKS_H
 #define INGOT_MODEL_BLOCKS_H
 
-#include "model/forward.h"
+#include "model/adapt.h"
 
 struct forward {
     const plan *plan;
@@ -24,7 +24,17 @@ struct forward {
     backend_buffer *rows, *dense;                    // [FORWARD_TILE][n_embd]
     backend_buffer *logits, *few, *scores;           // [FORWARD_TILE][n_vocab], [FORWARD_FEW], [n_label]
     float *host;                                     // [FORWARD_TILE] rows of what a sink takes
+    adapt adapt;                                     // which tokens have adapters
 };
+
+// out = map(in)
+typedef struct projection {
+    const linear *map;
+    backend_buffer *out;
+} projection;
+
+// Of `n` maps that share an input, 3 at most, with what adapters add.
+void project(forward *f, const backend_buffer *in, int64_t n_tokens, const projection *maps, int32_t n);
 
 // Each reads `in`, of `n_tokens` tokens, and leaves its result in f->block.
 void attention_block(forward *f, const plan_layer *layer, const backend_buffer *in,

@@ -91,8 +91,19 @@ void forward_free(forward *f) {
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         f->device->ops->buffer_free(f->device, all[i]);
     f->device->ops->routing_free(f->device, f->routing);
+    adapt_free(&f->adapt, f->device, f->mem);
     mem_free(f->mem, f->host);
     mem_free(f->mem, f);
+}
+
+void project(forward *f, const backend_buffer *in, int64_t n_tokens, const projection *maps, int32_t n) {
+    backend_product products[3] = {{0}};
+    for (int32_t i = 0; i < n; i++)
+        products[i] = (backend_product){maps[i].map->weight, maps[i].map->bias, maps[i].out};
+    f->device->ops->multiply(f->device, in, n_tokens, products, n);
+    for (int32_t i = 0; i < n; i++)
+        adapt_add(&f->adapt, maps[i].map->number, maps[i].out);
+    adapt_run(&f->adapt, f->device, in);
 }
 
 static ingot_status check_cancel(const atomic_bool *cancel, ingot_error *err) {
@@ -149,6 +160,7 @@ static void run_embedding(forward *f, const backend_batch *tokens) {
     const plan *p = f->plan;
     const int64_t n = tokens->n_tokens;
     ops->embed(f->device, p->embedding, tokens->tokens, n, f->x);
+    adapt_embedding(&f->adapt, f->device, tokens->tokens, f->x);
     if (p->embedding_scale != 1.0f)
         ops->scale(f->device, f->x, p->embedding_scale, n);
     if (p->positions) {
@@ -173,12 +185,11 @@ static backend_buffer *run_scores(forward *f, int64_t n) {
     const plan *p = f->plan;
     backend_buffer *in = f->rows;
     if (p->classifier.weight) {
-        ops->multiply(f->device, in, n,
-                      &(backend_product){p->classifier.weight, p->classifier.bias, f->dense}, 1);
+        project(f, in, n, &(projection){&p->classifier, f->dense}, 1);
         ops->activate(f->device, ACTIVATION_TANH, f->dense, NULL, n);
         in = f->dense;
     }
-    ops->multiply(f->device, in, n, &(backend_product){p->scores.weight, p->scores.bias, f->scores}, 1);
+    project(f, in, n, &(projection){&p->scores, f->scores}, 1);
     return f->scores;
 }
 
@@ -198,7 +209,7 @@ static backend_buffer *run_logits(forward *f, int64_t n, const row_tokens *few) 
         for (int64_t i = 0; i < n; i++)
             ops->multiply_rows(f->device, f->rows, i, &head, few[i].tokens, few[i].n);
     else
-        ops->multiply(f->device, f->rows, n, &head, 1);
+        project(f, f->rows, n, &(projection){&p->head, out}, 1);
     if (p->logit_scale != 1.0f)
         ops->scale(f->device, out, p->logit_scale, n);
     if (p->logit_cap > 0.0f)
@@ -227,7 +238,8 @@ static ingot_status run_tile(forward *f, const forward_rows *wanted, int32_t fir
     ops->gather(f->device, f->x, wanted->rows + first, n, f->rows);
     if (p->out_norm.group > 0)
         ops->norm(f->device, f->rows, &p->out_norm, n, f->rows);
-    const bool few = choose_tokens(wanted, first, n, chosen);
+    adapt_tile(&f->adapt, wanted->rows + first, n);
+    const bool few = choose_tokens(wanted, first, n, chosen) && !adapt_changes(&f->adapt, p->head.number);
     const backend_buffer *result = logits   ? run_logits(f, n, few ? chosen : NULL)
                                    : scores ? run_scores(f, n)
                                             : f->rows;
@@ -253,10 +265,12 @@ static ingot_status run_rows(forward *f, const forward_rows *wanted, const atomi
 }
 
 ingot_status forward_run(forward *f, const backend_batch *tokens, backend_kv *kv, const forward_rows *wanted,
-                         const atomic_bool *cancel, ingot_error *err) {
+                         const adapter_list *adapters, const atomic_bool *cancel, ingot_error *err) {
+    TRY(adapt_batch(&f->adapt, f->device, f->mem, tokens, adapters, err));
     run_embedding(f, tokens);
     for (int32_t i = 0; i < f->plan->n_layer; i++)
         TRY(run_layer(f, &f->plan->layers[i], tokens, kv, cancel, err));
     TRY(run_rows(f, wanted, cancel, err));
-    return f->device->ops->sync(f->device, err);
+    TRY(f->device->ops->sync(f->device, err));
+    return adapt_check(&f->adapt, err);
 }

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "model/adapter.h"
 #include "model/plan.h"
 
 // Rows given to a sink are computed this many at a time: never [tokens x vocabulary].
@@ -44,9 +45,10 @@ typedef struct forward_rows {
     void *user;
 } forward_rows;
 
-// Computes `tokens` and stores their keys and values in `kv`; then, tile by tile, the wanted rows. `cancel`
-// is looked at before every block: INGOT_ERR_CANCELLED.
+// Computes `tokens` and stores their keys and values in `kv`; then, tile by tile, the wanted rows. `adapters`
+// are those of each sequence; NULL: none has any. `cancel` is looked at before every block:
+// INGOT_ERR_CANCELLED.
 ingot_status forward_run(forward *f, const backend_batch *tokens, backend_kv *kv, const forward_rows *wanted,
-                         const atomic_bool *cancel, ingot_error *err);
+                         const adapter_list *adapters, const atomic_bool *cancel, ingot_error *err);
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef INGOT_MODEL_MODEL_H
 #define INGOT_MODEL_MODEL_H
 
+#include <stdatomic.h>
+
 #include "gguf/gguf.h"
 #include "model/plan.h"
 #include "text/vocab.h"
@@ -14,7 +16,8 @@ struct ingot_model {
     backend_params env;
     ingot_runtime *runtime;
     ingot_model_info info;
-    bool collects; // sums of what matrices are multiplied with
+    bool collects;               // sums of what matrices are multiplied with
+    _Atomic uint64_t n_adapters; // loaded so far: their serial numbers
 };
 
 // As ingot_model_open. `env` is copied; what it points to must outlive the model.

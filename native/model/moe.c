@@ -9,15 +9,13 @@ void experts_block(forward *f, const experts_weights *w, const backend_buffer *i
     if (w->shared.up.weight) {
         ffn_block(f, &w->shared, in, f->shared_gate, f->shared_up, n_tokens);
         if (w->shared_gate.weight) {
-            ops->multiply(f->device, in, n_tokens,
-                          &(backend_product){w->shared_gate.weight, w->shared_gate.bias, f->share}, 1);
+            project(f, in, n_tokens, &(projection){&w->shared_gate, f->share}, 1);
             ops->gate(f->device, f->block, f->share, n_tokens);
         }
     } else {
         ops->clear(f->device, f->block, n_tokens);
     }
-    ops->multiply(f->device, in, n_tokens, &(backend_product){w->router.weight, w->router.bias, f->router},
-                  1);
+    project(f, in, n_tokens, &(projection){&w->router, f->router}, 1);
     ops->route(f->device, f->router, p->router, p->router_scale, n_tokens, f->routing);
     backend_product products[2] = {{w->gate.weight, w->gate.bias, f->expert_gate},
                                    {w->up.weight, w->up.bias, f->expert_up}};

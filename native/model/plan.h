@@ -9,6 +9,7 @@
 typedef struct linear {
     backend_weight *weight;
     backend_weight *bias;
+    int32_t number; // of the weight, by which adapters know it
 } linear;
 
 typedef enum ffn_kind {
@@ -56,6 +57,13 @@ typedef struct plan_rope {
 
 enum { PLAN_ROPES = 2 };
 
+// Where a weight was found: rows [first, first + rows) of a tensor, or the whole of it.
+typedef struct plan_source {
+    const ingot_gguf_tensor *tensor;
+    int64_t first, rows;
+    bool linear; // it belongs to a linear map
+} plan_source;
+
 typedef struct plan {
     int32_t n_layer, n_ctx_train, n_embd, n_vocab;
     int32_t n_head, n_head_kv, k_dim, v_dim;
@@ -85,7 +93,8 @@ typedef struct plan {
     int32_t n_label;          // 0: no classifier
     plan_layer *layers;       // [n_layer]
     backend_weight **weights; // all handles, to be freed
-    int32_t n_weights;
+    plan_source *sources;     // of each
+    int32_t n_weights;        // a head that is the embedding has this number: it may be adapted apart
     uint64_t n_params;
     uint64_t weight_bytes;
 } plan;

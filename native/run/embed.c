@@ -95,7 +95,7 @@ static void collect(embed_job *job, request *first, int32_t n_free) {
 }
 
 // Puts the next tokens of the texts into the engine's batch; false when there are none left.
-static bool next_pass(embed_job *job, const int32_t **pages, int32_t *ends) {
+static bool next_pass(embed_job *job, const int32_t **pages, int32_t *ends, adapter_list *adapters) {
     ingot_engine *e = job->e;
     const bool causal = e->model->plan.causal;
     job->n_tokens = job->n_rows = job->n_seqs = 0;
@@ -119,6 +119,7 @@ static bool next_pass(embed_job *job, const int32_t **pages, int32_t *ends) {
         job->n_tokens += n;
         job->text_of[job->n_seqs] = t;
         pages[job->n_seqs] = text->pages;
+        adapters[job->n_seqs] = request_adapters(text->r);
         ends[job->n_seqs++] = text->n_done;
     }
     return job->n_tokens > 0;
@@ -152,15 +153,16 @@ static ingot_status run_passes(embed_job *job, ingot_error *err) {
     ingot_engine *e = job->e;
     const int32_t *pages[MAX_TEXTS];
     int32_t ends[MAX_TEXTS];
+    adapter_list adapters[MAX_TEXTS];
     const atomic_bool *cancel = job->n_texts == 1 ? &job->texts[0].r->cancel : &e->stopping;
-    while (next_pass(job, pages, ends)) {
+    while (next_pass(job, pages, ends, adapters)) {
         backend_batch batch = {job->n_tokens, e->tokens, e->positions, e->seqs, pages, ends};
         forward_rows wanted = {.rows = e->rows,
                                .n_rows = job->n_rows,
                                .result = job->rank ? FORWARD_SCORES : FORWARD_HIDDEN,
                                .sink = take_row,
                                .user = job};
-        TRY(forward_run(e->forward, &batch, e->kv, &wanted, cancel, err));
+        TRY(forward_run(e->forward, &batch, e->kv, &wanted, adapters, cancel, err));
         TRY(ingot_gguf_check(e->model->file, err));
         finish_texts(job, INGOT_OK, err);
     }

@@ -435,7 +435,7 @@ ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *para
     if (params->shift && params->n_keep > engine->info.n_ctx / 2)
         return fail(err, INGOT_ERR_INVALID, "n_keep is %d, expected at most half of the context of %d tokens",
                     params->n_keep, engine->info.n_ctx);
-    TRY(request_new(params, engine->model->plan.n_vocab, engine->model->text, engine->mem, &r, err));
+    TRY(request_new(params, engine->model, &r, err));
     if (r->params.matcher && atomic_exchange(&r->params.matcher->lent, true)) {
         r->params.matcher = NULL; // not its own
         request_free(r);

@@ -93,6 +93,8 @@ typedef struct step {
     slot *slots[ENGINE_SEQS_MAX]; // [n_seqs]
     const int32_t *pages[ENGINE_SEQS_MAX];
     int32_t ends[ENGINE_SEQS_MAX];
+    adapter_list adapters[ENGINE_SEQS_MAX];
+    bool adapted; // some have adapters
 } step;
 
 static float *logits_of(const ingot_engine *e, int32_t seq) {
@@ -117,6 +119,8 @@ static void add_tokens(step *now, slot *s, int32_t n) {
             e->rows[now->n_rows++] = at;
     }
     now->slots[now->n_seqs] = s;
+    now->adapters[now->n_seqs] = request_adapters(r);
+    now->adapted = now->adapted || r->n_adapters > 0;
     now->pages[now->n_seqs] = s->sequence.pages;
     now->ends[now->n_seqs++] = first + n;
     now->n_tokens += n;
@@ -290,7 +294,8 @@ static ingot_status run_step(step *now, ingot_error *err) {
                                  .user = now};
     // A request alone can be cancelled within a step; of several, each between steps.
     const atomic_bool *cancel = e->n_active == 1 ? &now->slots[0]->r->cancel : &e->stopping;
-    TRY(forward_run(e->forward, &batch, e->kv, &wanted, cancel, err));
+    const adapter_list *adapters = now->adapted ? now->adapters : NULL;
+    TRY(forward_run(e->forward, &batch, e->kv, &wanted, adapters, cancel, err));
     return ingot_gguf_check(e->model->file, err);
 }
 

@@ -68,6 +68,45 @@ static ingot_status copy(const ingot_allocator *mem, void *to, const void *from,
     return INGOT_OK;
 }
 
+static ingot_status check_adapters(const ingot_request *params, const ingot_model *model, ingot_error *err) {
+    for (size_t i = 0; i < params->n_adapters; i++) {
+        const ingot_adapter_scale *given = &params->adapters[i];
+        if (!given->adapter || given->adapter->model != model)
+            return fail(err, INGOT_ERR_INVALID, "adapter %zu was loaded for another model than %s", i,
+                        gguf_name(model->file));
+        if (!isfinite(given->scale))
+            return fail(err, INGOT_ERR_INVALID, "adapter %zu has scale %g, expected a finite number", i,
+                        (double)given->scale);
+        for (size_t k = 0; k < i; k++)
+            if (params->adapters[k].adapter == given->adapter)
+                return fail(err, INGOT_ERR_INVALID,
+                            "adapters %zu and %zu are the same; give one scale for it", k, i);
+    }
+    return INGOT_OK;
+}
+
+// Sorted: the order in which they are given changes nothing.
+static ingot_status copy_adapters(request *r, ingot_error *err) {
+    const ingot_request *p = &r->params;
+    r->adapters = mem_alloc(r->mem, p->n_adapters, sizeof *r->adapters);
+    if (!r->adapters)
+        return fail_memory(err, p->n_adapters * sizeof *r->adapters, "a request");
+    for (size_t i = 0; i < p->n_adapters; i++) {
+        const adapter_use use = {p->adapters[i].adapter, p->adapters[i].scale};
+        if (use.scale == 0.0f)
+            continue;
+        int32_t at = r->n_adapters++;
+        for (; at > 0 && r->adapters[at - 1].adapter->info.serial > use.adapter->info.serial; at--)
+            r->adapters[at] = r->adapters[at - 1];
+        r->adapters[at] = use;
+        adapter_keep(use.adapter);
+    }
+    r->domain = adapter_list_key(request_adapters(r));
+    r->params.adapters = NULL;
+    r->params.n_adapters = 0;
+    return INGOT_OK;
+}
+
 static ingot_status copy_arrays(request *r, int32_t n_vocab, ingot_error *err) {
     ingot_request *p = &r->params;
     TRY(copy(r->mem, &r->tokens, p->tokens, p->n_tokens, sizeof *r->tokens, err));
@@ -87,15 +126,19 @@ static ingot_status copy_arrays(request *r, int32_t n_vocab, ingot_error *err) {
             return fail_memory(err, (uint64_t)n_vocab * sizeof *r->model_logits, "a request");
     }
     r->n_known = (int32_t)p->n_tokens;
+    TRY(copy_adapters(r, err));
     p->tokens = r->tokens;
     p->bias = r->bias;
     p->stop_tokens = r->stop_tokens;
     return INGOT_OK;
 }
 
-ingot_status request_new(const ingot_request *params, int32_t n_vocab, const vocab *v,
-                         const ingot_allocator *mem, request **out, ingot_error *err) {
+ingot_status request_new(const ingot_request *params, const ingot_model *model, request **out,
+                         ingot_error *err) {
+    const ingot_allocator *mem = model->env.mem;
+    const int32_t n_vocab = model->plan.n_vocab;
     TRY(check(params, n_vocab, err));
+    TRY(check_adapters(params, model, err));
     request *r = mem_alloc(mem, 1, sizeof *r);
     if (!r)
         return fail_memory(err, sizeof *r, "a request");
@@ -104,7 +147,7 @@ ingot_status request_new(const ingot_request *params, int32_t n_vocab, const voc
     r->stop_token = -1;
     r->sampling.mem = r->output.mem = r->output.stops.mem = r->output.banned.mem = mem;
     atomic_init(&r->cancel, false);
-    ingot_status status = sample_settings_init(&r->sampling, &params->sampling, v, mem, err);
+    ingot_status status = sample_settings_init(&r->sampling, &params->sampling, model->text, mem, err);
     if (status == INGOT_OK)
         status = output_init(&r->output, params, mem, err);
     if (status == INGOT_OK)
@@ -142,6 +185,9 @@ void request_free(request *r) {
     give_back(r);
     sample_settings_free(&r->sampling);
     output_free(&r->output);
+    for (int32_t i = 0; i < r->n_adapters; i++)
+        adapter_release(r->adapters[i].adapter);
+    mem_free(r->mem, r->adapters);
     mem_free(r->mem, r->tokens);
     mem_free(r->mem, r->bias);
     mem_free(r->mem, r->stop_tokens);
@@ -164,6 +210,10 @@ int32_t request_stop_token(const request *r, int32_t token) {
         if (r->stop_tokens[i] == token)
             return (int32_t)i;
     return -1;
+}
+
+adapter_list request_adapters(const request *r) {
+    return (adapter_list){r->adapters, r->n_adapters};
 }
 
 ingot_status request_offer(request *r, const int32_t *tokens, int32_t n, ingot_error *err) {

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "model/adapter.h"
 #include "run/output.h"
 
 typedef struct request {
@@ -21,7 +22,9 @@ typedef struct request {
     uint32_t *allowed;   // bits [n_allowed_words] of the tokens that may come; NULL: all may
     size_t n_allowed_words;
     atomic_bool cancel;
-    uint64_t domain; // of the prefix tree
+    adapter_use *adapters; // [n_adapters] in the order of their serial numbers, each kept
+    int32_t n_adapters;
+    uint64_t domain; // of the prefix tree: the key of the adapters
     double submit_time;
     double asked_time; // when the prefix cache was asked how much of it is known
     int32_t n_match;   // what it said
@@ -52,10 +55,9 @@ typedef struct request {
 // Keeps `n` tokens, the prompt and what was chosen, for when its turn comes again.
 ingot_status request_keep(request *r, const int32_t *tokens, int32_t n, ingot_error *err);
 
-// Copies `params`, which must be valid for a model of `n_vocab` rows of logits and the vocabulary `v` (NULL:
-// none); errors name the field.
-ingot_status request_new(const ingot_request *params, int32_t n_vocab, const vocab *v,
-                         const ingot_allocator *mem, request **out, ingot_error *err);
+// Copies `params`, which must be valid for the model; errors name the field.
+ingot_status request_new(const ingot_request *params, const ingot_model *model, request **out,
+                         ingot_error *err);
 void request_free(request *r);
 
 // Whether memory of the caller's is written to or walked through.
@@ -66,6 +68,8 @@ bool request_wants_rows(const request *r);
 
 // The index of a token in the request's list of those that end it; -1: it isn't there.
 int32_t request_stop_token(const request *r, int32_t token);
+
+adapter_list request_adapters(const request *r);
 
 // The functions below are called under the engine's lock.
 

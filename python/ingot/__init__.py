@@ -29,7 +29,8 @@ from ingot.errors import (
 )
 
 if TYPE_CHECKING:
-    from ingot import gguf, lang, quant, schema
+    from ingot import gguf, lang, lora, quant, schema
+    from ingot.adapter import Adapter
     from ingot.comparing import Quality, TypeQuality, quality
     from ingot.generation import Chunk, Completion, Stream, Timings, TokenLogprob
     from ingot.grammar import Grammar, Matcher
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 # Where the rest lives: `import ingot` is light, what it names is imported when asked for.
 _HOMES = {
+    "Adapter": "adapter",
     "Beam": "several",
     "Chunk": "generation",
     "Completion": "generation",
@@ -88,6 +90,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Adapter",
     "ArgumentError",
     "Beam",
     "BusyError",
@@ -131,6 +134,7 @@ __all__ = [
     "imatrix",
     "instruction_sets",
     "lang",
+    "lora",
     "perplexity",
     "quality",
     "quant",
@@ -144,7 +148,7 @@ __all__ = [
 if not TYPE_CHECKING:  # which would take any name for known
 
     def __getattr__(name: str) -> object:
-        if name in ("gguf", "lang", "quant", "schema"):
+        if name in ("gguf", "lang", "lora", "quant", "schema"):
             return importlib.import_module(f"ingot.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module 'ingot' has no attribute {name!r}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import product
@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 from ingot import gguf
 from ingot._lib import Progress, advance
+from ingot.adapter import Adapter
+from ingot.bench_adapters import loaded
 from ingot.bench_peer import PeerProcess
 from ingot.generation import Timings
 from ingot.machine import (
@@ -40,7 +42,8 @@ class Settings:
     """What is measured: prompts of ``prompt`` tokens and ``tokens`` generated ones (0: not), each
     on top of every one of ``depths`` tokens, with keys and values of each type, ``rounds`` times
     after one that isn't counted. Generated are as many sequences together as ``batches`` say; a
-    prompt is read when 1 is among them."""
+    prompt is read when 1 is among them. With ``adapters`` each test is also measured with so
+    many of them, which the sequences take in turn."""
 
     prompt: int = 512
     tokens: int = 64
@@ -50,6 +53,7 @@ class Settings:
     rounds: int = 5
     threads: int | None = None
     n_batch: int | None = None
+    adapters: int = 0
 
     @property
     def n_seqs(self) -> int:
@@ -90,9 +94,9 @@ Rates: TypeAlias = Mapping[str, float]  # tokens per second of "prefill" and "de
 
 @dataclass
 class Row:
-    """One test: the tokens per second of each round (of all sequences), llama.cpp's beside them,
-    and the share of what the machine allowed at that time: "decode" of reading memory, "prefill" of
-    products of int8."""
+    """One test: the tokens per second of each round (of all sequences), llama.cpp's beside them and
+    those with adapters, and the share of what the machine allowed at that time: "decode" of reading
+    memory, "prefill" of products of int8."""
 
     test: str
     tokens: int
@@ -102,11 +106,17 @@ class Row:
     speeds: list[float] = field(default_factory=list)
     peer: list[float] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
+    adapted: list[float] = field(default_factory=list)
 
     @property
     def ratio(self) -> float:
         """To llama.cpp: the median of the rounds'."""
         return middle([ours / theirs for ours, theirs in zip(self.speeds, self.peer, strict=True)])
+
+    @property
+    def kept(self) -> float:
+        """The share of the speed that is left with adapters."""
+        return middle([x / own for x, own in zip(self.adapted, self.speeds, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -183,6 +193,9 @@ def _row_json(row: Row) -> dict[str, Any]:
         "llama_cpp": spread(row.peer, "tokens_per_second") | {"ratio": row.ratio}
         if row.peer
         else None,
+        "adapters": spread(row.adapted, "tokens_per_second") | {"ratio": row.kept}
+        if row.adapted
+        else None,
     }
 
 
@@ -206,8 +219,8 @@ def quartiles(values: list[float]) -> tuple[float, float]:
 class Own:
     """Rounds of this engine."""
 
-    def __init__(self, model: Model, settings: Settings) -> None:
-        self._model, self._settings = model, settings
+    def __init__(self, model: Model, settings: Settings, adapters: Sequence[Adapter] = ()) -> None:
+        self._model, self._settings, self._adapters = model, settings, adapters
         self._prompts = 0
 
     def round(self, depth: int, batch: int = 1) -> Rates:
@@ -247,15 +260,23 @@ class Own:
             streams = [
                 stack.enter_context(
                     self._model.generate(
-                        ids, stream=True, max_tokens=max_tokens, temperature=0, ignore_eos=True
+                        ids,
+                        stream=True,
+                        max_tokens=max_tokens,
+                        temperature=0,
+                        ignore_eos=True,
+                        adapters=self._adapters_of(i),
                     )
                 )
-                for ids in prompts
+                for i, ids in enumerate(prompts)
             ]
             for stream in streams:
                 for _ in stream:
                     pass
             return [stream.completion.timings for stream in streams]
+
+    def _adapters_of(self, sequence: int) -> Adapter | None:
+        return self._adapters[sequence % len(self._adapters)] if self._adapters else None
 
 
 class Peer(PeerProcess):
@@ -303,6 +324,8 @@ def measure(
                 other = stack.enter_context(Peer(path, settings, kv_type, threads))
                 report.peer_version = other.version
             own, work = Own(model, settings), work_of(model, kv_type)
+            given = stack.enter_context(loaded(model, settings.adapters))
+            adapted = Own(model, settings, given) if given else None
             report.work[kv_type] = work
             for depth, batch in cases:
                 rows = [Row(t, n, depth, batch, kv_type) for t, n in settings.tests(batch).items()]
@@ -310,10 +333,13 @@ def measure(
                 for number in range(settings.rounds + 1):
                     read, product_rate = measure_read(threads), measure_int8(threads)
                     rates, peer_rates = _both(own, other, depth, batch, number % 2 == 0)
+                    changed = adapted.round(depth, batch) if adapted else {}
                     if number > 0:  # the first round warms up
                         report.reads.append(read)
                         report.products.append(product_rate)
                         _record(rows, rates, peer_rates, work, read, product_rate)
+                        for row in rows if changed else ():
+                            row.adapted.append(changed[row.test])
                     n_done += 1
                     advance(progress, n_done / n_rounds)
     return report

@@ -32,6 +32,7 @@ from ingot._lib import (
     watched,
 )
 from ingot._native import ffi, lib
+from ingot.adapter import Adapter, Adapters, name_for
 from ingot.closing import Closing
 from ingot.collecting import Collected
 from ingot.generation import Completion, Stream
@@ -193,6 +194,7 @@ class Model(Closing):
         if step_seconds is not None:
             self._engine_params["step_seconds"] = seconds("step_seconds", step_seconds)
         self._engine: Handle | None = None
+        self._adapters: dict[str, Adapter] = {}
         self._engine_lock = threading.RLock()  # a signal's handler may call while it is held
 
         pre_name = ffi.NULL if pre is None else ffi.new("char[]", utf8(pre))
@@ -340,22 +342,52 @@ class Model(Closing):
 
         return stats.read(self._started())
 
-    def logits(self, ids: Tokens, first: int = 0) -> npt.NDArray[np.float32]:
-        """The logits after each token from index ``first`` on: float32 [T - first, n_vocab]."""
-        return prompts.logits(self._started(), token_array(ids), first, self.info.n_vocab)
+    def load_adapter(
+        self,
+        path: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Adapter:
+        """Loads an adapter of low rank (LoRA), a GGUF file, for requests to have (``adapters=``).
 
-    def score(self, ids: Tokens, first: int = 0) -> npt.NDArray[np.float32]:
+        It is called ``name``, by default as the file. Closing it unloads it. Requests may be
+        running, and go on.
+        """
+        name_for(self.adapters, path, name)  # better said now than once it is loaded
+        made = Adapter(self._model, path, name_for({}, path, name), progress)
+        with self._engine_lock:
+            chosen = name_for(self.adapters, path, name)
+            self._adapters[chosen] = made
+        return made
+
+    @property
+    def adapters(self) -> dict[str, Adapter]:
+        """The adapters that are loaded, by name."""
+        with self._engine_lock:
+            self._adapters = {n: one for n, one in self._adapters.items() if not one.closed}
+            return dict(self._adapters)
+
+    def logits(
+        self, ids: Tokens, first: int = 0, *, adapters: Adapters | None = None
+    ) -> npt.NDArray[np.float32]:
+        """The logits after each token from index ``first`` on: float32 [T - first, n_vocab]."""
+        return prompts.logits(self, token_array(ids), first, adapters)
+
+    def score(
+        self, ids: Tokens, first: int = 0, *, adapters: Adapters | None = None
+    ) -> npt.NDArray[np.float32]:
         """The natural logarithm of the probability of each token from index ``first`` + 1 on, given
         those before it: float32 [T - first - 1]."""
-        return prompts.score(self._started(), token_array(ids), first)
+        return prompts.score(self, token_array(ids), first, adapters)
 
     def top_logprobs(
-        self, ids: Tokens, k: int, first: int = 0
+        self, ids: Tokens, k: int, first: int = 0, *, adapters: Adapters | None = None
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """The ``k`` most probable tokens after each token from index ``first`` on, and the natural
         logarithms of their probabilities: int32 and float32 [T - first, k]."""
         k = integer("k", k, 1, self.info.n_vocab)
-        return prompts.top_logprobs(self._started(), token_array(ids), k, first)
+        return prompts.top_logprobs(self, token_array(ids), k, first, adapters)
 
     def embed(
         self,
@@ -364,6 +396,7 @@ class Model(Closing):
         pooling: str | None = None,
         normalize: bool = True,
         dimensions: int | None = None,
+        adapters: Adapters | None = None,
         progress: Progress | None = None,
     ) -> npt.NDArray[np.float32]:
         """The vectors of texts (or of their token ids): float32 [N, D], one text makes N = 1.
@@ -376,9 +409,9 @@ class Model(Closing):
                      [N, n_label]); None: ``info.pooling``
         normalize    divide each vector by its length (scores are left alone)
         dimensions   keep the first ones alone, before normalizing
+        adapters     as in ``generate``
         progress     called with the share of the texts that is done
         """
-        engine = self._started()
         kind = prompts.checked_pooling(self.info.pooling if pooling is None else pooling)
         width = self.info.n_label if kind == "rank" else self.info.n_embd
         kept = prompts.checked_dimensions(dimensions, kind, width)
@@ -394,7 +427,7 @@ class Model(Closing):
             raise errors.ArgumentError(f"pooling is 'none' for {len(texts)} texts; expected one")
         if not texts:
             return np.empty((0, kept), np.float32)
-        vectors = prompts.embed(engine, texts, kind, width, progress)[:, :kept]
+        vectors = prompts.embed(self, texts, kind, width, adapters, progress)[:, :kept]
         return prompts.normalized(vectors) if normalize and kind != "rank" else vectors
 
     @overload
@@ -467,6 +500,8 @@ class Model(Closing):
                      (the default), if any can be; else it ends where it is, as "length"
         jump_forward with one of them: text that must come is cut into tokens by the tokenizer alone
                      and computed in one go: faster, and not quite the model's own answer
+        adapters     adapters of low rank (see ``load_adapter``): one, by itself or its name, or
+                     several, {adapter: scale, ...} or [adapter, (adapter, scale), ...]
         samplers     which samplers in which order: see ``ingot.samplers()``
         dry_sequence_breakers   texts that DRY's repetitions don't reach over
         sampling     temperature=..., top_k=..., ...: see ``ingot.sampler_params()``

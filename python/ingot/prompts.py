@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
-from ingot._lib import Handle, Progress, advance, integer
+from ingot._lib import Progress, advance, integer
+from ingot.adapter import Adapters
 from ingot.request import Fills, Options, Request, token_array
+
+if TYPE_CHECKING:
+    from ingot.model import Model
 
 Tokens: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -28,8 +32,9 @@ def _finish(request: Request) -> None:
         pass
 
 
-def _run(engine: Handle, tokens: Ids, fills: Fills) -> None:
-    request = Request(engine, tokens, Options(max_tokens=0), 0, fills)
+def _run(model: Model, tokens: Ids, fills: Fills, adapters: Adapters | None) -> None:
+    options = Options(max_tokens=0, adapters=adapters)
+    request = Request(model._started(), tokens, options, 0, fills, model=model)
     try:
         _finish(request)
     finally:
@@ -42,22 +47,24 @@ def _rows(tokens: Ids, first: int) -> int:
     return len(tokens) - first
 
 
-def logits(engine: Handle, tokens: Ids, first: int, n_vocab: int) -> Floats:
-    out = np.empty((_rows(tokens, first), n_vocab), np.float32)
-    _run(engine, tokens, Fills(first=first, logits=out))
+def logits(model: Model, tokens: Ids, first: int, adapters: Adapters | None) -> Floats:
+    out = np.empty((_rows(tokens, first), model.info.n_vocab), np.float32)
+    _run(model, tokens, Fills(first=first, logits=out), adapters)
     return out
 
 
-def score(engine: Handle, tokens: Ids, first: int) -> Floats:
+def score(model: Model, tokens: Ids, first: int, adapters: Adapters | None) -> Floats:
     out = np.empty(_rows(tokens, first), np.float32)
-    _run(engine, tokens, Fills(first=first, logprobs=out))
+    _run(model, tokens, Fills(first=first, logprobs=out), adapters)
     return out[:-1]
 
 
-def top_logprobs(engine: Handle, tokens: Ids, k: int, first: int) -> tuple[Ids, Floats]:
+def top_logprobs(
+    model: Model, tokens: Ids, k: int, first: int, adapters: Adapters | None
+) -> tuple[Ids, Floats]:
     shape = (_rows(tokens, first), k)
     ids, out = np.empty(shape, np.int32), np.empty(shape, np.float32)
-    _run(engine, tokens, Fills(first=first, top_tokens=ids, top_logprobs=out))
+    _run(model, tokens, Fills(first=first, top_tokens=ids, top_logprobs=out), adapters)
     return ids, out
 
 
@@ -116,10 +123,16 @@ def token_arrays(inputs: Iterable[Tokens], n_vocab: int) -> list[Ids]:
 
 
 def embed(
-    engine: Handle, texts: Sequence[Ids], pooling: str, width: int, progress: Progress | None
+    model: Model,
+    texts: Sequence[Ids],
+    pooling: str,
+    width: int,
+    adapters: Adapters | None,
+    progress: Progress | None,
 ) -> Floats:
     """The vectors of texts as they come: [N, width], or with pooling none [T, width] of one."""
     kind = POOLINGS.index(pooling)
+    engine, options = model._started(), Options(max_tokens=0, adapters=adapters)
     out = np.empty((len(texts[0]) if pooling == "none" else len(texts), width), np.float32)
     waiting: deque[Request] = deque()
 
@@ -130,8 +143,8 @@ def embed(
     try:
         for i, tokens in enumerate(texts):
             room = out if pooling == "none" else out[i]
-            options = Options(max_tokens=0)
-            waiting.append(Request(engine, tokens, options, 0, Fills(embedding=room, pooling=kind)))
+            fills = Fills(embedding=room, pooling=kind)
+            waiting.append(Request(engine, tokens, options, 0, fills, model=model))
             if len(waiting) == _IN_FLIGHT:
                 finish_one()
                 advance(progress, (i + 1 - len(waiting)) / len(texts))

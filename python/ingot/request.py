@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ingot import errors
 from ingot._lib import INT32_MAX, Handle, Progress, check, error_of, integer, raw, utf8
 from ingot._native import ffi, lib
+from ingot.adapter import Adapters, lent
 from ingot.sampling import sampling_of
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Keywords(TypedDict, total=False):
     choices: Sequence[str] | None
     close_in_time: bool
     jump_forward: bool
+    adapters: Adapters | None
 
     samplers: Sequence[str] | None
     dry_sequence_breakers: Sequence[str] | None
@@ -137,6 +139,7 @@ class Options:
     choices: Sequence[str] | None = None
     close_in_time: bool = True
     jump_forward: bool = False
+    adapters: Adapters | None = None
     samplers: Sequence[str] | None = None
     dry_sequence_breakers: Sequence[str] | None = None
     sampling: Mapping[str, object] | None = None
@@ -276,7 +279,9 @@ class Request:
             native.matcher = matcher._lent()
 
         self._engine = engine
-        with engine as self._pointer:  # which lives as long as the request does
+        # The engine's pointer lives as long as the request does, which keeps its adapters itself.
+        with lent(options.adapters, model) as adapters, engine as self._pointer:
+            native.adapters, native.n_adapters = adapters
             drop = partial(lib.ingot_engine_drop, self._pointer)
             kept = (fills, matcher, self._edited)
             self._handle = Handle(ffi.new("uint64_t *"), drop, "request", engine, kept)

@@ -401,7 +401,7 @@ def test_other_files_than_safetensors(tmp_path: Path, target: Path) -> None:
     (folder / "pytorch_model.bin").unlink()
     refused(folder, target, ingot.MissingFileError, r"has no \*\.safetensors")
     (folder / "adapter_config.json").write_text("{}")
-    refused(folder, target, ingot.UnsupportedError, "an adapter and no model; merge it")
+    refused(folder, target, ingot.UnsupportedError, "an adapter and no model; convert it")
 
 
 def test_numbers_that_are_too_large(tmp_path: Path, target: Path) -> None:

@@ -33,6 +33,9 @@ typedef struct tiny_options {
     uint32_t n_kv_heads; // 0: TINY_KV_HEADS; what the metadata say
     float eps;           // 0: 1e-5
     bool wide;           // heads of 32 instead of TINY_DIM
+    bool fused;          // one matrix for queries, keys and values
+    // Added to the weight in a column of a tensor's row; NULL: nothing.
+    double (*change)(const char *name, uint64_t row, uint64_t column);
 } tiny_options;
 
 typedef struct tiny_writer {
@@ -85,6 +88,8 @@ static inline void tiny_tensor(tiny_writer *t, const char *name, uint64_t width,
         for (uint64_t i = 0; i < some; i++) {
             t->random = t->random * 1664525u + 1013904223u;
             data[i] = rows == 1 ? 1.0f : ((float)(t->random >> 8) / 8388608.0f - 1.0f) * 0.5f;
+            if (t->o->change)
+                data[i] += (float)t->o->change(name, (done + i) / width, (done + i) % width);
         }
         t->status = ingot_gguf_writer_data(t->w, data, some * sizeof *data, NULL);
         done += some;
@@ -142,9 +147,10 @@ static inline void tiny_layer(tiny_writer *t, int i) {
         bool optional;
     } all[] = {
         {"attn_norm", TINY_EMBD, 1, 1, false},
-        {"attn_q", TINY_EMBD, TINY_HEADS * dim, 1, false},
-        {"attn_k", TINY_EMBD, TINY_KV_HEADS * dim, 1, false},
-        {"attn_v", TINY_EMBD, TINY_KV_HEADS * dim, 1, false},
+        {t->o->fused ? "attn_qkv" : NULL, TINY_EMBD, (TINY_HEADS + 2 * TINY_KV_HEADS) * dim, 1, false},
+        {t->o->fused ? NULL : "attn_q", TINY_EMBD, TINY_HEADS * dim, 1, false},
+        {t->o->fused ? NULL : "attn_k", TINY_EMBD, TINY_KV_HEADS * dim, 1, false},
+        {t->o->fused ? NULL : "attn_v", TINY_EMBD, TINY_KV_HEADS * dim, 1, false},
         {"attn_output", TINY_HEADS * dim, TINY_EMBD, 1, false},
         {"ffn_norm", TINY_EMBD, 1, 1, false},
         {t->o->experts ? "ffn_gate_exps" : "ffn_gate", TINY_EMBD, TINY_FF, t->o->experts ? TINY_EXPERTS : 1,

@@ -72,23 +72,30 @@ static ingot_status cpu_open(const backend_params *params, int32_t device, backe
     return INGOT_OK;
 }
 
-static void cpu_weight_free(backend *b, backend_weight *w) {
+void cpu_weight_free(backend *b, backend_weight *w) {
     if (!w)
         return;
     mem_free(cpu_of(b)->mem, w->vector);
     mem_free(cpu_of(b)->mem, w);
 }
 
-// Scratch for what a product with this weight needs, in each worker.
-static ingot_status reserve_for(cpu_backend *cpu, const backend_weight *w, ingot_error *err) {
-    int64_t floats = cpu_padding(cpu, w) + w->product->panel_bytes(w->width) / 4;
-    cpu->max_width = w->width > cpu->max_width ? w->width : cpu->max_width;
-    return cpu_scratch_reserve(cpu, (size_t)floats, err);
+// Rows that are decoded to floats, a panel of them, and a tile.
+int64_t cpu_scratch_floats(const cpu_backend *cpu, int64_t width) {
+    const kernels_product *p = cpu->k->products[QUANT_F32];
+    const int64_t rows = (width * cpu->k->rows + 15) / 16 * 16;
+    return rows + (p->panel_bytes(width) + kernels_tile_bytes(COLUMNS_FLOAT, width, KERNELS_TILE)) / 4;
 }
 
-static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_weight **out,
-                                   ingot_error *err) {
-    cpu_backend *cpu = cpu_of(b);
+// Scratch for what a product with this weight needs, in each worker, and one of low rank with the same input.
+static ingot_status reserve_for(cpu_backend *cpu, const backend_weight *w, ingot_error *err) {
+    const int64_t floats = cpu_padding(cpu, w) + w->product->panel_bytes(w->width) / 4;
+    const int64_t most = cpu_scratch_floats(cpu, w->width);
+    cpu->max_width = w->width > cpu->max_width ? w->width : cpu->max_width;
+    return cpu_scratch_reserve(cpu, (size_t)(floats > most ? floats : most), err);
+}
+
+ingot_status cpu_weight_make(cpu_backend *cpu, const weight_desc *desc, backend_weight **out,
+                             ingot_error *err) {
     const quant_type *type = quant_type_get(desc->type);
     if (!type || !type->decode || desc->width % type->block_size != 0)
         return fail(err, INGOT_ERR_UNSUPPORTED,
@@ -110,21 +117,28 @@ static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_
         w->product = cpu->k->products[QUANT_F32];
         w->decoded = true;
     }
-    ingot_status status = desc->vector ? INGOT_OK : reserve_for(cpu, w, err); // a vector is decoded here
-    if (status != INGOT_OK) {
-        cpu_weight_free(b, w);
-        return status;
-    }
     if (desc->vector) {
         w->vector = mem_alloc(cpu->mem, (size_t)desc->width, sizeof(float));
         if (!w->vector) {
-            cpu_weight_free(b, w);
+            cpu_weight_free(&cpu->head, w);
             return fail_memory(err, (uint64_t)desc->width * sizeof(float), desc->name);
         }
         type->decode(desc->data, w->vector, (uint64_t)desc->width);
     }
     *out = w;
     return INGOT_OK;
+}
+
+static ingot_status cpu_weight_new(backend *b, const weight_desc *desc, backend_weight **out,
+                                   ingot_error *err) {
+    backend_weight *w = NULL;
+    TRY(cpu_weight_make(cpu_of(b), desc, &w, err));
+    const ingot_status status = desc->vector ? INGOT_OK : reserve_for(cpu_of(b), w, err);
+    if (status == INGOT_OK)
+        *out = w;
+    else
+        cpu_weight_free(b, w);
+    return status;
 }
 
 static void cpu_buffer_free(backend *b, backend_buffer *buffer) {
@@ -197,6 +211,8 @@ const backend_ops backend_cpu = {
     .kv_new = cpu_kv_new,
     .kv_free = cpu_kv_free,
     .kv_copy = cpu_kv_copy,
+    .low_rank_new = cpu_low_rank_new,
+    .low_rank_free = cpu_low_rank_free,
     .routing_new = cpu_routing_new,
     .routing_free = cpu_routing_free,
     .squares_new = cpu_squares_new,
@@ -211,6 +227,7 @@ const backend_ops backend_cpu = {
     .norm = cpu_norm,
     .multiply = cpu_multiply,
     .multiply_rows = cpu_multiply_rows,
+    .add_low_rank = cpu_add_low_rank,
     .clear = cpu_clear,
     .add = cpu_add,
     .scale = cpu_scale,

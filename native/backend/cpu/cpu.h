@@ -51,6 +51,10 @@ struct backend_routing {
     uint8_t *columns[COLUMNS_KINDS];
 };
 
+struct backend_low_rank {
+    backend_weight *down, *up;
+};
+
 struct backend_squares {
     int64_t width, mats;
     double *sums;     // [mats][width]
@@ -171,6 +175,13 @@ static inline int64_t cpu_padding(const cpu_backend *cpu, const backend_weight *
 // Makes sure that each worker's scratch holds `floats`.
 ingot_status cpu_scratch_reserve(cpu_backend *cpu, size_t floats, ingot_error *err);
 
+// cpu.c: weights whose needs of scratch memory are for the caller to see to, and the floats of it that
+// products with rows of this width need at most, whatever their type is: also room for a tile of columns.
+ingot_status cpu_weight_make(cpu_backend *cpu, const weight_desc *desc, backend_weight **out,
+                             ingot_error *err);
+void cpu_weight_free(backend *b, backend_weight *w);
+int64_t cpu_scratch_floats(const cpu_backend *cpu, int64_t width);
+
 // matmul.c
 
 // The type's own product for rows of this width, NULL if there is none.
@@ -202,6 +213,13 @@ void cpu_multiply_rows(backend *b, const backend_buffer *x, int64_t token, const
                        const int32_t *rows, int64_t n_rows);
 void cpu_embed(backend *b, const backend_weight *table, const int32_t *ids, int64_t n_tokens,
                backend_buffer *out);
+
+// low_rank.c
+ingot_status cpu_low_rank_new(backend *b, const weight_desc *down, const weight_desc *up,
+                              backend_low_rank **out, ingot_error *err);
+void cpu_low_rank_free(backend *b, backend_low_rank *pair);
+void cpu_add_low_rank(backend *b, const backend_buffer *x, const int32_t *ids,
+                      const backend_addition *additions, int32_t n_additions, backend_buffer *work);
 
 // moe.c
 ingot_status cpu_routing_new(backend *b, int32_t n_expert, int32_t n_used, int64_t max_tokens,

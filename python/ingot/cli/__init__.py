@@ -19,6 +19,7 @@ COMMANDS = {
     "quantize": "write a model in fewer bits",
     "inspect": "show what is in a GGUF file",
     "convert": "make a GGUF file of a Hugging Face checkpoint",
+    "lora": "convert adapters of low rank, or merge them into models",
     "grammar": "check a grammar against texts",
     "schema": "show what of a JSON schema is enforced, or print it as GBNF",
     "tokenize": "show the tokens of a text",

@@ -22,6 +22,7 @@ examples:
   ingot bench model.gguf -p 512 -n 64 -d 0,4096 -t 2 --json
   ingot bench model.gguf --batch 1,4,16 --kv-type f16,q8_0
   ingot bench --shape llama-1b --type Q4_K_M --vs-llama-cpp
+  ingot bench --shape llama-1b --batch 8 -p 0 --lora 2
   ingot bench model.gguf --profile
   ingot bench --kernels
   ingot bench --samplers --vs-llama-cpp
@@ -31,7 +32,9 @@ Each test is run once to warm up and then in rounds: medians, quartiles. "prefil
 number of tokens before. The share is that of the rate at which this machine multiplies int8
 (prefill) or reads memory (decode), measured in every round. Models of --shape have random weights;
 they are made once and kept in $XDG_CACHE_HOME/ingot/bench. --vs-llama-cpp needs the package
-llama-cpp-python, here or in the Python that the variable INGOT_BENCH_PEER names. --profile shows
+llama-cpp-python, here or in the Python that the variable INGOT_BENCH_PEER names. --lora measures
+each test with adapters too, of rank 16 in all linear maps, which sequences take in turn; the ratio
+is what is left of the speed. --profile shows
 where the time of a forward pass goes instead. --kernels measures no model but the products of each
 tensor type by themselves, on one thread, from the cache. --samplers measures the CPU time of a
 token's choice by each sampler, on one thread, for the vocabulary of MODEL (a file without weights
@@ -64,6 +67,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--type",
         metavar="TYPE",
         help="with --shape: tensor type or mix (Q4_K_M); with --kernels: this type alone",
+    )
+    add(
+        "--lora",
+        type=options.count,
+        default=0,
+        metavar="N",
+        help="measure with N adapters too, of rank 16, in turns",
     )
     add("--vs-llama-cpp", action="store_true", help="measure llama.cpp too, in turns")
     options.add_json(parser)
@@ -124,6 +134,7 @@ def _model(args: argparse.Namespace) -> int:
         rounds=args.rounds,
         threads=args.threads,
         n_batch=args.batch_size,
+        adapters=args.lora,
     )
     if not settings.cases():
         args.usage_error(
@@ -150,6 +161,8 @@ def _model(args: argparse.Namespace) -> int:
 def _profile(args: argparse.Namespace, path: str, settings: Settings) -> int:
     from ingot.bench_profile import measure
 
+    if args.lora:
+        args.usage_error("--profile and --lora don't go together")
     if args.vs_llama_cpp:
         args.usage_error("--profile and --vs-llama-cpp: only Ingot's operations can be measured")
     with terminal.progress("measuring") as report:
@@ -185,6 +198,8 @@ def _show(results: Report) -> None:
     columns = ["test", "depth", "KV", "tokens/s", "quartiles", "share"]
     if results.peer_version is not None:
         columns += ["llama.cpp", "quartiles", "ratio"]
+    if results.settings.adapters:
+        columns += [f"{results.settings.adapters} adapters", "quartiles", "ratio"]
     terminal.table("", columns, [_cells(row) for row in results.rows])
 
 
@@ -195,7 +210,11 @@ def _cells(row: Row) -> list[str]:
     together = f" x {row.batch}" if row.batch > 1 else ""
     test = f"{row.test} {row.tokens}{together}"
     cells = [test, str(row.depth), row.kv_type, *_speeds(row.speeds), share]
-    return [*cells, *_speeds(row.peer), f"{row.ratio:.2f}"] if row.peer else cells
+    if row.peer:
+        cells += [*_speeds(row.peer), f"{row.ratio:.2f}"]
+    if row.adapted:
+        cells += [*_speeds(row.adapted), f"{row.kept:.2f}"]
+    return cells
 
 
 def _speeds(values: list[float]) -> tuple[str, str]:

@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_max_tokens(parser, None, "-1, as many as the context holds")
     options.add_sampling(parser)
     options.add_grammar(parser)
+    options.add_adapters(parser)
     options.add_engine(parser)
 
 
@@ -45,6 +46,7 @@ def execute(args: argparse.Namespace) -> int:
         import readline  # noqa: F401  (gives input() a history and editing)
     settings = options.sampling(args) | options.grammar(args) | {"max_tokens": args.max_tokens}
     with options.open_model(args) as model:
+        settings["adapters"] = options.load_adapters(model, args)
         template = options.template(args)
         chosen_template(model.metadata, template, tools=False)  # none: better said now than later
         conversation = Conversation(model, template, settings, args.system)

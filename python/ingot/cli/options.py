@@ -11,6 +11,7 @@ from typing import Any
 
 from ingot import errors
 from ingot._lib import INT32_MAX
+from ingot.adapter import Adapter
 from ingot.cli import files, terminal
 from ingot.model import Model
 from ingot.sampling import sampler_params, samplers
@@ -74,6 +75,50 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         help="load a file with tensors that its architecture does not use",
     )
     add_pre(group)
+
+
+def add_adapters(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("adapters")
+    group.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="an adapter of low rank, a GGUF file (repeatable, or several with commas)",
+    )
+    group.add_argument(
+        "--lora-scaled",
+        action="append",
+        default=[],
+        metavar="FILE:SCALE",
+        help="the same, and what its change is multiplied with",
+    )
+
+
+def load_adapters(model: Model, args: argparse.Namespace) -> list[tuple[Adapter, float]]:
+    """The adapters that were asked for, as requests take them."""
+    wanted = [(path, 1.0) for given in args.lora for path in _paths(given)]
+    wanted += [_scaled(one) for given in args.lora_scaled for one in given.split(",")]
+    loaded = []
+    for i, (path, scale) in enumerate(wanted):
+        with terminal.progress(f"loading {Path(path).name}") as report:
+            adapter = model.load_adapter(path, f"{i}: {Path(path).name}", progress=report)
+        loaded.append((adapter, scale))
+    return loaded
+
+
+def _paths(given: str) -> list[str]:
+    return [given] if Path(given).exists() else given.split(",")
+
+
+def _scaled(text: str) -> tuple[str, float]:
+    path, _, scale = text.rpartition(":")
+    try:
+        return path, float(scale)
+    except ValueError:
+        raise errors.ArgumentError(
+            f"--lora-scaled is {text!r}; expected FILE:SCALE, such as french.gguf:0.5"
+        ) from None
 
 
 def add_template(parser: argparse.ArgumentParser) -> None:

@@ -45,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_json(parser)
     options.add_sampling(parser)
     options.add_grammar(parser)
+    options.add_adapters(parser)
     options.add_engine(parser)
 
 
@@ -82,6 +83,7 @@ def _prompt(given: str | None, usage_error: Callable[[str], None]) -> str:
 def _start(model: Model, prompt: str, args: argparse.Namespace, report: Progress) -> Stream:
     keywords = options.sampling(args) | options.grammar(args)
     keywords |= {"max_tokens": args.max_tokens, "special": args.special}
+    keywords["adapters"] = options.load_adapters(model, args)
     keywords["progress"] = report
     stream: Stream
     if not args.chat:

@@ -56,7 +56,7 @@ def _files(folder: Path) -> list[Path]:
         return found
     if (folder / "adapter_config.json").is_file():
         raise errors.UnsupportedError(
-            f"{folder} holds an adapter and no model; merge it into its model first"
+            f"{folder} holds an adapter and no model; convert it with 'ingot lora convert'"
         )
     pickled = [path for pattern in _PICKLED for path in sorted(folder.glob(pattern))]
     if pickled:

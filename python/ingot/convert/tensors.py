@@ -128,6 +128,12 @@ def _unwrapped(name: str) -> str | None:
         name = name.removeprefix(prefix)
 
 
+def rule_for(row: Architecture, name: str) -> tuple[int | None, int | None, str, Rule] | None:
+    """``_rule``, for a name with what wraps the model."""
+    plain = _unwrapped(name)
+    return None if plain is None else _rule(row, plain)
+
+
 def _ignored(row: Architecture, name: str) -> bool:
     plain = _NUMBER.sub("#", name)
     return plain.startswith(row.ignores) or plain.endswith("rotary_emb.inv_freq")

@@ -29,6 +29,7 @@ from ingot.errors import (
 
 if TYPE_CHECKING:
     from ingot import gguf, quant, schema
+    from ingot.cache import Cache
     from ingot.comparing import Quality, TypeQuality, quality
     from ingot.generation import Chunk, Completion, Stream, Timings, TokenLogprob
     from ingot.grammar import Grammar, Matcher
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 # Where the rest lives: `import ingot` is light, what it names is imported when asked for.
 _HOMES = {
     "Beam": "several",
+    "Cache": "cache",
     "Chunk": "generation",
     "Completion": "generation",
     "Stream": "generation",
@@ -89,6 +91,7 @@ _HOMES = {
 __all__ = [
     "ArgumentError",
     "Beam",
+    "Cache",
     "CancelledError",
     "Chunk",
     "Completion",

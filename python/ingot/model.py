@@ -32,6 +32,7 @@ from ingot._lib import (
     watched,
 )
 from ingot._native import ffi, lib
+from ingot.cache import Cache, cache_of
 from ingot.closing import Closing
 from ingot.collecting import Collected
 from ingot.generation import Completion, Stream
@@ -135,9 +136,12 @@ class Model(Closing):
 
     n_ctx         positions of a sequence (None: the model's own, less if memory doesn't allow it)
     threads       (None: as many as pay; models with the same number share a thread pool)
-    kv_type       tensor type of the attention cache: "f16", "bf16" or "f32"; if the width of heads
-                  is a multiple of 32 also "q8_0", which takes half of the memory, or "q4_0", which
-                  takes less than a third but changes what the model says
+    kv_type       tensor type of the context's keys and values: "f16", "bf16" or "f32"; if the width
+                  of heads is a multiple of 32 also "q8_0", which takes half of the memory, or
+                  "q4_0", which takes less than a third but changes what the model says
+    k_type, v_type   that of keys and that of values, if they differ (None: ``kv_type``)
+    k_rotate      rotate keys of "q8_0" and "q4_0", which then lose less if a few numbers of each
+                  key are far larger than the others
     n_batch       most tokens in one forward pass (None: 256)
     n_seqs        how many answers may be generated at the same time (None: 8), for threads that ask
                   for one each; together they have n_ctx positions, and who finds none left waits
@@ -163,6 +167,9 @@ class Model(Closing):
         n_ctx: int | None = None,
         threads: int | None = None,
         kv_type: str = "f16",
+        k_type: str | None = None,
+        v_type: str | None = None,
+        k_rotate: bool = False,
         vocab_only: bool = False,
         n_batch: int | None = None,
         n_seqs: int | None = None,
@@ -176,12 +183,14 @@ class Model(Closing):
         progress: Progress | None = None,
     ) -> None:
         self.path = os.fspath(bundled_model() if path is None else path)
-        self._engine_params = (
-            0 if n_ctx is None else integer("n_ctx", n_ctx, 1, INT32_MAX),
-            type_by_name(kv_type).id,
-            0 if n_batch is None else integer("n_batch", n_batch, 1, INT32_MAX),
-            0 if n_seqs is None else integer("n_seqs", n_seqs, 1, INT32_MAX),
-        )
+        self._engine_params = {
+            "n_ctx": 0 if n_ctx is None else integer("n_ctx", n_ctx, 1, INT32_MAX),
+            "k_type": type_by_name(kv_type if k_type is None else k_type).id,
+            "v_type": type_by_name(kv_type if v_type is None else v_type).id,
+            "k_rotate": bool(k_rotate),
+            "n_batch": 0 if n_batch is None else integer("n_batch", n_batch, 1, INT32_MAX),
+            "n_seqs": 0 if n_seqs is None else integer("n_seqs", n_seqs, 1, INT32_MAX),
+        }
         self._engine: Handle | None = None
         self._engine_lock = threading.RLock()  # a signal's handler may call while it is held
 
@@ -283,10 +292,18 @@ class Model(Closing):
     @property
     def n_ctx(self) -> int:
         """How many positions a sequence may have here. Starts the engine."""
+        return int(self._engine_info().n_ctx)
+
+    @property
+    def cache(self) -> Cache:
+        """How the context's keys and values are kept. Starts the engine."""
+        return cache_of(self._engine_info())
+
+    def _engine_info(self) -> Any:
         info = ffi.new("ingot_engine_info *")
         with self._started() as engine:
             lib.ingot_engine_get_info(engine, info)
-        return int(info.n_ctx)
+        return info
 
     def stages(self) -> list[Stage]:
         """What each kind of operation has taken so far; needs ``profile``."""
@@ -315,7 +332,8 @@ class Model(Closing):
         with self._model as model, self._engine_lock:
             if self._engine is None:
                 params = ffi.new("ingot_engine_params *", lib.ingot_engine_default_params())
-                params.n_ctx, params.kv_type, params.n_batch, params.n_seqs = self._engine_params
+                for name, value in self._engine_params.items():
+                    setattr(params, name, value)
                 out = ffi.new("ingot_engine **")
                 made = Handle(out, lib.ingot_engine_free, "model", self._model)
                 with made:

@@ -16,7 +16,7 @@
 
 // Checked both ways: a table made for another version is refused by backend_open, and a backend refuses
 // params of another version.
-enum { BACKEND_VERSION = 7 };
+enum { BACKEND_VERSION = 8 };
 
 typedef struct backend_ops backend_ops;
 
@@ -259,6 +259,10 @@ struct backend_ops {
     // Rotates the first 2 * n_freqs entries of each of the `n_head` heads of x.
     void (*rope)(backend *b, backend_buffer *x, const backend_buffer *table, rope_kind kind, int32_t n_head,
                  const backend_batch *batch);
+
+    // x[t]: each `group` neighbours, a power of two from 32 on that divides the width, times the orthonormal
+    // Walsh-Hadamard matrix, which is its own inverse: what a few of them had all of them get a share of.
+    void (*rotate)(backend *b, backend_buffer *x, int32_t group, int64_t n_tokens);
 
     // Stores keys [n_head_kv][k_dim] and values of each token in its page.
     void (*kv_store)(backend *b, backend_kv *kv, int32_t layer, int32_t n_head_kv, const backend_buffer *k,

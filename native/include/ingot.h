@@ -669,9 +669,11 @@ typedef struct ingot_engine ingot_engine;
 
 typedef struct ingot_engine_params {
     int32_t n_ctx; // positions a sequence may have; 0: the model's own, less if memory doesn't allow it
-    // Tensor type of the pages: 1 (F16), 30 (BF16), 0 (F32), or, if heads are a multiple of 32 wide, 8 (Q8_0)
-    // or 2 (Q4_0).
-    int32_t kv_type;
+    // Tensor types of keys and of values in the pages: 1 (F16), 30 (BF16), 0 (F32), or, if heads are a
+    // multiple of 32 wide, 8 (Q8_0) or 2 (Q4_0).
+    int32_t k_type;
+    int32_t v_type;
+    bool k_rotate;   // keys of Q8_0 and Q4_0 are stored rotated: models with outliers in them lose less
     int32_t n_batch; // most tokens in one forward pass; 0: 256
     int32_t n_seqs;  // most requests that generate at the same time; 0: 8
     // Memory for the pages, which running requests and what is kept of ended ones share; 0: a quarter of what
@@ -697,11 +699,14 @@ typedef struct ingot_engine_info {
     int32_t n_ctx;
     int32_t n_batch;
     int32_t n_seqs;
-    int32_t kv_type;
-    int32_t page_tokens;    // tokens in a page
-    uint64_t kv_bytes;      // reserved for pages
-    uint64_t kv_bytes_used; // in pages that running requests hold, and what is kept of ended ones
-    bool n_ctx_reduced;     // memory allowed less than the model's own context
+    int32_t k_type;
+    int32_t v_type;
+    bool k_rotate;           // as asked for, where k_type has blocks
+    int32_t page_tokens;     // tokens in a page
+    uint64_t kv_token_bytes; // what a token of context takes in them
+    uint64_t kv_bytes;       // reserved for pages
+    uint64_t kv_bytes_used;  // in pages that running requests hold, and what is kept of ended ones
+    bool n_ctx_reduced;      // memory allowed less than the model's own context
 } ingot_engine_info;
 
 INGOT_API void ingot_engine_get_info(const ingot_engine *engine, ingot_engine_info *out);

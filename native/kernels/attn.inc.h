@@ -39,8 +39,8 @@ INLINE void score_queries(int type, int n, const attn_query *queries, const attn
             vec_store(scores + i * KERNELS_PAGE + p * VEC_LANES, sum[i][p]);
 }
 
-// Turns a query's scores into weights; returns what its values so far are to be multiplied by.
-INLINE float weigh(attn_query *query, float *scores, int64_t first, int64_t end, float soft_cap) {
+// Turns a query's scores into weights.
+INLINE void weigh(attn_query *query, float *scores, int64_t first, int64_t end, float soft_cap) {
     const vec nothing = vec_set1(-INFINITY);
     vec s[PAGE_VECS], most = nothing, total = vec_set1(0.0f);
     float lane[VEC_LANES], max = query->max;
@@ -67,21 +67,19 @@ INLINE float weigh(attn_query *query, float *scores, int64_t first, int64_t end,
         vec_store(scores + p * VEC_LANES, s[p]);
         total = vec_add(total, s[p]);
     }
-    float rescale = expf(query->max - max);
+    query->rescale = expf(query->max - max);
     query->max = max;
-    query->sum = query->sum * rescale + vec_sum(total);
-    return rescale;
+    query->sum = query->sum * query->rescale + vec_sum(total);
 }
 
 // acc_i[at..] = acc_i * rescale_i + sum over p of weight[i][p] * v_p, for `vecs` vectors of each; `at` begins
 // a block.
-INLINE void value_queries(int type, int n, int vecs, attn_query *queries, const float *rescale,
-                          const float *weight, const attn_page *page, int64_t at, int64_t first, int64_t end,
-                          int64_t v_dim) {
+INLINE void value_queries(int type, int n, int vecs, attn_query *queries, const float *weight,
+                          const attn_page *page, int64_t at, int64_t first, int64_t end, int64_t v_dim) {
     vec sum[QUERIES][VALUE_VECS];
     for (int i = 0; i < n; i++)
         for (int j = 0; j < vecs; j++)
-            sum[i][j] = vec_mul(vec_load(queries[i].acc + at + j * VEC_LANES), vec_set1(rescale[i]));
+            sum[i][j] = vec_mul(vec_load(queries[i].acc + at + j * VEC_LANES), vec_set1(queries[i].rescale));
     for (int64_t p = first; p < end; p++) {
         const uint8_t *row =
             (const uint8_t *)page->v + (p * v_dim + at) / page_block(type) * page_block_bytes(type);
@@ -101,62 +99,83 @@ INLINE void value_queries(int type, int n, int vecs, attn_query *queries, const 
             vec_store(queries[i].acc + at + j * VEC_LANES, sum[i][j]);
 }
 
-INLINE void attend_some(int type, int n, attn_query *queries, const attn_page *page, int64_t first,
-                        int64_t end, int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
-    float rescale[QUERIES];
-    score_queries(type, n, queries, page, k_dim, work);
+INLINE void weigh_some(int type, int n, attn_query *queries, const attn_page *page, int64_t first,
+                       int64_t end, int64_t k_dim, float soft_cap, float *weights) {
+    score_queries(type, n, queries, page, k_dim, weights);
     for (int i = 0; i < n; i++)
-        rescale[i] = weigh(&queries[i], work + i * KERNELS_PAGE, first, end, soft_cap);
+        weigh(&queries[i], weights + i * KERNELS_PAGE, first, end, soft_cap);
+}
+
+INLINE void add_some(int type, int n, attn_query *queries, const attn_page *page, int64_t first, int64_t end,
+                     int64_t v_dim, float *weights) {
     int64_t at = 0;
     for (; at + VALUE_VECS * VEC_LANES <= v_dim; at += VALUE_VECS * VEC_LANES)
-        value_queries(type, n, VALUE_VECS, queries, rescale, work, page, at, first, end, v_dim);
+        value_queries(type, n, VALUE_VECS, queries, weights, page, at, first, end, v_dim);
     const int vecs = page_block(type) > VEC_LANES ? page_block(type) / VEC_LANES : 1;
     for (; at + vecs * VEC_LANES <= v_dim; at += vecs * VEC_LANES)
-        value_queries(type, n, vecs, queries, rescale, work, page, at, first, end, v_dim);
+        value_queries(type, n, vecs, queries, weights, page, at, first, end, v_dim);
     for (; at < v_dim; at++) {
         for (int i = 0; i < n; i++) {
-            float sum = queries[i].acc[at] * rescale[i];
+            float sum = queries[i].acc[at] * queries[i].rescale;
             for (int64_t p = first; p < end; p++)
-                sum = scalar_fma(work[i * KERNELS_PAGE + p], load_float(type, page->v, p * v_dim + at), sum);
+                sum =
+                    scalar_fma(weights[i * KERNELS_PAGE + p], load_float(type, page->v, p * v_dim + at), sum);
             queries[i].acc[at] = sum;
         }
     }
 }
 
-INLINE void attend(int type, attn_query *queries, int64_t n, const attn_page *page, int64_t first,
-                   int64_t end, int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {
-    attn_page p = *page;
-    int64_t i = 0;
-    for (; i + QUERIES <= n; i += QUERIES, p.k_step = p.v_step = 0) // what is fetched is fetched once
-        attend_some(type, QUERIES, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
-    for (; QUERIES > 4 && i + 4 <= n; i += 4, p.k_step = p.v_step = 0)
-        attend_some(type, 4, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
-    for (; i + 2 <= n; i += 2, p.k_step = p.v_step = 0)
-        attend_some(type, 2, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
-    for (; i < n; i++, p.k_step = p.v_step = 0)
-        attend_some(type, 1, queries + i, &p, first, end, k_dim, v_dim, soft_cap, work);
+INLINE void fold_some(int type, bool keys, int n, attn_query *queries, const attn_page *page, int64_t first,
+                      int64_t end, int64_t dim, float soft_cap, float *weights) {
+    if (keys)
+        weigh_some(type, n, queries, page, first, end, dim, soft_cap, weights);
+    else
+        add_some(type, n, queries, page, first, end, dim, weights);
 }
 
-#define ATTEND(name, type)                                                                                   \
-    static void name(attn_query *queries, int64_t n, const attn_page *page, int64_t first, int64_t end,      \
-                     int64_t k_dim, int64_t v_dim, float soft_cap, float *work) {                            \
-        attend(type, queries, n, page, first, end, k_dim, v_dim, soft_cap, work);                            \
+// So many queries at a time that their sums stay in registers; what is fetched is fetched once.
+INLINE void fold(int type, bool keys, attn_query *queries, int64_t n, const attn_page *page, int64_t first,
+                 int64_t end, int64_t dim, float soft_cap, float *weights) {
+    attn_page p = *page;
+    int64_t i = 0;
+    for (; i + QUERIES <= n; i += QUERIES, weights += QUERIES * KERNELS_PAGE, p.k_step = p.v_step = 0)
+        fold_some(type, keys, QUERIES, queries + i, &p, first, end, dim, soft_cap, weights);
+    for (; QUERIES > 4 && i + 4 <= n; i += 4, weights += 4 * KERNELS_PAGE, p.k_step = p.v_step = 0)
+        fold_some(type, keys, 4, queries + i, &p, first, end, dim, soft_cap, weights);
+    for (; i + 2 <= n; i += 2, weights += 2 * KERNELS_PAGE, p.k_step = p.v_step = 0)
+        fold_some(type, keys, 2, queries + i, &p, first, end, dim, soft_cap, weights);
+    for (; i < n; i++, weights += KERNELS_PAGE, p.k_step = p.v_step = 0)
+        fold_some(type, keys, 1, queries + i, &p, first, end, dim, soft_cap, weights);
+}
+
+#define PAGE_ATTENTION(name, type)                                                                           \
+    static void name##_weigh_keys(attn_query *queries, int64_t n, const attn_page *page, int64_t first,      \
+                                  int64_t end, int64_t k_dim, float soft_cap, float *weights) {              \
+        fold(type, true, queries, n, page, first, end, k_dim, soft_cap, weights);                            \
+    }                                                                                                        \
+    static void name##_add_values(attn_query *queries, int64_t n, const attn_page *page, int64_t first,      \
+                                  int64_t end, int64_t v_dim, float *weights) {                              \
+        fold(type, false, queries, n, page, first, end, v_dim, 0.0f, weights);                               \
     }
-ATTEND(f32_attend, QUANT_F32)
-ATTEND(f16_attend, QUANT_F16)
-ATTEND(bf16_attend, QUANT_BF16)
-ATTEND(q8_0_attend, QUANT_Q8_0)
-ATTEND(q4_0_attend, QUANT_Q4_0)
-#undef ATTEND
+PAGE_ATTENTION(f32, QUANT_F32)
+PAGE_ATTENTION(f16, QUANT_F16)
+PAGE_ATTENTION(bf16, QUANT_BF16)
+PAGE_ATTENTION(q8_0, QUANT_Q8_0)
+PAGE_ATTENTION(q4_0, QUANT_Q4_0)
+#undef PAGE_ATTENTION
+
+static const kernels_page_type f32_pages = {
+    f32_store_key, f32_store_value, NULL, NULL, f32_weigh_keys, f32_add_values, INT64_MAX,
+};
 
 // Blocks with scales are taken apart anew for every QUERIES queries: for more, that is done once, beforehand.
-static const kernels_page_type f32_pages = {f32_store_key, f32_store_value, NULL,
-                                            NULL,          f32_attend,      INT64_MAX};
-static const kernels_page_type f16_pages = {f16_store_key,   f16_store_value, f16_load_keys,
-                                            f16_load_values, f16_attend,      INT64_MAX};
-static const kernels_page_type bf16_pages = {bf16_store_key,   bf16_store_value, bf16_load_keys,
-                                             bf16_load_values, bf16_attend,      INT64_MAX};
-static const kernels_page_type q8_0_pages = {q8_0_store_key,   q8_0_store_value, q8_0_load_keys,
-                                             q8_0_load_values, q8_0_attend,      QUERIES};
-static const kernels_page_type q4_0_pages = {q4_0_store_key,   q4_0_store_value, q4_0_load_keys,
-                                             q4_0_load_values, q4_0_attend,      QUERIES};
+#define PAGES(name, direct)                                                                                  \
+    static const kernels_page_type name##_pages = {                                                          \
+        name##_store_key,  name##_store_value, name##_load_keys, name##_load_values,                         \
+        name##_weigh_keys, name##_add_values,  direct,                                                       \
+    }
+PAGES(f16, INT64_MAX);
+PAGES(bf16, INT64_MAX);
+PAGES(q8_0, QUERIES);
+PAGES(q4_0, QUERIES);
+#undef PAGES

@@ -23,6 +23,7 @@ typedef struct attn_query {
     float position; // of the query, from the first of the page (for ALiBi)
     float max;      // largest score so far (-INFINITY at first)
     float sum;      // of exp(score - max)
+    float rescale;  // of `acc`, which may belong to a smaller `max`: weigh_keys sets it, add_values uses it
     float *acc;     // [v_dim] weighted sum of values, not yet divided by `sum`
 } attn_query;
 
@@ -99,6 +100,8 @@ typedef struct kernels_result {
     float at[KERNELS_TILE][KERNELS_MAX_ROWS];
 } kernels_result;
 
+enum { KERNELS_ROTATE = 32 }; // numbers that are rotated together, at least
+
 enum { KERNELS_ROW_BLOCK = 64, KERNELS_ROW_LANES = 16 }; // of rows of logits
 
 enum { KERNELS_TYPES = 43 }; // tensor types that may have a product or pages, by id
@@ -112,11 +115,13 @@ typedef struct attn_page {
     int64_t k_step, v_step;
 } attn_page;
 
-// Folds positions [first, end) of one page into each of `n` queries: scores q . k * scale (soft_cap > 0:
-// soft_cap * tanh(score / soft_cap)) plus ALiBi's, then values. `work` has room for n * KERNELS_PAGE floats.
-// Online softmax, one rescale a page: Dao et al. 2022, "FlashAttention".
-typedef void kernels_attend(attn_query *queries, int64_t n, const attn_page *page, int64_t first, int64_t end,
-                            int64_t k_dim, int64_t v_dim, float soft_cap, float *work);
+// Folds positions [first, end) of one page into each of `n` queries, keys first and then values. Keys give
+// scores q . k * scale (soft_cap > 0: soft_cap * tanh(score / soft_cap)) plus ALiBi's, and from these come
+// weights, [n][KERNELS_PAGE]. Online softmax, one rescale a page: Dao et al. 2022, "FlashAttention".
+typedef void kernels_weigh_keys(attn_query *queries, int64_t n, const attn_page *page, int64_t first,
+                                int64_t end, int64_t k_dim, float soft_cap, float *weights);
+typedef void kernels_add_values(attn_query *queries, int64_t n, const attn_page *page, int64_t first,
+                                int64_t end, int64_t v_dim, float *weights);
 
 // How pages hold keys and values in a tensor type (pages.inc.h says where); dims are multiples of its block.
 // A token's key takes as many bytes as a row of blocks, and the same numbers as quant/ gives come back.
@@ -130,9 +135,10 @@ typedef struct kernels_page_type {
     // both NULL where pages hold just that.
     void (*load_keys)(const void *keys, int64_t k_dim, float *out);
     void (*load_values)(const void *values, int64_t n, float *out);
-    // Attention over a page whose keys and values are both of this type, as they lie. The same comes out of
-    // that of F32 over what is loaded, which is faster for more than `direct_queries`.
-    kernels_attend *attend;
+    // Attention over a page whose keys, or values, are of this type, as they lie. The same comes out of that
+    // of F32 over what is loaded, which is faster for more than `direct_queries`.
+    kernels_weigh_keys *weigh_keys;
+    kernels_add_values *add_values;
     int64_t direct_queries;
 } kernels_page_type;
 
@@ -182,6 +188,10 @@ typedef struct kernels {
 
     // x[i] = exp(x[i] - max) / sum
     void (*softmax)(float *x, int64_t n);
+
+    // Each `group` neighbours of x [n] times the Walsh-Hadamard matrix, divided by sqrt(group): its own
+    // inverse. `group` is a power of two and at least KERNELS_ROTATE, `n` a multiple of it.
+    void (*rotate)(float *x, int64_t n, int64_t group);
 
     // Of rows of logits: backend/backend.h says what.
     float (*row_max)(const float *x, int64_t n, float *block_max, bool *odd);

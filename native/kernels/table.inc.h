@@ -15,6 +15,7 @@
 #include "kernels/encode_plain.inc.h"
 #include "kernels/encode_codebook.inc.h"
 #include "kernels/ops.inc.h"
+#include "kernels/rotate.inc.h"
 #include "kernels/rows.inc.h"
 #include "kernels/pages.inc.h"
 #include "kernels/attn.inc.h"
@@ -92,6 +93,7 @@ static const kernels_page_type *const page_types[KERNELS_TYPES] = {
         .swiglu_oai = swiglu_oai,                                                                            \
         .axpy = axpy,                                                                                        \
         .softmax = softmax,                                                                                  \
+        .rotate = rotate,                                                                                    \
         .row_max = row_max,                                                                                  \
         .row_weigh = row_weigh,                                                                              \
         .row_mean = row_mean,                                                                                \

@@ -34,6 +34,10 @@ void attention_block(forward *f, const plan_layer *l, const backend_buffer *in, 
         ops->norm(f->device, f->q, &l->qk_unit, n, f->q);
         ops->norm(f->device, f->k, &l->qk_unit, n, f->k);
     }
+    if (f->k_rotation > 0) {
+        ops->rotate(f->device, f->q, f->k_rotation, n);
+        ops->rotate(f->device, f->k, f->k_rotation, n);
+    }
     ops->kv_store(f->device, kv, l->attend.layer, p->n_head_kv, f->k, f->v, tokens);
     ops->attend(f->device, kv, &l->attend, f->q, tokens, f->heads);
     project(f, f->heads, n, &(projection){&l->o, f->block}, 1);

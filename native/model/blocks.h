@@ -9,6 +9,7 @@ struct forward {
     backend *device;
     const ingot_allocator *mem;
     const float *freqs[PLAN_ROPES]; // of rope, for this context
+    int32_t k_rotation;             // as in forward_params
     // Each is [max_tokens][width] unless noted.
     backend_buffer *x;                // the residual stream [n_embd]
     backend_buffer *normed;           // [n_embd]

@@ -60,18 +60,19 @@ static ingot_status make_buffers(forward *f, int64_t n, ingot_error *err) {
     return f->host ? INGOT_OK : fail_memory(err, (uint64_t)widest * FORWARD_TILE * sizeof(float), "results");
 }
 
-ingot_status forward_new(const plan *p, backend *device, const ingot_allocator *mem, int32_t max_tokens,
-                         int32_t n_ctx, forward **out, ingot_error *err) {
+ingot_status forward_new(const plan *p, backend *device, const ingot_allocator *mem,
+                         const forward_params *params, forward **out, ingot_error *err) {
     forward *f = mem_alloc(mem, 1, sizeof *f);
     if (!f)
         return fail_memory(err, sizeof *f, "activations");
     f->plan = p;
     f->device = device;
     f->mem = mem;
+    f->k_rotation = params->k_rotation;
     for (int32_t i = 0; i < PLAN_ROPES; i++)
-        f->freqs[i] = p->ropes[i].freqs_long && n_ctx > p->ropes[i].long_from ? p->ropes[i].freqs_long
-                                                                              : p->ropes[i].freqs;
-    ingot_status status = make_buffers(f, max_tokens, err);
+        f->freqs[i] = p->ropes[i].freqs_long && params->n_ctx > p->ropes[i].long_from ? p->ropes[i].freqs_long
+                                                                                      : p->ropes[i].freqs;
+    ingot_status status = make_buffers(f, params->max_tokens, err);
     if (status != INGOT_OK) {
         forward_free(f);
         return status;

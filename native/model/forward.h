@@ -16,9 +16,17 @@ enum { FORWARD_FEW = 1024 };
 // The activations of a forward pass of at most `max_tokens` tokens. Belongs to one thread at a time.
 typedef struct forward forward;
 
-// `n_ctx` decides between the frequency tables of models that have two.
-ingot_status forward_new(const plan *p, backend *device, const ingot_allocator *mem, int32_t max_tokens,
-                         int32_t n_ctx, forward **out, ingot_error *err);
+typedef struct forward_params {
+    int32_t max_tokens;
+    int32_t n_ctx; // decides between the frequency tables of models that have two
+    // Neighbours in a head's keys that are rotated together (backend.h: rotate), and in its queries: their
+    // products stay the same but for rounding. 0: none. Ashkboos et al. 2024, "QuaRot: Outlier-Free 4-Bit
+    // Inference in Rotated LLMs".
+    int32_t k_rotation;
+} forward_params;
+
+ingot_status forward_new(const plan *p, backend *device, const ingot_allocator *mem,
+                         const forward_params *params, forward **out, ingot_error *err);
 void forward_free(forward *f);
 
 // What is computed of a token once the layers are done.

@@ -102,39 +102,17 @@ static void engine_main(void *arg) {
 // ------------------------------------------------------------------------------------------------- life
 
 ingot_engine_params ingot_engine_default_params(void) {
-    return (ingot_engine_params){.kv_type = QUANT_F16};
+    return (ingot_engine_params){.k_type = QUANT_F16, .v_type = QUANT_F16};
 }
 
 ingot_request ingot_request_default(void) {
     return (ingot_request){.max_tokens = -1, .n_logprobs = -1};
 }
 
-// Keys and values are rows of the type's blocks.
-static ingot_status check_kv_type(const ingot_model *m, int32_t kv_type, ingot_error *err) {
-    static const int32_t types[] = {QUANT_F16, QUANT_BF16, QUANT_F32, QUANT_Q8_0, QUANT_Q4_0};
-    const quant_type *type = quant_type_get(kv_type);
-    bool known = false;
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        known = known || types[i] == kv_type;
-    if (!known)
-        return fail(err, INGOT_ERR_INVALID,
-                    "kv_type is %d (%s), expected 1 (F16), 30 (BF16), 0 (F32), 8 (Q8_0) or 2 (Q4_0)", kv_type,
-                    type ? type->name : "no tensor type");
-    const int32_t k_dim = m->plan.k_dim, v_dim = m->plan.v_dim;
-    if (k_dim % type->block_size != 0 || v_dim % type->block_size != 0)
-        return fail(
-            err, INGOT_ERR_INVALID,
-            "kv_type is %d (%s), whose blocks hold %d numbers, but in %s a head's keys have %d and its "
-            "values %d; use F16, BF16 or F32",
-            kv_type, type->name, type->block_size, gguf_name(m->file), k_dim, v_dim);
-    return INGOT_OK;
-}
-
 static ingot_status check_params(const ingot_model *m, const ingot_engine_params *p, ingot_error *err) {
     if (!m->device)
         return fail(err, INGOT_ERR_STATE, "%s was opened with vocab_only: it has no weights to run",
                     gguf_name(m->file));
-    TRY(check_kv_type(m, p->kv_type, err));
     if (p->n_ctx < 0 || p->n_ctx > 1 << 30)
         return fail(err, INGOT_ERR_INVALID, "n_ctx is %d, expected 0 (the model's own) to 2^30", p->n_ctx);
     if (p->n_batch < 0 || p->n_batch > MAX_BATCH)
@@ -160,18 +138,16 @@ static void choose_pages(ingot_engine *e, uint64_t share, uint64_t fits) {
     if (!e->model->plan.causal)
         most = least > PAGES_OF_ENCODER ? least : fits < PAGES_OF_ENCODER ? fits : PAGES_OF_ENCODER;
     most = most < INT32_MAX / PAGE_TOKENS ? most : INT32_MAX / PAGE_TOKENS;
-    e->n_pages = (int32_t)(share < least ? least : share < most ? share : most);
+    e->layout.n_pages = (int32_t)(share < least ? least : share < most ? share : most);
 }
 
 // Settles the context: what was asked for, or the model's own as far as memory goes.
 static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p, ingot_error *err) {
     const plan *shape = &e->model->plan;
     const log_sink *log = e->model->env.log;
-    const quant_type *type = quant_type_get(p->kv_type);
-    uint64_t token_bytes =
-        (uint64_t)shape->n_layer * (uint64_t)shape->n_head_kv *
-        (quant_bytes(type, (uint64_t)shape->k_dim) + quant_bytes(type, (uint64_t)shape->v_dim));
     ingot_device device;
+    TRY(layout_choose(e->model, p, &e->layout, err));
+    const uint64_t token_bytes = layout_token_bytes(&e->layout);
     TRY(e->model->device->ops->describe(&e->model->env, 0, &device, err));
     uint64_t budget = p->kv_bytes > 0 ? p->kv_bytes : device.memory_free / 2;
     uint64_t fits = budget / (token_bytes * PAGE_TOKENS) * PAGE_TOKENS;
@@ -201,7 +177,10 @@ static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p
         log_line(log, INGOT_LOG_WARN, "context is %d tokens, more than the %d that the model was made for",
                  wanted, shape->n_ctx_train);
     e->info.n_ctx = wanted;
-    e->info.kv_type = p->kv_type;
+    e->info.k_type = p->k_type;
+    e->info.v_type = p->v_type;
+    e->info.k_rotate = p->k_rotate && layout_rotation(&e->layout) > 0;
+    e->info.kv_token_bytes = token_bytes;
     e->info.page_tokens = PAGE_TOKENS;
     e->info.n_batch = p->n_batch > 0 ? p->n_batch : DEFAULT_BATCH;
     // A text that is seen as a whole must be computed as a whole.
@@ -241,19 +220,13 @@ static ingot_status list_ends(ingot_engine *e, ingot_error *err) {
 static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     const plan *shape = &e->model->plan;
     const size_t n_batch = (size_t)e->info.n_batch;
-    kv_layout layout = {.n_layers = shape->n_layer,
-                        .n_head = shape->n_head,
-                        .n_head_kv = shape->n_head_kv,
-                        .k_dim = shape->k_dim,
-                        .v_dim = shape->v_dim,
-                        .k_type = e->info.kv_type,
-                        .v_type = e->info.kv_type,
-                        .page_tokens = PAGE_TOKENS,
-                        .n_pages = e->n_pages};
-    e->info.kv_bytes = e->page_bytes * (uint64_t)layout.n_pages;
-    TRY(e->model->device->ops->kv_new(e->model->device, &layout, &e->kv, err));
-    TRY(forward_new(shape, e->model->device, e->mem, e->info.n_batch, e->info.n_ctx, &e->forward, err));
-    TRY(page_pool_init(&e->pool, layout.n_pages, err));
+    const forward_params params = {.max_tokens = e->info.n_batch,
+                                   .n_ctx = e->info.n_ctx,
+                                   .k_rotation = e->info.k_rotate ? layout_rotation(&e->layout) : 0};
+    e->info.kv_bytes = e->page_bytes * (uint64_t)e->layout.n_pages;
+    TRY(e->model->device->ops->kv_new(e->model->device, &e->layout, &e->kv, err));
+    TRY(forward_new(shape, e->model->device, e->mem, &params, &e->forward, err));
+    TRY(page_pool_init(&e->pool, e->layout.n_pages, err));
     TRY(prefix_init(&e->tree, &e->pool, err));
     e->slots = mem_alloc(e->mem, (size_t)e->info.n_seqs, sizeof *e->slots);
     if (!e->slots)
@@ -419,7 +392,7 @@ void ingot_engine_get_stats(ingot_engine *engine, ingot_engine_stats *out) {
     *out = engine->stats;
     out->n_waiting = count_waiting(engine);
     mutex_unlock(&engine->lock);
-    out->n_pages = engine->n_pages;
+    out->n_pages = engine->layout.n_pages;
     out->n_running = atomic_load(&engine->running_now);
     out->n_pages_cached = atomic_load(&engine->pages_cached);
     out->n_pages_running = atomic_load(&engine->pages_used) - out->n_pages_cached;

@@ -6,6 +6,7 @@
 #include "model/forward.h"
 #include "model/model.h"
 #include "run/generate.h"
+#include "run/layout.h"
 #include "run/metrics.h"
 #include "run/prefix.h"
 #include "run/schedule.h"
@@ -15,7 +16,7 @@ struct ingot_engine {
     const ingot_allocator *mem;
     ingot_engine_info info; // kv_bytes_used is kept in `pages_used`
     uint64_t page_bytes;
-    int32_t n_pages;
+    kv_layout layout;
 
     // The thread's own.
     backend_kv *kv;

@@ -31,6 +31,7 @@ from ingot.errors import (
 if TYPE_CHECKING:
     from ingot import gguf, lang, lora, quant, schema
     from ingot.adapter import Adapter
+    from ingot.cache import Cache
     from ingot.comparing import Quality, TypeQuality, quality
     from ingot.generation import Chunk, Completion, Stream, Timings, TokenLogprob
     from ingot.grammar import Grammar, Matcher
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Adapter": "adapter",
     "Beam": "several",
+    "Cache": "cache",
     "Chunk": "generation",
     "Completion": "generation",
     "Stream": "generation",
@@ -94,6 +96,7 @@ __all__ = [
     "ArgumentError",
     "Beam",
     "BusyError",
+    "Cache",
     "CancelledError",
     "Chunk",
     "Completion",

@@ -22,6 +22,7 @@ from ingot._lib import Progress, advance
 from ingot.adapter import Adapter
 from ingot.bench_adapters import loaded
 from ingot.bench_peer import PeerProcess
+from ingot.cache import types_of
 from ingot.generation import Timings
 from ingot.machine import (
     __version__,
@@ -31,7 +32,6 @@ from ingot.machine import (
     measure_read,
 )
 from ingot.model import Model
-from ingot.quant import type_by_name
 
 _LOOKED_UP = ("token_embd.", "position_embd.", "token_types.")  # of these one row is read
 _PAGE = 32  # tokens; a page belongs to one sequence
@@ -40,10 +40,11 @@ _PAGE = 32  # tokens; a page belongs to one sequence
 @dataclass(frozen=True)
 class Settings:
     """What is measured: prompts of ``prompt`` tokens and ``tokens`` generated ones (0: not), each
-    on top of every one of ``depths`` tokens, with keys and values of each type, ``rounds`` times
-    after one that isn't counted. Generated are as many sequences together as ``batches`` say; a
-    prompt is read when 1 is among them. With ``adapters`` each test is also measured with so
-    many of them, which the sequences take in turn."""
+    on top of every one of ``depths`` tokens, with keys and values of each type ("q8_0", or
+    "f16/q8_0" where they differ), ``rounds`` times after one that isn't counted. Generated are as
+    many sequences together as ``batches`` say; a prompt is read when 1 is among them. With
+    ``adapters`` each test is also measured with so many of them, which the sequences take in turn.
+    """
 
     prompt: int = 512
     tokens: int = 64
@@ -67,11 +68,13 @@ class Settings:
         return max(depth + max(self.prompt, self.tokens) + 2, self.n_seqs * pages * _PAGE)
 
     def open(self, path: str, kv_type: str, profile: bool = False) -> Model:
+        k_type, v_type = types_of(kv_type)
         return Model(
             path,
             n_ctx=self.n_ctx,
             threads=self.threads or devices()[0].threads,
-            kv_type=kv_type,
+            k_type=k_type,
+            v_type=v_type,
             n_batch=self.n_batch,
             n_seqs=self.n_seqs,
             profile=profile,
@@ -290,7 +293,7 @@ class Peer(PeerProcess):
             "n_ctx": settings.n_ctx,
             "n_seqs": settings.n_seqs,
             "threads": threads,
-            "kv_type": kv_type,
+            "kv_types": types_of(kv_type),
         }
         super().__init__(wanted, model)
 
@@ -323,7 +326,7 @@ def measure(
             if peer:
                 other = stack.enter_context(Peer(path, settings, kv_type, threads))
                 report.peer_version = other.version
-            own, work = Own(model, settings), work_of(model, kv_type)
+            own, work = Own(model, settings), work_of(model)
             given = stack.enter_context(loaded(model, settings.adapters))
             adapted = Own(model, settings, given) if given else None
             report.work[kv_type] = work
@@ -371,7 +374,7 @@ def _record(
             row.shares.append(row.speeds[-1] * work.ops / product)
 
 
-def work_of(model: Model, kv_type: str) -> Work:
+def work_of(model: Model) -> Work:
     """What a token takes in a model. Of experts those count that a token uses."""
     weight_bytes = expert_bytes = ops = 0.0
     arch = model.info.architecture
@@ -389,9 +392,7 @@ def work_of(model: Model, kv_type: str) -> Work:
                 expert_bytes += share * tensor.nbytes
             if name != head:
                 ops += 2 * share * math.prod(tensor.shape)
-    cell = type_by_name(kv_type)
-    halves = cell.block_bytes / cell.block_size / 2
-    kv_bytes = round(model.info.kv_bytes_per_token_f16 * halves)
+    kv_bytes = model.cache.bytes_per_token
     return Work(round(weight_bytes), kv_bytes, round(ops), round(expert_bytes), expert_share)
 
 

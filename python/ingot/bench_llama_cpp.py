@@ -22,7 +22,7 @@ _KV_TYPES = {"f32": 0, "f16": 1, "bf16": 30, "q8_0": 8, "q4_0": 2}  # as ggml nu
 
 
 class Model:
-    """Settings: model, prompt, tokens, n_ctx, n_seqs, threads, kv_type."""
+    """Settings: model, prompt, tokens, n_ctx, n_seqs, threads, kv_types (of keys, of values)."""
 
     def __init__(self, lc: Any, settings: dict[str, Any]) -> None:
         self._lc = lc
@@ -39,7 +39,7 @@ class Model:
         params.n_seq_max = settings["n_seqs"]
         params.kv_unified = True  # one sequence may have all of n_ctx
         params.n_threads = params.n_threads_batch = settings["threads"]
-        params.type_k = params.type_v = _KV_TYPES[settings["kv_type"]]
+        params.type_k, params.type_v = (_KV_TYPES[name] for name in settings["kv_types"])
         self._context = lc.llama_init_from_model(model, params)
         if not self._context:
             raise RuntimeError(f"llama.cpp can't make a context of {settings['n_ctx']} tokens")

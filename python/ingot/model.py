@@ -33,6 +33,7 @@ from ingot._lib import (
 )
 from ingot._native import ffi, lib
 from ingot.adapter import Adapter, Adapters, name_for
+from ingot.cache import Cache, cache_of
 from ingot.closing import Closing
 from ingot.collecting import Collected
 from ingot.generation import Completion, Stream
@@ -137,9 +138,12 @@ class Model(Closing):
 
     n_ctx         positions of a sequence (None: the model's own, less if memory doesn't allow it)
     threads       (None: as many as pay; models with the same number share a thread pool)
-    kv_type       tensor type of the attention cache: "f16", "bf16" or "f32"; if the width of heads
-                  is a multiple of 32 also "q8_0", which takes half of the memory, or "q4_0", which
-                  takes less than a third but changes what the model says
+    kv_type       tensor type of the context's keys and values: "f16", "bf16" or "f32"; if the width
+                  of heads is a multiple of 32 also "q8_0", which takes half of the memory, or
+                  "q4_0", which takes less than a third but changes what the model says
+    k_type, v_type   that of keys and that of values, if they differ (None: ``kv_type``)
+    k_rotate      rotate keys of "q8_0" and "q4_0", which then lose less if a few numbers of each
+                  key are far larger than the others
     n_batch       most tokens in one forward pass (None: 256)
     n_seqs        how many answers may be generated at the same time (None: 8); others wait
     kv_bytes      most memory for the attention cache, which answers share with what is kept of
@@ -170,6 +174,9 @@ class Model(Closing):
         n_ctx: int | None = None,
         threads: int | None = None,
         kv_type: str = "f16",
+        k_type: str | None = None,
+        v_type: str | None = None,
+        k_rotate: bool = False,
         vocab_only: bool = False,
         n_batch: int | None = None,
         n_seqs: int | None = None,
@@ -188,7 +195,12 @@ class Model(Closing):
         self.path = os.fspath(bundled_model() if path is None else path)
         counts = {"n_ctx": n_ctx, "n_batch": n_batch, "n_seqs": n_seqs, "max_waiting": max_waiting}
         given = {k: integer(k, v, 1, INT32_MAX) for k, v in counts.items() if v is not None}
-        self._engine_params: dict[str, float] = {"kv_type": type_by_name(kv_type).id, **given}
+        self._engine_params: dict[str, float] = {
+            "k_type": type_by_name(kv_type if k_type is None else k_type).id,
+            "v_type": type_by_name(kv_type if v_type is None else v_type).id,
+            "k_rotate": bool(k_rotate),
+            **given,
+        }
         if kv_bytes is not None:
             self._engine_params["kv_bytes"] = integer("kv_bytes", kv_bytes, 1, 2**63)
         if step_seconds is not None:
@@ -295,10 +307,18 @@ class Model(Closing):
     @property
     def n_ctx(self) -> int:
         """How many positions a sequence may have here. Starts the engine."""
+        return int(self._engine_info().n_ctx)
+
+    @property
+    def cache(self) -> Cache:
+        """How the context's keys and values are kept. Starts the engine."""
+        return cache_of(self._engine_info())
+
+    def _engine_info(self) -> Any:
         info = ffi.new("ingot_engine_info *")
         with self._started() as engine:
             lib.ingot_engine_get_info(engine, info)
-        return int(info.n_ctx)
+        return info
 
     def stages(self) -> list[Stage]:
         """What each kind of operation has taken so far; needs ``profile``."""

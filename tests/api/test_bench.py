@@ -172,8 +172,8 @@ def test_work_of_a_token(tmp_path: Path) -> None:
         path, Shape("olmoe", 3, 256, 512, 4, 4, 64, 300, False, 1e4, 1e-5, 8, 2, 256), "F16"
     )
     layer = 4 * 256 * 256 + 2 * 3 * 512 * 256
-    with ingot.Model(path, n_ctx=64) as model:
-        found = bench.work_of(model, "f32")
+    with ingot.Model(path, n_ctx=64, kv_type="f32") as model:
+        found = bench.work_of(model)
     router = 3 * 8 * 256
     assert found.ops == 2 * (3 * layer + router)
     assert found.weight_bytes == 2 * (3 * layer + 300 * 256) + 4 * router
@@ -184,10 +184,12 @@ def test_work_of_a_token(tmp_path: Path) -> None:
     assert found.step_bytes(2, 10) == found.weight_bytes + more + 20 * found.kv_bytes
     shapes.write(path, shapes.SHAPES["tiny"], "F16")
     with ingot.Model(path, n_ctx=64) as model:
-        found = bench.work_of(model, "f16")
+        found = bench.work_of(model)
     layer = 2 * 256 * 256 + 2 * 256 * 128 + 3 * 256 * 512
     assert found == Work(2 * (2 * layer + 1024 * 256), 2 * 2 * 128 * 2, 2 * 2 * layer)
     assert found.step_bytes(3, 10) == found.weight_bytes + 30 * found.kv_bytes
+    with ingot.Model(path, n_ctx=64, k_type="q8_0", v_type="q4_0") as model:
+        assert bench.work_of(model).kv_bytes == 2 * 128 * (34 + 18) // 32
 
 
 def test_report() -> None:
@@ -275,6 +277,8 @@ def test_a_shape(tmp_path: Path) -> None:
         ("--batch 1,257", "'257' is no integer from 1 to 256"),
         ("--batch 16 -b 8", "--batch-size 8: a forward pass has a token of each sequence, so"),
         ("--batch 2 -n 0", "-p 512 -n 0: nothing is left to be measured (prompts are read with"),
+        ("--kv-type f16/q9", "'f16/q9' is no type of a KV cache"),
+        ("--kv-type f16/f16/f16", "'f16/f16/f16' is no type of a KV cache"),
         ("--kv-type f16,q9", "'q9' is no type of a KV cache: expected some of f16, bf16, f32"),
         ("-p 0 -n 0", "nothing is left to be measured"),
         ("model.gguf --shape tiny", "expected MODEL or --shape, not both"),
@@ -565,7 +569,7 @@ def test_sequences_of_llama_cpp(fake: Path, bundled: Path) -> None:
 
 
 def test_both_in_turns(fake: Path) -> None:
-    options = "-p 4 -n 3 -r 3 --batch 1,2 --kv-type f16,q8_0 --vs-llama-cpp --json"
+    options = "-p 4 -n 3 -r 3 --batch 1,2 --kv-type f16,f16/q8_0 --vs-llama-cpp --json"
     report = json.loads(run_well(*command(options)))
     assert report["llama_cpp_python"] == "9.9"
     for row in report["rows"]:
@@ -604,7 +608,7 @@ with_llama_cpp = pytest.mark.skipif(
 
 @with_llama_cpp
 def test_llama_cpp_itself(tmp_path: Path) -> None:
-    options = "-p 16 -n 3 -d 0,20 -r 1 --batch 1,3 --kv-type f16,q8_0"
+    options = "-p 16 -n 3 -d 0,20 -r 1 --batch 1,3 --kv-type f16,q8_0/f16"
     arguments = command(f"--shape tiny {options} --vs-llama-cpp --json")
     report = json.loads(run_well(*arguments, XDG_CACHE_HOME=str(tmp_path)))
     assert len(report["rows"]) == 12

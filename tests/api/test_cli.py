@@ -93,6 +93,8 @@ def test_help_and_version() -> None:
         ["tokenize", "--decode", "9999999999999999999"],
         ["run", "-p", "x", "--temperature", "warm"],
         ["run", "-p", "x", "--kv-type", "q4"],
+        ["run", "-p", "x", "--cache-type-k", "q4"],
+        ["run", "-p", "x", "-ctv", "q4"],
         ["run", "-p", "x", "--system", "s"],
         ["run", "-p", "x", "a.gguf", "b.gguf"],
         ["tokenize"],

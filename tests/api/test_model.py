@@ -177,7 +177,7 @@ def test_options_of_the_engine(bundled: Path) -> None:
         text = got
     with (
         ingot.Model(n_ctx=64, kv_type="Q4_K") as model,
-        pytest.raises(ArgumentError, match=r"kv_type is 12 \(Q4_K\), expected 1 \(F16\)"),
+        pytest.raises(ArgumentError, match=r"k_type is 12 \(Q4_K\), expected 1 \(F16\)"),
     ):
         model.generate("x")
 

@@ -92,7 +92,7 @@ static ingot_status embed(ingot_engine *e, const ingot_model_info *info, ingot_r
 // Tokenises, generates and embeds a little, as far as the model allows.
 static ingot_status use_model(ingot_model *m, ingot_error *err) {
     static const char text[] = "Hello <s> w\xc3\xb6rld";
-    const ingot_engine_params params = {.kv_type = 1, .n_ctx = 32, .n_batch = 8};
+    const ingot_engine_params params = {.k_type = 1, .v_type = 1, .n_ctx = 32, .n_batch = 8};
     int32_t tokens[MAX_PROMPT] = {1, 5, 9, 2, 60, 33, 7, 7, 12, 40, 3, 59};
     size_t n = 12;
     ingot_model_info info;

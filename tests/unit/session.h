@@ -8,6 +8,9 @@
 #include "temp.h"
 #include "tiny_model.h"
 
+// Of ingot_engine_params: keys and values of one type.
+#define PAGES(type) .k_type = (type), .v_type = (type)
+
 typedef struct session {
     ingot_runtime *runtime;
     ingot_model *model;

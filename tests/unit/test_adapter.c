@@ -70,10 +70,10 @@ static void prompt_logits(const session *s, const ingot_adapter_scale *adapters,
 static void test_merged(void) {
     const temp_path merged = temp_join(&dir, "merged.gguf");
     CHECK(tiny_model_write(merged.text, &(tiny_options){.change = change_by_two}) == INGOT_OK);
-    session s = session_open(&merged, 2, (ingot_engine_params){.kv_type = 0});
+    session s = session_open(&merged, 2, (ingot_engine_params){PAGES(0)});
     prompt_logits(&s, NULL, 0, expected);
     session_close(&s);
-    s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 0});
+    s = session_open(&dense, 2, (ingot_engine_params){PAGES(0)});
     const ingot_adapter_scale adapters[2] = {{load(&s, "one.gguf", two[0]), two_scales[0]},
                                              {load(&s, "two.gguf", two[1]), two_scales[1]}};
     prompt_logits(&s, adapters, 2, logits);
@@ -118,10 +118,10 @@ static void test_fused(void) {
     }
     CHECK(t.status == INGOT_OK && ingot_gguf_writer_finish(t.w, NULL) == INGOT_OK);
 
-    session s = session_open(&merged, 1, (ingot_engine_params){.kv_type = 0});
+    session s = session_open(&merged, 1, (ingot_engine_params){PAGES(0)});
     prompt_logits(&s, NULL, 0, expected);
     session_close(&s);
-    s = session_open(&plain, 1, (ingot_engine_params){.kv_type = 0});
+    s = session_open(&plain, 1, (ingot_engine_params){PAGES(0)});
     ingot_adapter_scale use = {NULL, 1.0f};
     CHECK(ingot_adapter_load(s.model, file.text, NULL, NULL, &use.adapter, NULL) == INGOT_OK);
     prompt_logits(&s, &use, 1, logits);
@@ -136,7 +136,7 @@ static void test_ends(void) {
     const tiny_adapter head = {.seed = 9, .alpha = 4.0f, .ends = true, .bare = true, .only = "output"};
     const tiny_adapter embedding = {
         .seed = 9, .alpha = NAN, .ends = true, .bare = true, .only = "token_embd"};
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 0});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(0)});
     const ingot_adapter_scale changed = {load(&s, "head.gguf", head), 0.5f};
     float hidden[N_PROMPT * TINY_EMBD];
     ingot_request r = simple(0);
@@ -191,11 +191,10 @@ static void test_company(const temp_path *path, const char *only) {
     static answer alone[N_REQUESTS];
     static float alone_logits[N_REQUESTS][N_PROMPT * TINY_VOCAB], together[N_REQUESTS][N_PROMPT * TINY_VOCAB];
     for (int variant = 0; variant < 4; variant++) {
-        const ingot_engine_params params[] = {
-            {.kv_type = 1, .n_seqs = 1, .n_ctx = 2048},
-            {.kv_type = 1, .n_seqs = N_REQUESTS, .n_ctx = 2048},
-            {.kv_type = 1, .n_seqs = N_REQUESTS, .n_ctx = 2048, .n_batch = 9},
-            {.kv_type = 1, .n_seqs = 3, .n_ctx = 2048, .n_batch = 40}};
+        const ingot_engine_params params[] = {{PAGES(1), .n_seqs = 1, .n_ctx = 2048},
+                                              {PAGES(1), .n_seqs = N_REQUESTS, .n_ctx = 2048},
+                                              {PAGES(1), .n_seqs = N_REQUESTS, .n_ctx = 2048, .n_batch = 9},
+                                              {PAGES(1), .n_seqs = 3, .n_ctx = 2048, .n_batch = 40}};
         session s = session_open(path, 1 + variant % 3, params[variant]);
         ingot_adapter *a[N_ADAPTERS];
         load_all(&s, only, a);
@@ -239,7 +238,7 @@ static void test_company(const temp_path *path, const char *only) {
 
 // Texts that are embedded together have their own adapters.
 static void test_embeddings(void) {
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(1)});
     ingot_adapter *a[N_ADAPTERS];
     load_all(&s, NULL, a);
     float alone[N_ADAPTERS + 1][TINY_EMBD], together[N_ADAPTERS + 1][TINY_EMBD];
@@ -269,7 +268,7 @@ static void test_embeddings(void) {
 
 // What was computed with other adapters, or by other scales, isn't taken over.
 static void test_prefix(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     ingot_adapter *first = load(&s, "first.gguf", two[0]), *second = load(&s, "first.gguf", two[0]);
     const ingot_adapter_scale lists[] = {{first, 1.0f}, {first, 0.5f}, {second, 1.0f}, {NULL, 0.0f}};
     answer answers[4];
@@ -321,7 +320,7 @@ static void test_keys(void) {
 // ---------------------------------------------------------------------------------------------- lifetimes
 
 static void test_unloading(void) {
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1, .n_ctx = 1024});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(1), .n_ctx = 1024});
     const temp_path path = write_adapter("gone.gguf", two[0]);
     answer first = {0};
     for (int round = 0; round < 6; round++) {
@@ -411,7 +410,7 @@ static void expect_file_error(const session *s, tiny_adapter o, ingot_status sta
 }
 
 static void test_files(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     const ingot_status format = INGOT_ERR_FORMAT, unsupported = INGOT_ERR_UNSUPPORTED;
     expect_file_error(&s, (tiny_adapter){.type = "model"}, format, "'general.type' is 'model'", "'adapter'");
     expect_file_error(&s, (tiny_adapter){.skip = "general.type"}, format, "general.type", "missing");
@@ -442,7 +441,7 @@ static void test_files(void) {
 
     const temp_path experts = temp_join(&dir, "experts.gguf");
     CHECK(tiny_model_write(experts.text, &(tiny_options){.experts = true}) == INGOT_OK);
-    s = session_open(&experts, 1, (ingot_engine_params){.kv_type = 1});
+    s = session_open(&experts, 1, (ingot_engine_params){PAGES(1)});
     expect_file_error(&s, (tiny_adapter){.only = "exps", .extra = "blk.0.ffn_up_exps.weight"}, unsupported,
                       "blk.0.ffn_up_exps.weight", "experts");
     expect_file_error(&s, (tiny_adapter){.only = "ffn_up"}, format, "blk.0.ffn_up.weight", "doesn't have");
@@ -452,7 +451,7 @@ static void test_files(void) {
 
 // A vector that is one matrix row long would have the shapes of a map with one row: norms are still refused.
 static void test_norm(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     const temp_path path = temp_join(&dir, "bad.gguf");
     const tiny_adapter o = {.seed = 1};
     tiny_adapter_writer t = {.o = &o};
@@ -479,8 +478,8 @@ static bool refuse_progress(void *user, double done) {
 }
 
 static void test_requests(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
-    session other = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
+    session other = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     ingot_adapter *adapter = load(&s, "own.gguf", two[0]), *foreign = load(&other, "own.gguf", two[0]);
     const struct {
         ingot_adapter_scale list[2];
@@ -524,7 +523,7 @@ static void test_requests(void) {
 
 // A file that is cut off while it is used ends the requests that have it.
 static void test_cut_off(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     ingot_adapter *adapter = load(&s, "cut.gguf", (tiny_adapter){.seed = 1, .rank = 32, .ends = true});
     const temp_path path = temp_join(&dir, "cut.gguf");
     CHECK(truncate(path.text, 4096) == 0);

@@ -118,10 +118,8 @@ static void test_greedy(void) {
     for (int g = 0; g < N_GRAMMARS; g++) {
         answer expected = {0};
         for (int variant = 0; variant < 4; variant++) {
-            const ingot_engine_params params[] = {{.kv_type = 1},
-                                                  {.kv_type = 1, .n_batch = 1},
-                                                  {.kv_type = 1, .n_batch = 5},
-                                                  {.kv_type = 1, .n_seqs = 1}};
+            const ingot_engine_params params[] = {
+                {PAGES(1)}, {PAGES(1), .n_batch = 1}, {PAGES(1), .n_batch = 5}, {PAGES(1), .n_seqs = 1}};
             session s = session_open(&dense, 1 + variant % 2, params[variant]);
             held h = hold(&s, grammars[g]);
             if (variant == 0)
@@ -143,10 +141,10 @@ static void test_together(void) {
     enum { N = 10 };
     static answer alone[N];
     for (int variant = 0; variant < 4; variant++) {
-        const ingot_engine_params params[] = {{.kv_type = 1, .n_seqs = 1},
-                                              {.kv_type = 1, .n_ctx = 4096},
-                                              {.kv_type = 1, .n_ctx = 4096, .n_batch = 11},
-                                              {.kv_type = 1, .n_ctx = 4096, .n_seqs = 3, .n_batch = 3}};
+        const ingot_engine_params params[] = {{PAGES(1), .n_seqs = 1},
+                                              {PAGES(1), .n_ctx = 4096},
+                                              {PAGES(1), .n_ctx = 4096, .n_batch = 11},
+                                              {PAGES(1), .n_ctx = 4096, .n_seqs = 3, .n_batch = 3}};
         session s = session_open(&dense, 1 + variant % 2, params[variant]);
         held h[N];
         uint64_t ids[N];
@@ -180,7 +178,7 @@ static void test_distribution(void) {
     while (ingot_sampler_param_at((int32_t)n))
         n++;
     set_temperature(values, n, 1.5);
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     held h = hold(&s, "root ::= \"ab\" | \"ac\" | \"b\" | \"cab\" | \"cad\"");
     for (int w = 0; w < WAYS; w++) {
         int32_t tokens[N_PROMPT + 4];
@@ -236,7 +234,7 @@ static void test_close(void) {
         "root ::= [a-z]{2,} | <[80]> \"x\" <[90]>",
     };
     static const int32_t shortest[] = {5, 3, 2};
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     for (int g = 0; g < 3; g++) {
         held h = hold(&s, texts[g]);
         for (int32_t most = 1; most < 24; most++)
@@ -260,7 +258,7 @@ static void test_close(void) {
 
 // The context's end is a budget, too.
 static void test_close_in_context(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 32});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 32});
     held h = hold(&s, "root ::= \"[\" [a-z]* \"]\"");
     ingot_request r = asked(&h, -1);
     r.close_in_time = true;
@@ -275,7 +273,7 @@ static void test_close_in_context(void) {
 }
 
 static void test_stops(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     const ingot_str stops[] = {{"b", 1}, {"ab", 2}};
     const struct {
         const char *gbnf, *text;
@@ -304,7 +302,7 @@ static void test_stops(void) {
 
 // Where a single token may come, none is chosen: what follows is computed in one step with it.
 static void test_steps(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     held h = hold(&s, "root ::= [ab] \"this is what must come next\" [ab]");
     answer a = run(s.engine, asked(&h, 60));
     CHECK(a.size == 29 && a.last.finish == INGOT_FINISH_EOS);
@@ -318,7 +316,7 @@ static void test_jump(void) {
     static const char *const text = "root ::= [a-c] \" and then what must come, word for word \" [0-9]*";
     answer first[3] = {{.n = 0}};
     for (int32_t n_batch = 0; n_batch < 60; n_batch += 1 + n_batch / 2) {
-        session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_batch = n_batch});
+        session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_batch = n_batch});
         held h = hold(&s, text);
         for (int i = 0; i < 3; i++) {
             ingot_request r = asked(&h, 42 + 20 * i);
@@ -338,7 +336,7 @@ static void test_jump(void) {
 
 // What a slot's last request left doesn't reach the next one.
 static void test_after(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_seqs = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_seqs = 1});
     held h = hold(&s, "root ::= \"only this\"");
     for (int i = 0; i < 3; i++) {
         uint64_t id;
@@ -359,7 +357,7 @@ static void test_after(void) {
 
 // A matcher holds one answer at a time.
 static void test_lent(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     held h = hold(&s, grammars[2]);
     ingot_error err;
     uint64_t first, second;
@@ -408,7 +406,7 @@ static void *use_grammar(void *arg) {
 }
 
 static void test_neighbours(void) {
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(1)});
     held h = {0};
     ingot_grammar_builder *b = NULL;
     CHECK(ingot_token_trie_of_model(s.model, &h.trie, NULL) == INGOT_OK);
@@ -440,7 +438,7 @@ static void test_neighbours(void) {
 
 // Names of control tokens are shown and not seen by the grammar: stop texts don't reach over them.
 static void test_special(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     const ingot_str stops[] = {{"e<s>", 4}, {"c", 1}};
     const struct {
         const char *gbnf, *text;
@@ -473,7 +471,7 @@ static void test_special(void) {
 
 // Ends by token: those of text first, none that ends generation; and an end that takes many bytes.
 static void test_ends(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     int32_t tokens[8];
     size_t n;
     ingot_error err;
@@ -495,7 +493,7 @@ static void test_ends(void) {
 }
 
 static void test_refused(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     ingot_error err;
     uint64_t id;
     held h = hold(&s, "root ::= \"a\"");
@@ -533,7 +531,7 @@ static void test_refused(void) {
 
 // Dropping a request that runs leaves its matcher to the caller.
 static void test_drop(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     for (int i = 0; i < 30; i++) {
         held h = hold(&s, grammars[1 + i % 2]);
         ingot_request r = asked(&h, 100);

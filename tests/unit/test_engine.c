@@ -15,7 +15,7 @@ static temp_path dense, experts, shared, wide;
 static const int32_t kv_types[] = {0, 1, 30, 8, 2}; // F32, F16, BF16, Q8_0, Q4_0
 
 static void test_generate(void) {
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(1)});
     answer a = run(s.engine, simple(20));
     CHECK(a.n == 20 && a.last.kind == INGOT_EVENT_DONE && a.last.finish == INGOT_FINISH_LENGTH);
     CHECK(a.last.n_prompt == N_PROMPT && a.last.n_generated == 20);
@@ -41,7 +41,7 @@ static void test_company(const temp_path *path, int32_t kv_type) {
     static float expected[N_PROMPT * TINY_VOCAB], logits[N_PROMPT * TINY_VOCAB];
     answer first = {0};
     for (int variant = 0; variant < 6; variant++) {
-        ingot_engine_params params = {.kv_type = kv_type, .n_batch = variant == 0 ? 64 : variant};
+        ingot_engine_params params = {PAGES(kv_type), .n_batch = variant == 0 ? 64 : variant};
         session s = session_open(path, 1 + variant % 3, params);
         if (variant == 4) // something before it in the pages
             run(s.engine, (ingot_request){.tokens = prompt, .n_tokens = 5, .max_tokens = 9});
@@ -87,11 +87,11 @@ static void test_together(const temp_path *path, int32_t kv_type) {
     }
     for (int variant = 0; variant < 5; variant++) {
         const ingot_engine_params params[] = {
-            {.kv_type = kv_type, .n_seqs = 1},
-            {.kv_type = kv_type, .n_ctx = 4096},
-            {.kv_type = kv_type, .n_ctx = 4096, .n_batch = 9},
-            {.kv_type = kv_type, .n_ctx = 96},
-            {.kv_type = kv_type, .n_ctx = 4096, .n_seqs = 3, .n_batch = 64},
+            {PAGES(kv_type), .n_seqs = 1},
+            {PAGES(kv_type), .n_ctx = 4096},
+            {PAGES(kv_type), .n_ctx = 4096, .n_batch = 9},
+            {PAGES(kv_type), .n_ctx = 96},
+            {PAGES(kv_type), .n_ctx = 4096, .n_seqs = 3, .n_batch = 64},
         };
         session s = session_open(path, 1 + variant % 2, params[variant]);
         uint64_t ids[N];
@@ -118,12 +118,15 @@ static void test_together(const temp_path *path, int32_t kv_type) {
 static void test_kv_bytes(void) {
     const uint64_t token_bytes[] = {4 * 64, 2 * 64, 2 * 64, 68, 36}; // of keys and values, in a layer
     for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++) {
-        session s = session_open(&wide, 1, (ingot_engine_params){.kv_type = kv_types[i], .n_ctx = 64});
+        session s =
+            session_open(&wide, 1, (ingot_engine_params){PAGES(kv_types[i]), .n_ctx = 64, .n_seqs = 1});
         ingot_engine_info info;
         ingot_engine_get_info(s.engine, &info);
-        CHECK(info.kv_type == kv_types[i] && info.kv_bytes == 64 * TINY_LAYERS * token_bytes[i]);
+        CHECK(info.k_type == kv_types[i] && info.v_type == kv_types[i] && !info.k_rotate &&
+              info.kv_token_bytes == TINY_LAYERS * token_bytes[i] &&
+              info.kv_bytes == 64 * info.kv_token_bytes);
         ingot_engine *e = NULL;
-        ingot_engine_params params = {.kv_type = kv_types[i], .kv_bytes = info.kv_bytes};
+        ingot_engine_params params = {PAGES(kv_types[i]), .kv_bytes = info.kv_bytes};
         CHECK(ingot_engine_new(s.model, &params, &e, NULL) == INGOT_OK);
         ingot_engine_get_info(e, &info);
         CHECK(info.n_ctx == 64 && info.n_ctx_reduced);
@@ -133,7 +136,7 @@ static void test_kv_bytes(void) {
 }
 
 static void test_limits(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 16});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 16});
     ingot_error err;
     uint64_t id;
     answer a = run(s.engine, simple(-1));
@@ -151,19 +154,24 @@ static void test_limits(void) {
     many[1] = -1;
     CHECK(ingot_engine_submit(s.engine, &r, &id, &err) == INGOT_ERR_INVALID);
     ingot_engine *e = NULL;
-    ingot_engine_params params = {.kv_type = 1, .n_ctx = 4096, .kv_bytes = 1 << 16};
+    ingot_engine_params params = {PAGES(1), .n_ctx = 4096, .kv_bytes = 1 << 16};
     CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_LIMIT);
     CHECK_CONTAINS(err.message, "512 tokens would fit");
-    params.kv_type = 12;
+    params.k_type = 12;
     CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_INVALID);
-    CHECK_CONTAINS(err.message, "kv_type is 12 (Q4_K), expected 1 (F16)");
-    params.kv_type = -1;
+    CHECK_CONTAINS(err.message, "k_type is 12 (Q4_K), expected 1 (F16)");
+    params.k_type = -1;
     CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_INVALID);
-    params.kv_type = 8;
+    params.k_type = 8;
     CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_INVALID);
     CHECK_CONTAINS(err.message, "8 (Q8_0), whose blocks hold 32 numbers");
-    CHECK_CONTAINS(err.message, "keys have 16 and its values 16; use F16");
-    params = (ingot_engine_params){.kv_type = 1, .kv_bytes = 96 * 128};
+    CHECK_CONTAINS(err.message, "a head's keys have 16; use F16");
+    params.k_type = 1;
+    params.v_type = 2;
+    CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_INVALID);
+    CHECK_CONTAINS(err.message, "v_type is 2 (Q4_0), whose blocks hold 32 numbers");
+    CHECK_CONTAINS(err.message, "a head's values have 16; use F16");
+    params = (ingot_engine_params){PAGES(1), .kv_bytes = 96 * 128};
     CHECK(ingot_engine_new(s.model, &params, &e, NULL) == INGOT_OK);
     ingot_engine_info info;
     ingot_engine_get_info(e, &info);
@@ -173,7 +181,7 @@ static void test_limits(void) {
 }
 
 static void test_bias_and_stop(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     const ingot_logit_bias ban[] = {{3 + 'x', 1000.0f}, {3 + 'y', 1000.0f}, {3 + 'z', 1000.0f}};
     const ingot_str stops[] = {{"zz", 2}, {"xyx", 3}, {"yyyy", 4}};
     ingot_request r = simple(100);
@@ -231,7 +239,7 @@ static void *submit_many(void *arg) {
 }
 
 static void test_threads(void) {
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(1)});
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, submit_many, &s);
@@ -250,7 +258,7 @@ static void test_threads(void) {
 static void test_turns(void) {
     enum { ALIKE = 20, TURN = 60 };
     static int32_t tokens[2][4 * TURN];
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 4096});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 4096});
     for (int c = 0; c < 2; c++)
         for (int i = 0; i < 4 * TURN; i++)
             tokens[c][i] = i < ALIKE ? i : 30 + c + i % 5;
@@ -268,7 +276,7 @@ static void test_turns(void) {
 // One whose prompt fills each batch is cancelled: the one behind it isn't.
 static void test_cancel_in_prompt(void) {
     static int32_t tokens[2000];
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 4096, .n_batch = 8});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 4096, .n_batch = 8});
     for (int round = 0; round < 20; round++) {
         ingot_request r = simple(1);
         uint64_t first, second;
@@ -292,7 +300,7 @@ static void test_beside_embeddings(void) {
     enum { TEXTS = 400 };
     static float vectors[TEXTS][TINY_EMBD];
     static uint64_t ids[TEXTS];
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 4096, .n_batch = 16});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 4096, .n_batch = 16});
     ingot_request r = simple(4);
     uint64_t answer_id;
     ingot_event event;
@@ -311,7 +319,7 @@ static void test_beside_embeddings(void) {
 }
 
 static void test_cancel(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     ingot_request r = simple(100);
     uint64_t id;
     CHECK(ingot_engine_submit(s.engine, &r, &id, NULL) == INGOT_OK);
@@ -386,7 +394,7 @@ static ingot_event next_offer(ingot_engine *e, uint64_t id, answer *a) {
 // Who was given logits may cancel, drop or forget the request: nothing waits for him, and nothing is written
 // to what he lent once it is dropped.
 static void test_offers(void) {
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(1)});
     for (int round = 0; round < 30; round++) {
         float *logits = malloc(TINY_VOCAB * sizeof *logits);
         const int32_t n = round % 5;
@@ -464,7 +472,7 @@ static void test_offers_to_many(void) {
     enum { N = 5 };
     static editor editors[N];
     pthread_t threads[N];
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1, .n_ctx = 256, .n_seqs = 3});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(1), .n_ctx = 256, .n_seqs = 3});
     for (int i = 0; i < N; i++) {
         editors[i].engine = s.engine;
         editors[i].number = i;
@@ -509,7 +517,7 @@ static void *wait_for_drop(void *arg) {
 
 // Several threads wait for one request, which a last one drops.
 static void test_waiters(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1)});
     for (int round = 0; round < 20; round++) {
         ingot_request r = simple(100);
         uint64_t ahead, id;
@@ -535,7 +543,7 @@ static void test_waiters(void) {
 }
 
 static void test_fork(void) {
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(1)});
     pid_t child = fork();
     if (child == 0) {
         ingot_request r = simple(5);
@@ -580,7 +588,7 @@ static ingot_request with_banned(const session *s) {
 static void test_truncated(void) {
     temp_path path = temp_join(&dir, "cut.gguf");
     CHECK(tiny_model_write(path.text, NULL) == INGOT_OK);
-    session s = session_open(&path, 2, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&path, 2, (ingot_engine_params){PAGES(1)});
     CHECK(truncate(path.text, 16384) == 0);
     answer a = run(s.engine, simple(5));
     CHECK(a.last.kind == INGOT_EVENT_ERROR && a.last.error.status == INGOT_ERR_IO);

@@ -233,41 +233,42 @@ static void test_pages(const kernels *k) {
 
 enum { MAX_DIM = 96, MAX_QUERIES = 9 };
 
-// Stores random keys and values of a page in a type, and what they are then as floats.
-static void fill_page(const kernels *k, int32_t type, int64_t k_dim, int64_t v_dim, float *const stored[2],
-                      float *keys, float *values) {
-    const kernels_page_type *pages = k->page_types[type];
-    const size_t row = (size_t)quant_bytes(quant_type_get(type), (uint64_t)v_dim);
+// Stores random keys and values of a page in their types, and what they are then as floats.
+static void fill_page(const kernels *k, const int32_t types[2], int64_t k_dim, int64_t v_dim,
+                      float *const stored[2], float *keys, float *values) {
+    const kernels_page_type *of_keys = k->page_types[types[0]], *of_values = k->page_types[types[1]];
+    const size_t row = (size_t)quant_bytes(quant_type_get(types[1]), (uint64_t)v_dim);
     float x[MAX_DIM];
     for (int64_t slot = 0; slot < KERNELS_PAGE; slot++) {
         fill(x, k_dim);
-        pages->store_key(x, k_dim, slot, stored[0]);
+        of_keys->store_key(x, k_dim, slot, stored[0]);
         fill(x, v_dim);
-        pages->store_value(x, v_dim, (uint8_t *)stored[1] + (size_t)slot * row);
+        of_values->store_value(x, v_dim, (uint8_t *)stored[1] + (size_t)slot * row);
     }
-    if (pages->load_keys) {
-        pages->load_keys(stored[0], k_dim, keys);
-        pages->load_values(stored[1], KERNELS_PAGE * v_dim, values);
-    } else {
+    if (of_keys->load_keys)
+        of_keys->load_keys(stored[0], k_dim, keys);
+    else
         memcpy(keys, stored[0], (size_t)(KERNELS_PAGE * k_dim) * sizeof *keys);
+    if (of_values->load_values)
+        of_values->load_values(stored[1], KERNELS_PAGE * v_dim, values);
+    else
         memcpy(values, stored[1], (size_t)(KERNELS_PAGE * v_dim) * sizeof *values);
-    }
 }
 
 // `n` queries over positions [first, end) of one page, then over those of another one, against float64; and
 // each query alone, of the same numbers as floats, bit for bit.
-static void check_attend(const kernels *k, int32_t type, bool plain, int64_t n, int64_t first, int64_t end,
-                         int64_t k_dim, int64_t v_dim) {
+static void check_attend(const kernels *k, const int32_t types[2], bool plain, int64_t n, int64_t first,
+                         int64_t end, int64_t k_dim, int64_t v_dim) {
     static float q[MAX_QUERIES * MAX_DIM], keys[2][KERNELS_PAGE * MAX_DIM], values[2][KERNELS_PAGE * MAX_DIM];
     static float acc[MAX_QUERIES * MAX_DIM], alone[MAX_DIM], work[MAX_QUERIES * KERNELS_PAGE];
     static float stored[2][2][KERNELS_PAGE * MAX_DIM];
-    kernels_attend *attend = k->page_types[type]->attend;
+    const kernels_page_type *f32 = k->page_types[QUANT_F32];
     const float cap = plain ? 0.0f : 0.5f;
     attn_query queries[MAX_QUERIES];
     attn_page pages[2];
     fill(q, n * k_dim);
     for (int page = 0; page < 2; page++) {
-        fill_page(k, type, k_dim, v_dim, (float *const[]){stored[page][0], stored[page][1]}, keys[page],
+        fill_page(k, types, k_dim, v_dim, (float *const[]){stored[page][0], stored[page][1]}, keys[page],
                   values[page]);
         const uint8_t *anything = (const uint8_t *)stored[1 - page];
         pages[page] = (attn_page){stored[page][0], stored[page][1], anything, anything, 32, 2 * v_dim};
@@ -275,21 +276,24 @@ static void check_attend(const kernels *k, int32_t type, bool plain, int64_t n, 
     memset(acc, 0, sizeof acc);
     for (int64_t i = 0; i < n; i++)
         queries[i] =
-            (attn_query){q + i * k_dim, 0.7f + 0.1f * (float)i, plain ? 0.0f : 0.25f, 0.0f, -INFINITY,
+            (attn_query){q + i * k_dim, 0.7f + 0.1f * (float)i, plain ? 0.0f : 0.25f, 0.0f, -INFINITY, 0.0f,
                          0.0f,          acc + i * v_dim};
     for (int page = 0; page < 2; page++) {
         for (int64_t i = 0; i < n; i++)
             queries[i].position = (float)(40 - KERNELS_PAGE * page);
-        attend(queries, n, &pages[page], first, end, k_dim, v_dim, cap, work);
+        k->page_types[types[0]]->weigh_keys(queries, n, &pages[page], first, end, k_dim, cap, work);
+        k->page_types[types[1]]->add_values(queries, n, &pages[page], first, end, v_dim, work);
     }
     for (int64_t i = 0; i < n; i++) {
         double weight[2][KERNELS_PAGE], total = 0.0;
-        attn_query one = {q + i * k_dim, queries[i].scale, queries[i].slope, 0.0f, -INFINITY, 0.0f, alone};
+        attn_query one = {q + i * k_dim, queries[i].scale, queries[i].slope, 0.0f, -INFINITY, 0.0f, 0.0f,
+                          alone};
         memset(alone, 0, sizeof alone);
         for (int page = 0; page < 2; page++) {
             one.position = (float)(40 - KERNELS_PAGE * page);
             const attn_page floats = {.k = keys[page], .v = values[page]};
-            k->page_types[QUANT_F32]->attend(&one, 1, &floats, first, end, k_dim, v_dim, cap, work);
+            f32->weigh_keys(&one, 1, &floats, first, end, k_dim, cap, work);
+            f32->add_values(&one, 1, &floats, first, end, v_dim, work);
             for (int64_t p = first; p < end; p++) {
                 double score = 0.0;
                 for (int64_t d = 0; d < k_dim; d++)
@@ -313,16 +317,56 @@ static void check_attend(const kernels *k, int32_t type, bool plain, int64_t n, 
     }
 }
 
+// All pairs of types of keys and of values.
 static void test_attend(const kernels *k) {
-    const int32_t types[] = {QUANT_F32, QUANT_F16, QUANT_BF16, QUANT_Q8_0, QUANT_Q4_0};
-    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
-        const int64_t block = quant_type_get(types[t])->block_size;
+    enum { TYPES = 5 };
+    const int32_t all[TYPES] = {QUANT_F32, QUANT_F16, QUANT_BF16, QUANT_Q8_0, QUANT_Q4_0};
+    for (int pair = 0; pair < TYPES * TYPES; pair++) {
+        const int32_t types[2] = {all[pair / TYPES], all[pair % TYPES]};
+        const int64_t k_block = quant_type_get(types[0])->block_size;
+        const int64_t block = quant_type_get(types[1])->block_size > k_block ? 32 : k_block;
         for (int64_t dim = block; dim <= MAX_DIM; dim += block > 1 ? block : dim < 20 ? 1 : 17) {
             for (int64_t n = 1; n <= MAX_QUERIES; n++) {
-                check_attend(k, types[t], n % 2, n, 0, KERNELS_PAGE, dim, dim);
-                check_attend(k, types[t], n % 2, n, 5, 6 + dim % 26, dim, MAX_DIM + block - dim);
+                check_attend(k, types, n % 2, n, 0, KERNELS_PAGE, dim, dim);
+                check_attend(k, types, n % 2, n, 5, 6 + dim % 26, dim, MAX_DIM + block - dim);
             }
         }
+    }
+}
+
+// By the definition: the sign is that of the number of binary digits that both places have.
+static double hadamard(int64_t i, int64_t j) {
+    int odd = 0;
+    for (int64_t both = i & j; both; both &= both - 1)
+        odd = !odd;
+    return odd ? -1.0 : 1.0;
+}
+
+// Against float64; a group by itself, and on any instruction set, has the same bits; the inverse is itself.
+static void test_rotate(const kernels *k) {
+    enum { N = 3 * 256 };
+    const kernels *generic = kernels_at(0);
+    float x[N], y[N], alone[256], plain[N];
+    for (int64_t group = KERNELS_ROTATE; group <= 256; group *= 2) {
+        fill(x, N);
+        x[group + 5] = 100.0f;
+        memcpy(y, x, sizeof y);
+        memcpy(plain, x, sizeof plain);
+        memcpy(alone, x + group, (size_t)group * sizeof *alone);
+        k->rotate(y, 3 * group, group);
+        k->rotate(alone, group, group);
+        generic->rotate(plain, 3 * group, group);
+        CHECK(memcmp(alone, y + group, (size_t)group * sizeof *alone) == 0);
+        CHECK(memcmp(plain, y, (size_t)(3 * group) * sizeof *y) == 0);
+        for (int64_t i = 0; i < 3 * group; i++) {
+            double expected = 0.0;
+            for (int64_t j = 0; j < group; j++)
+                expected += hadamard(i % group, j) * (double)x[i / group * group + j];
+            CHECK(near((double)y[i], expected / sqrt((double)group), 1e-5));
+        }
+        k->rotate(y, 3 * group, group);
+        for (int64_t i = 0; i < 3 * group; i++)
+            CHECK(near((double)y[i], (double)x[i], 1e-4));
     }
 }
 
@@ -402,6 +446,7 @@ static void test_all(const kernels *k) {
     test_halves(k);
     test_pages(k);
     test_attend(k);
+    test_rotate(k);
     test_exp(k);
 }
 

@@ -41,13 +41,13 @@ static ingot_request embedding_of(int text, ingot_pooling pooling, float *out) {
 static void test_company(void) {
     static float expected[N_TEXTS][TINY_EMBD], found[N_TEXTS][TINY_EMBD];
     for (int pooling = INGOT_POOLING_MEAN; pooling <= INGOT_POOLING_LAST; pooling++) {
-        session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 0});
+        session s = session_open(&dense, 1, (ingot_engine_params){PAGES(0)});
         for (int i = 0; i < N_TEXTS; i++)
             CHECK(run(s.engine, embedding_of(i, (ingot_pooling)pooling, expected[i])).last.kind ==
                   INGOT_EVENT_DONE);
         session_close(&s);
         for (int variant = 0; variant < 3; variant++) {
-            const ingot_engine_params params = {.kv_type = 0, .n_batch = variant == 0 ? 64 : 7 * variant};
+            const ingot_engine_params params = {PAGES(0), .n_batch = variant == 0 ? 64 : 7 * variant};
             s = session_open(&dense, 1 + variant, params);
             uint64_t ids[N_TEXTS];
             for (int i = 0; i < N_TEXTS; i++) {
@@ -65,7 +65,7 @@ static void test_company(void) {
 // The mean is that of the tokens' vectors, the first and the last are theirs.
 static void test_poolings(void) {
     static float all[MAX_TEXT][TINY_EMBD], one[TINY_EMBD];
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 0});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(0)});
     const int text = 9, n = lengths[text];
     CHECK(run(s.engine, embedding_of(text, INGOT_POOLING_NONE, all[0])).last.kind == INGOT_EVENT_DONE);
     CHECK(run(s.engine, embedding_of(text, INGOT_POOLING_LAST, one)).last.kind == INGOT_EVENT_DONE);
@@ -86,7 +86,7 @@ static void test_poolings(void) {
 // stay.
 static void test_answers_between(void) {
     static float out[N_TEXTS][TINY_EMBD], logits[2][N_PROMPT * TINY_VOCAB];
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 0});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(0)});
     for (int round = 0; round < 2; round++) {
         uint64_t ids[N_TEXTS];
         ingot_request r = {.tokens = prompt, .n_tokens = N_PROMPT, .rows = {.logits = logits[round]}};
@@ -114,7 +114,7 @@ static void expect_refusal(ingot_engine *e, ingot_request r, ingot_status status
 
 static void test_refusals(void) {
     float out[TINY_EMBD];
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 32});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 32});
     expect_refusal(s.engine, embedding_of(1, INGOT_POOLING_RANK, out), INGOT_ERR_UNSUPPORTED, "cls.output");
     expect_refusal(s.engine, embedding_of(1, (ingot_pooling)9, out), INGOT_ERR_INVALID, "pooling is 9");
     expect_refusal(s.engine, embedding_of(2, INGOT_POOLING_MEAN, out), INGOT_ERR_LIMIT, "47 tokens");
@@ -134,7 +134,7 @@ static void test_refusals(void) {
 static void test_rows(void) {
     static float logits[N_PROMPT][TINY_VOCAB], logprobs[N_PROMPT], top_logprobs[N_PROMPT][TINY_VOCAB];
     static int32_t top[N_PROMPT][TINY_VOCAB];
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 0, .n_batch = 5});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(0), .n_batch = 5});
     for (int n_top = 1; n_top <= TINY_VOCAB; n_top += 43) {
         ingot_request r = {.tokens = prompt, .n_tokens = N_PROMPT};
         r.rows = (ingot_prompt_rows){0, logits[0], logprobs, n_top, top[0], top_logprobs[0]};
@@ -168,7 +168,7 @@ static void test_encoder(void) {
     float vectors[4][32];
     uint64_t ids[4];
     for (uint64_t n_pages = 2; n_pages <= 100; n_pages += 49) {
-        session s = session_open(&bert, 1, (ingot_engine_params){.kv_type = 0, .kv_bytes = n_pages * page});
+        session s = session_open(&bert, 1, (ingot_engine_params){PAGES(0), .kv_bytes = n_pages * page});
         ingot_engine_info info;
         ingot_engine_get_info(s.engine, &info);
         CHECK(info.n_ctx == 48 && info.kv_bytes == (n_pages < 64 ? n_pages : 64) * page);
@@ -204,7 +204,7 @@ static void *embed_many(void *arg) {
 }
 
 static void test_threads(void) {
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(1)});
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, embed_many, &s);

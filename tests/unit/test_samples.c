@@ -26,9 +26,9 @@ static ingot_request sample_of(uint32_t sample, int32_t max_tokens) {
 static void test_samples(void) {
     enum { N = 6 };
     static answer alone[N];
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1, .n_ctx = 512, .n_seqs = N});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(1), .n_ctx = 512, .n_seqs = N});
     for (uint32_t i = 0; i < N; i++) {
-        session own = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 512});
+        session own = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 512});
         alone[i] = run(own.engine, sample_of(i, 40));
         session_close(&own);
     }
@@ -52,7 +52,7 @@ static void test_samples(void) {
 static void test_few_pages(void) {
     enum { N = 5 };
     static answer alone[N];
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 192, .n_seqs = 3});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 192, .n_seqs = 3});
     for (uint32_t i = 0; i < N; i++)
         alone[i] = run(s.engine, sample_of(i, 60));
     for (int round = 0; round < 4; round++) {
@@ -75,7 +75,7 @@ static void test_few_pages(void) {
 // What is banned never comes, beside others that share the pages; the same alone.
 static void test_banned(void) {
     static const ingot_str banned[] = {{"a", 1}, {"e", 1}, {" t", 2}};
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 512});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 512});
     for (uint32_t seed = 0; seed < 8; seed++) {
         ingot_request r = sample_of(seed, 40), plain = r;
         uint64_t with, without;
@@ -121,7 +121,7 @@ static answer edit_all(session *s, uint64_t id, float *logits, int32_t token) {
 
 static void test_edited(void) {
     static float logits[TINY_VOCAB], other[TINY_VOCAB];
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 512});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 512});
     ingot_request r = edited(logits, 0), plain = sample_of(1, 30);
     uint64_t id, waits;
     ingot_event event;
@@ -166,7 +166,7 @@ static void *edit_one(void *arg) {
 }
 
 static void test_editors(void) {
-    session s = session_open(&dense, 2, (ingot_engine_params){.kv_type = 1, .n_ctx = 1024});
+    session s = session_open(&dense, 2, (ingot_engine_params){PAGES(1), .n_ctx = 1024});
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, edit_one, &s);

@@ -14,7 +14,7 @@ static temp_path dense;
 // One thread reads the events of many requests.
 static void test_ready(void) {
     enum { N = 20 };
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 1024});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 1024});
     uint64_t ids[N], ready[4];
     int32_t n_tokens[N] = {0}, n_open = N;
     for (int i = 0; i < N; i++) {
@@ -60,7 +60,7 @@ static void *wait_for_ready(void *arg) {
 }
 
 static void test_wake(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 1024});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 1024});
     waiter w = {.engine = s.engine};
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, wait_for_ready, &w) == 0);
@@ -144,7 +144,7 @@ static void turns_end(turns *t, int32_t *order) {
 
 // The first one holds the only slot until all others are there.
 static void test_priority(void) {
-    turns t = turns_begin((ingot_engine_params){.kv_type = 1, .n_seqs = 1, .n_ctx = 256});
+    turns t = turns_begin((ingot_engine_params){PAGES(1), .n_seqs = 1, .n_ctx = 256});
     static const int32_t priorities[] = {0, 0, -1, 2, 0, 2};
     ingot_request r = simple(1);
     ingot_event event = {0};
@@ -166,7 +166,7 @@ static void test_priority(void) {
 
 // A request of higher priority makes one that runs wait again.
 static void test_preempt(void) {
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_seqs = 1, .n_ctx = 1 << 16});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_seqs = 1, .n_ctx = 1 << 16});
     ingot_request r = simple(60000);
     const uint64_t low = submit(&s, r);
     wait_for_token(&s, low);
@@ -184,7 +184,7 @@ static void test_preempt(void) {
 
 // Of two clients, the one that has had less goes first, however many requests the other one has sent.
 static void test_clients(void) {
-    turns t = turns_begin((ingot_engine_params){.kv_type = 1, .n_seqs = 1, .n_ctx = 256});
+    turns t = turns_begin((ingot_engine_params){PAGES(1), .n_seqs = 1, .n_ctx = 256});
     ingot_request r = simple(1);
     ingot_event event = {0};
     r.client = 1;
@@ -208,7 +208,7 @@ static void test_clients(void) {
 // Too many are refused at once; who waits too long is told so; nobody who runs is touched.
 static void test_busy(void) {
     session s = session_open(
-        &dense, 1, (ingot_engine_params){.kv_type = 1, .n_seqs = 1, .n_ctx = 1 << 16, .max_waiting = 2});
+        &dense, 1, (ingot_engine_params){PAGES(1), .n_seqs = 1, .n_ctx = 1 << 16, .max_waiting = 2});
     ingot_request r = simple(60000);
     const uint64_t running = submit(&s, r);
     wait_for_token(&s, running);
@@ -241,7 +241,7 @@ static void test_busy(void) {
 static void test_shared_prompt(void) {
     enum { N = 20, ALIKE = 500, OWN = 10 };
     static int32_t tokens[N][ALIKE + OWN];
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 1024, .n_batch = 64});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = 1024, .n_batch = 64});
     uint64_t ids[N];
     for (int i = 0; i < N; i++) {
         for (int k = 0; k < ALIKE + OWN; k++)
@@ -275,7 +275,7 @@ static size_t greedy_values(double *values) {
 // Goes on as a request would that has the tokens which are left for its prompt.
 static void test_shift(void) {
     enum { CTX = 64, KEEP = 6, MORE = 150 };
-    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = CTX});
+    session s = session_open(&dense, 1, (ingot_engine_params){PAGES(1), .n_ctx = CTX});
     double values[64];
     ingot_request r = simple(MORE);
     r.sampling.n_values = greedy_values(values);
@@ -392,13 +392,12 @@ static void *read_many(void *arg) {
 
 // Requests of all kinds, in too little memory, get the tokens that they get alone; and no page is lost.
 static void test_random(int32_t n, uint64_t seed) {
-    const ingot_engine_params roomy = {.kv_type = 1, .n_ctx = 256};
+    const ingot_engine_params roomy = {PAGES(1), .n_ctx = 256};
     session alone = session_open(&dense, 1, roomy);
     ingot_engine_info info;
     ingot_engine_get_info(alone.engine, &info);
     const uint64_t page = info.kv_bytes / (uint64_t)(info.n_seqs * 256 / info.page_tokens);
-    ingot_engine_params tight = {
-        .kv_type = 1, .n_ctx = 256, .n_seqs = 3 + (int32_t)(seed % 5), .n_batch = 48};
+    ingot_engine_params tight = {PAGES(1), .n_ctx = 256, .n_seqs = 3 + (int32_t)(seed % 5), .n_batch = 48};
     tight.kv_bytes = page * (8 + seed % 9);
     crowd c = {.s = session_open(&dense, 2, tight), .n = n, .lock = PTHREAD_MUTEX_INITIALIZER};
     c.all = calloc((size_t)n, sizeof *c.all);

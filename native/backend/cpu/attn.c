@@ -238,9 +238,9 @@ static void unit_begin(const attend_job *job, unit *u, int worker) {
     memset(u->total, 0, (size_t)(u->n_tokens * u->n_heads * layout->v_dim) * sizeof(float));
 }
 
-// Whether attention reads pages as they lie, and not what is loaded from them.
-static bool direct(const backend_kv *kv, const unit *u) {
-    return kv->k == kv->v && u->n_tokens * u->n_heads <= kv->k->direct_queries;
+// Whether attention reads keys or values as they lie, and not what is loaded from them.
+static bool direct(const kernels_page_type *type, const unit *u) {
+    return !type->load_keys || u->n_tokens * u->n_heads <= type->direct_queries;
 }
 
 // What is read of a page, of the positions below `end`; page `next` is wanted after it.
@@ -255,13 +255,11 @@ static attn_page load_page(const attend_job *job, const unit *u, int64_t page, i
         .k_step = (int64_t)kv->k_bytes * KERNELS_PAGE / kv->layout.k_dim,
         .v_step = (int64_t)kv->v_bytes,
     };
-    if (direct(kv, u))
-        return p;
-    if (kv->k->load_keys) {
+    if (!direct(kv->k, u)) {
         kv->k->load_keys(p.k, kv->layout.k_dim, u->k);
         p.k = u->k;
     }
-    if (kv->v->load_values) {
+    if (!direct(kv->v, u)) {
         kv->v->load_values(p.v, end * kv->layout.v_dim, u->v);
         p.v = u->v;
     }
@@ -275,13 +273,21 @@ static span seen_of_page(const unit *u, int64_t t, int64_t at) {
     return (span){begin > 0 ? begin : 0, end < KERNELS_PAGE ? end : KERNELS_PAGE};
 }
 
+// Folds what `seen` says of a page into `n` of the unit's queries.
+static void attend_seen(const attend_job *job, const unit *u, attn_query *queries, int64_t n,
+                        const attn_page *page, span seen) {
+    const kv_layout *layout = &job->kv->layout;
+    const kernels_page_type *k = job->kv->k, *v = job->kv->v, *loaded = job->cpu->k->page_types[QUANT_F32];
+    k = direct(k, u) ? k : loaded;
+    v = direct(v, u) ? v : loaded;
+    k->weigh_keys(queries, n, page, seen.begin, seen.end, layout->k_dim, job->args->soft_cap, u->work);
+    v->add_values(queries, n, page, seen.begin, seen.end, layout->v_dim, u->work);
+}
+
 // Folds page number `at` into the queries: all at once where their tokens see all of `all`, else token by
 // token.
 static void attend_page(const attend_job *job, unit *u, int64_t at, int64_t next) {
-    const kv_layout *layout = &job->kv->layout;
     const int64_t base = at * KERNELS_PAGE;
-    kernels_attend *attend =
-        direct(job->kv, u) ? job->kv->k->attend : job->cpu->k->page_types[QUANT_F32]->attend;
     span all = {KERNELS_PAGE, 0};
     bool same = true;
     for (int64_t t = 0; t < u->n_tokens; t++) {
@@ -298,16 +304,14 @@ static void attend_page(const attend_job *job, unit *u, int64_t at, int64_t next
             u->queries[t * u->n_heads + g].position =
                 (float)(job->batch->positions[u->first_token + t] - base);
     if (same) {
-        attend(u->queries, u->n_tokens * u->n_heads, &page, all.begin, all.end, layout->k_dim, layout->v_dim,
-               job->args->soft_cap, u->work);
+        attend_seen(job, u, u->queries, u->n_tokens * u->n_heads, &page, all);
         return;
     }
     for (int64_t t = 0; t < u->n_tokens; t++) {
         const span seen = seen_of_page(u, t, at);
         if (seen.begin >= seen.end)
             continue;
-        attend(u->queries + t * u->n_heads, u->n_heads, &page, seen.begin, seen.end, layout->k_dim,
-               layout->v_dim, job->args->soft_cap, u->work);
+        attend_seen(job, u, u->queries + t * u->n_heads, u->n_heads, &page, seen);
         page.k_step = page.v_step = 0;
     }
 }

@@ -236,6 +236,7 @@ const backend_ops backend_cpu = {
     .activate = cpu_activate,
     .rope_table = cpu_rope_table,
     .rope = cpu_rope,
+    .rotate = cpu_rotate,
     .kv_store = cpu_kv_store,
     .attend = cpu_attend,
     .route = cpu_route,

@@ -269,6 +269,7 @@ void cpu_rope_table(backend *b, const float *freqs, int32_t n_freqs, float magni
                     const backend_batch *batch, backend_buffer *table);
 void cpu_rope(backend *b, backend_buffer *x, const backend_buffer *table, rope_kind kind, int32_t n_head,
               const backend_batch *batch);
+void cpu_rotate(backend *b, backend_buffer *x, int32_t group, int64_t n_tokens);
 void cpu_gate(backend *b, backend_buffer *x, const backend_buffer *gate, int64_t n_tokens);
 
 #endif

@@ -14,6 +14,7 @@ typedef struct rows_job {
     kernels_activation *activation;
     rope_kind kind;
     int32_t n_head;
+    int32_t group; // that is rotated
 } rows_job;
 
 enum { TOKENS_PER_PIECE = 8 };
@@ -183,6 +184,17 @@ void cpu_rope(backend *b, backend_buffer *x, const backend_buffer *table, rope_k
               const backend_batch *batch) {
     run_rows(b, batch->n_tokens, rope_rows,
              &(rows_job){.x = table, .out = x, .kind = kind, .n_head = n_head});
+}
+
+static void rotate_rows(void *arg, int64_t begin, int64_t end, int worker) {
+    (void)worker;
+    const rows_job *job = arg;
+    const int64_t width = job->out->width;
+    job->cpu->k->rotate(job->out->data + begin * width, (end - begin) * width, job->group);
+}
+
+void cpu_rotate(backend *b, backend_buffer *x, int32_t group, int64_t n_tokens) {
+    run_rows(b, n_tokens, rotate_rows, &(rows_job){.out = x, .group = group});
 }
 
 static void gate_rows(void *arg, int64_t begin, int64_t end, int worker) {

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from ingot.cache import KV_TYPES, types_of
 from ingot.cli import options, terminal
 from ingot.model import bundled_model
 from ingot.shapes import SHAPES, kept
@@ -20,7 +21,7 @@ _EPILOG = """\
 examples:
   ingot bench model.gguf
   ingot bench model.gguf -p 512 -n 64 -d 0,4096 -t 2 --json
-  ingot bench model.gguf --batch 1,4,16 --kv-type f16,q8_0
+  ingot bench model.gguf --batch 1,4,16 --kv-type f16,q8_0,q8_0/q4_0
   ingot bench --shape llama-1b --type Q4_K_M --vs-llama-cpp
   ingot bench --shape llama-1b --batch 8 -p 0 --lora 2
   ingot bench model.gguf --profile
@@ -43,7 +44,7 @@ does) or of --vocab tokens.
 
 
 _MOST_TOGETHER = 256  # that the engine has slots for
-_KV_HELP = f"tensor types of the KV cache: {', '.join(options.KV_TYPES)} (f16)"
+_KV_HELP = f"types of the KV cache, or of keys/values: {', '.join(KV_TYPES)} (f16)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -302,8 +303,9 @@ def _batches(text: str) -> tuple[int, ...]:
 def _kv_types(text: str) -> tuple[str, ...]:
     kinds = tuple(text.split(","))
     for kind in kinds:
-        if kind not in options.KV_TYPES:
+        if not set(types_of(kind)) <= set(KV_TYPES):
             raise argparse.ArgumentTypeError(
-                f"{kind!r} is no type of a KV cache: expected some of {', '.join(options.KV_TYPES)}"
+                f"{kind!r} is no type of a KV cache: expected some of {', '.join(KV_TYPES)}, or "
+                "pairs of them, KEYS/VALUES"
             )
     return kinds

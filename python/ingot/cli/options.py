@@ -12,11 +12,10 @@ from typing import Any
 from ingot import errors
 from ingot._lib import INT32_MAX
 from ingot.adapter import Adapter
+from ingot.cache import KV_TYPES
 from ingot.cli import files, terminal
 from ingot.model import Model
 from ingot.sampling import sampler_params, samplers
-
-KV_TYPES = ("f16", "bf16", "f32", "q8_0", "q4_0")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -48,12 +47,24 @@ def add_max_tokens(parser: argparse.ArgumentParser, default: int | None, words: 
     )
 
 
-def add_kv_type(parser: argparse._ActionsContainer) -> None:
+def add_cache(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--kv-type",
         default="f16",
         choices=KV_TYPES,
         help="tensor type of the KV cache (default: f16)",
+    )
+    for flags, what in (
+        (("-ctk", "--cache-type-k"), "keys"),
+        (("-ctv", "--cache-type-v"), "values"),
+    ):
+        parser.add_argument(
+            *flags, choices=KV_TYPES, help=f"that of {what} alone (default: that of --kv-type)"
+        )
+    parser.add_argument(
+        "--k-rotate",
+        action="store_true",
+        help="rotate keys of q8_0 and q4_0: less is lost where a few of their numbers are large",
     )
 
 
@@ -63,7 +74,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-t", "--threads", type=count, metavar="N", help="threads (default: what pays)"
     )
-    add_kv_type(group)
+    add_cache(group)
     group.add_argument(
         "-b", "--batch-size", type=count, metavar="N", help="tokens in a forward pass"
     )
@@ -308,6 +319,9 @@ def open_model(args: argparse.Namespace, collect: bool = False, moments: bool = 
             n_ctx=args.ctx_size,
             threads=args.threads,
             kv_type=args.kv_type,
+            k_type=args.cache_type_k,
+            v_type=args.cache_type_v,
+            k_rotate=args.k_rotate,
             n_batch=args.batch_size,
             pre=args.pre,
             mlock=args.mlock,

@@ -25,7 +25,8 @@ _SAFE = _CONTROL_PICTURES | {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0x
 _FLAGS = {
     "n_ctx": "--ctx-size",
     "n_batch": "--batch-size",
-    "kv_type": "--kv-type",
+    "k_type": "--cache-type-k",
+    "v_type": "--cache-type-v",
     "process_output": "--process-output",
     "allow_requantize": "--allow-requantize",
 }

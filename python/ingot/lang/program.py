@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial, update_wrapper
 from inspect import signature
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, overload
@@ -182,7 +183,8 @@ class Running(Closing):
         self._state.close()
 
     def __del__(self) -> None:
-        self._state.close()
+        with suppress(AttributeError):  # interrupted while it was made
+            self._state.close()
 
 
 class _Told:

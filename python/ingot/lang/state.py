@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar, overload
 
 from ingot import errors
@@ -334,18 +336,38 @@ def together(
 ) -> list[_T]:
     """What tasks return, of which at most ``threads`` run at the same time; ``done`` is called with
     how many have ended. The first error calls ``cancel``, waits for all, and is raised."""
-    with ThreadPoolExecutor(max(1, min(threads, len(tasks))), "ingot.lang") as pool:
-        futures = [pool.submit(task) for task in tasks]
-        try:
-            for n, future in enumerate(as_completed(futures), 1):
-                future.result()
-                done(n)
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            cancel()
-            raise
-    return [future.result() for future in futures]
+    todo = iter(range(len(tasks)))  # from which each thread takes the next
+    begun: list[int] = []
+    over: list[BaseException | None] = []
+    results: dict[int, _T] = {}
+    news: SimpleQueue[None] = SimpleQueue()  # whose waiting an interrupt leaves whole
+
+    def work() -> None:
+        for i in todo:
+            begun.append(i)
+            error: BaseException | None = None
+            try:
+                results[i] = tasks[i]()
+            except BaseException as e:
+                error = e
+            over.append(error)
+            news.put(None)
+
+    try:
+        for _ in range(min(threads, len(tasks))):
+            threading.Thread(target=work, name="ingot.lang", daemon=True).start()
+        for n in range(len(tasks)):
+            news.get()
+            if (error := over[n]) is not None:
+                raise error
+            done(n + 1)
+    except BaseException:
+        deque(todo, 0)  # no other one begins
+        cancel()
+        while len(over) < len(begun):
+            time.sleep(0.001)
+        raise
+    return [results[i] for i in range(len(tasks))]
 
 
 def sub_seed(seed: int, *path: int) -> int:

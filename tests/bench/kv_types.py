@@ -33,7 +33,7 @@ def with_outliers(source: Path, target: Path, factor: float) -> None:
         for name, tensor in file.tensors.items():
             part = name.split(".")[-2]
             if part not in ("attn_q", "attn_k"):
-                writer.add_tensor(name, tensor.data, tensor.type, shape=tensor.shape)
+                writer.add_tensor(name, tensor.data, tensor.type)
                 continue
             weights = tensor.dequantize().copy()
             heads = weights.reshape(-1, n_embd // n_head, weights.shape[-1])

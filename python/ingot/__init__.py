@@ -29,7 +29,10 @@ from ingot.errors import (
 
 if TYPE_CHECKING:
     from ingot import gguf, quant, schema
+    from ingot.answers import Answer, Pending
+    from ingot.batch import BatchError
     from ingot.comparing import Quality, TypeQuality, quality
+    from ingot.engine import Engine
     from ingot.generation import Chunk, Completion, Stream, Timings, TokenLogprob
     from ingot.grammar import Grammar, Matcher
     from ingot.imatrix_file import Imatrix
@@ -51,6 +54,10 @@ if TYPE_CHECKING:
 
 # Where the rest lives: `import ingot` is light, what it names is imported when asked for.
 _HOMES = {
+    "Answer": "answers",
+    "Pending": "answers",
+    "BatchError": "batch",
+    "Engine": "engine",
     "Beam": "several",
     "Chunk": "generation",
     "Completion": "generation",
@@ -87,13 +94,16 @@ _HOMES = {
 }
 
 __all__ = [
+    "Answer",
     "ArgumentError",
+    "BatchError",
     "Beam",
     "CancelledError",
     "Chunk",
     "Completion",
     "Device",
     "Divergence",
+    "Engine",
     "Estimate",
     "FileError",
     "FormatError",
@@ -109,6 +119,7 @@ __all__ = [
     "ModelInfo",
     "NotFoundError",
     "OutOfMemoryError",
+    "Pending",
     "Perplexity",
     "Quality",
     "Quantized",

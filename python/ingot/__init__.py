@@ -31,8 +31,11 @@ from ingot.errors import (
 if TYPE_CHECKING:
     from ingot import gguf, lang, lora, quant, schema
     from ingot.adapter import Adapter
+    from ingot.answers import Answer, Pending
+    from ingot.batch import BatchError
     from ingot.cache import Cache
     from ingot.comparing import Quality, TypeQuality, quality
+    from ingot.engine import Engine
     from ingot.generation import Chunk, Completion, Stream, Timings, TokenLogprob
     from ingot.grammar import Grammar, Matcher
     from ingot.imatrix_file import Imatrix
@@ -55,6 +58,10 @@ if TYPE_CHECKING:
 # Where the rest lives: `import ingot` is light, what it names is imported when asked for.
 _HOMES = {
     "Adapter": "adapter",
+    "Answer": "answers",
+    "Pending": "answers",
+    "BatchError": "batch",
+    "Engine": "engine",
     "Beam": "several",
     "Cache": "cache",
     "Chunk": "generation",
@@ -93,7 +100,9 @@ _HOMES = {
 
 __all__ = [
     "Adapter",
+    "Answer",
     "ArgumentError",
+    "BatchError",
     "Beam",
     "BusyError",
     "Cache",
@@ -102,6 +111,7 @@ __all__ = [
     "Completion",
     "Device",
     "Divergence",
+    "Engine",
     "Estimate",
     "FileError",
     "FormatError",
@@ -117,6 +127,7 @@ __all__ = [
     "ModelInfo",
     "NotFoundError",
     "OutOfMemoryError",
+    "Pending",
     "Perplexity",
     "Quality",
     "Quantized",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,11 @@ import numpy.typing as npt
 from ingot import errors
 from ingot._lib import Handle, advance, integer
 from ingot.closing import Closing
-from ingot.request import Event, Fills, Options, Request
+from ingot.request import WAIT_MS, Event, Fills, Options, Request
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ingot.grammar import Matcher
     from ingot.model import Model
 
@@ -150,40 +153,63 @@ class Stream(Closing, Iterator[Chunk]):
         fills = None if self._prompt is None else self._prompt.fills
         self._request = Request(engine, tokens, options, self.seed, fills, matcher, model)
 
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        engine: Handle,
+        tokens: npt.NDArray[np.int32],
+        options: Mapping[str, Any],
+    ) -> Self:
+        """The answer to a prompt; ``options`` as in ``Model.generate``."""
+        asked = Options.of(options)
+        grammar = asked.constraint()
+        matcher = None if grammar is None else grammar.matcher(model)
+        return cls(engine, tokens, asked, model, matcher)
+
     @staticmethod
     def seed_of(given: int | None) -> int:
         """The seed, or a random one."""
         return secrets.randbits(32) if given is None else integer("seed", given, 0, 2**64 - 1)
 
     def __next__(self) -> Chunk:
+        with self._alone():
+            while not self._ended:
+                chunk = self._read()
+                if chunk is not None:
+                    return chunk
+        raise StopIteration
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One reads at a time; who is interrupted has lost a chunk, so that is the end."""
         if not self._reading.acquire(blocking=False):
-            raise errors.StateError("another thread is reading this stream")
+            raise errors.StateError("another thread or task is reading this stream")
         try:
-            return self._next()
-        except StopIteration:
-            raise
-        except BaseException:  # what was interrupted has lost a chunk: it must not go on
+            yield
+        except BaseException:
             self.close()
             raise
         finally:
             self._reading.release()
 
-    def _next(self) -> Chunk:
+    def _read(self, wait_ms: int = WAIT_MS) -> Chunk | None:
+        """The next chunk, None if it takes longer, or if the stream was closed meanwhile, by
+        another thread or a signal handler."""
         while not self._ended:
             try:
-                event = self._request.next()
+                event = self._request.next(wait_ms)
             except errors.IngotError:
-                if self._ended:  # closed meanwhile, by another thread or a signal handler
+                if self._ended:
                     break
                 self.close()
                 raise
             if event is None:
-                continue
-            if event.finish is None and event.token is None:
-                advance(self._progress, event.n_prompt / self.n_prompt)
-                continue
-            return self._chunk(event)
-        raise StopIteration
+                break
+            if event.finish is not None or event.token is not None:
+                return self._chunk(event)
+            advance(self._progress, event.n_prompt / self.n_prompt)
+        return None
 
     def _chunk(self, event: Event) -> Chunk:
         logprob = None
@@ -195,7 +221,8 @@ class Stream(Closing, Iterator[Chunk]):
                 self._logprobs.append(logprob)
         if event.finish is not None:
             self._completion = self._finish(event, event.finish)
-            self.close()
+            self._ended = True
+            self._request.close()
         return Chunk(event.text, event.token, event.finish, logprob)
 
     def _finish(self, event: Event, reason: str) -> Completion:

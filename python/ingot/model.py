@@ -45,6 +45,7 @@ from ingot.request import Keywords, Options, seconds, token_array
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ingot.dispatcher import Dispatcher
     from ingot.several import Beam
     from ingot.stats import EngineStats
 
@@ -207,6 +208,7 @@ class Model(Closing):
             self._engine_params["step_seconds"] = seconds("step_seconds", step_seconds)
         self._engine: Handle | None = None
         self._adapters: dict[str, Adapter] = {}
+        self._dispatcher: Dispatcher | None = None
         self._engine_lock = threading.RLock()  # a signal's handler may call while it is held
 
         pre_name = ffi.NULL if pre is None else ffi.new("char[]", utf8(pre))
@@ -362,6 +364,16 @@ class Model(Closing):
 
         return stats.read(self._started())
 
+    def _announcing(self) -> Dispatcher:
+        """Who tells of events: one for all who wait for requests of the engine."""
+        from ingot.dispatcher import Dispatcher
+
+        engine = self._started()
+        with self._engine_lock:
+            if self._dispatcher is None:
+                self._dispatcher = Dispatcher(engine)
+            return self._dispatcher
+
     def load_adapter(
         self,
         path: str | os.PathLike[str],
@@ -392,22 +404,22 @@ class Model(Closing):
         self, ids: Tokens, first: int = 0, *, adapters: Adapters | None = None
     ) -> npt.NDArray[np.float32]:
         """The logits after each token from index ``first`` on: float32 [T - first, n_vocab]."""
-        return prompts.logits(self, token_array(ids), first, adapters)
+        return prompts.finished(prompts.logits(self, self._started(), ids, first, adapters))
 
     def score(
         self, ids: Tokens, first: int = 0, *, adapters: Adapters | None = None
     ) -> npt.NDArray[np.float32]:
         """The natural logarithm of the probability of each token from index ``first`` + 1 on, given
         those before it: float32 [T - first - 1]."""
-        return prompts.score(self, token_array(ids), first, adapters)
+        return prompts.finished(prompts.score(self, self._started(), ids, first, adapters))
 
     def top_logprobs(
         self, ids: Tokens, k: int, first: int = 0, *, adapters: Adapters | None = None
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """The ``k`` most probable tokens after each token from index ``first`` on, and the natural
         logarithms of their probabilities: int32 and float32 [T - first, k]."""
-        k = integer("k", k, 1, self.info.n_vocab)
-        return prompts.top_logprobs(self, token_array(ids), k, first, adapters)
+        steps = prompts.top_logprobs(self, self._started(), ids, k, first, adapters)
+        return prompts.finished(steps)
 
     def embed(
         self,
@@ -432,23 +444,8 @@ class Model(Closing):
         adapters     as in ``generate``
         progress     called with the share of the texts that is done
         """
-        kind = prompts.checked_pooling(self.info.pooling if pooling is None else pooling)
-        width = self.info.n_label if kind == "rank" else self.info.n_embd
-        kept = prompts.checked_dimensions(dimensions, kind, width)
-        prompts.check_progress(progress)
-        texts = prompts.token_arrays(
-            (
-                self.tokenize(item, add_special=True) if isinstance(item, (str, bytes)) else item
-                for item in prompts.several(inputs)
-            ),
-            self.info.n_vocab,
-        )
-        if kind == "none" and len(texts) != 1:
-            raise errors.ArgumentError(f"pooling is 'none' for {len(texts)} texts; expected one")
-        if not texts:
-            return np.empty((0, kept), np.float32)
-        vectors = prompts.embed(self, texts, kind, width, adapters, progress)[:, :kept]
-        return prompts.normalized(vectors) if normalize and kind != "rank" else vectors
+        wanted = (inputs, pooling, normalize, dimensions, adapters, progress)
+        return prompts.finished(prompts.embed(self, self._started(), *wanted))
 
     @overload
     def generate(
@@ -734,10 +731,7 @@ class Model(Closing):
         stream: bool,
         options: Keywords,
     ) -> Completion | Stream:
-        asked = Options.of(options)
-        grammar = asked.constraint()
-        matcher = None if grammar is None else grammar.matcher(self)
-        chunks = Stream(self._started(), tokens, asked, self, matcher)
+        chunks = Stream.of(self, self._started(), tokens, options)
         if stream:
             return chunks
         with chunks:

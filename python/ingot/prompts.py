@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ingot import errors
-from ingot._lib import Progress, advance, integer
+from ingot._lib import Handle, Progress, advance, integer
 from ingot.adapter import Adapters
-from ingot.request import Fills, Options, Request, token_array
+from ingot.request import Event, Fills, Options, Request, token_array
 
 if TYPE_CHECKING:
     from ingot.model import Model
+
+_T = TypeVar("_T")
 
 Tokens: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -27,16 +30,37 @@ POOLINGS = ("none", "mean", "cls", "last", "rank")  # by number, as ingot.h has 
 _IN_FLIGHT = 512  # requests that wait at most: more than one forward pass takes
 
 
-def _finish(request: Request) -> None:
-    while (event := request.next()) is None or event.finish is None:
+# Work in an engine: it gives the request whose next event it needs, and takes that. So it doesn't
+# know whether a thread waits for the event or an event loop does.
+Steps: TypeAlias = Generator[Request, Event, _T]
+
+
+def finished(steps: Steps[_T], first: Request | None = None) -> _T:
+    """What comes of the work; the thread waits for it. ``first``: what work that was begun gave."""
+    with closing(steps):
+        try:
+            request = first or next(steps)
+            while True:
+                event = request.next()
+                if event is not None:
+                    request = steps.send(event)
+        except StopIteration as end:
+            found: _T = end.value
+            return found
+
+
+def _finish(request: Request) -> Steps[None]:
+    while (yield request).finish is None:
         pass
 
 
-def _run(model: Model, tokens: Ids, fills: Fills, adapters: Adapters | None) -> None:
+def _run(
+    model: Model, engine: Handle, tokens: Ids, fills: Fills, adapters: Adapters | None
+) -> Steps[None]:
     options = Options(max_tokens=0, adapters=adapters)
-    request = Request(model._started(), tokens, options, 0, fills, model=model)
+    request = Request(engine, tokens, options, 0, fills, model=model)
     try:
-        _finish(request)
+        yield from _finish(request)
     finally:
         request.close()
 
@@ -47,25 +71,34 @@ def _rows(tokens: Ids, first: int) -> int:
     return len(tokens) - first
 
 
-def logits(model: Model, tokens: Ids, first: int, adapters: Adapters | None) -> Floats:
+def logits(
+    model: Model, engine: Handle, ids: Tokens, first: int, adapters: Adapters | None
+) -> Steps[Floats]:
+    tokens = token_array(ids)
     out = np.empty((_rows(tokens, first), model.info.n_vocab), np.float32)
-    _run(model, tokens, Fills(first=first, logits=out), adapters)
+    yield from _run(model, engine, tokens, Fills(first=first, logits=out), adapters)
     return out
 
 
-def score(model: Model, tokens: Ids, first: int, adapters: Adapters | None) -> Floats:
+def score(
+    model: Model, engine: Handle, ids: Tokens, first: int, adapters: Adapters | None
+) -> Steps[Floats]:
+    tokens = token_array(ids)
     out = np.empty(_rows(tokens, first), np.float32)
-    _run(model, tokens, Fills(first=first, logprobs=out), adapters)
+    yield from _run(model, engine, tokens, Fills(first=first, logprobs=out), adapters)
     return out[:-1]
 
 
 def top_logprobs(
-    model: Model, tokens: Ids, k: int, first: int, adapters: Adapters | None
-) -> tuple[Ids, Floats]:
+    model: Model, engine: Handle, ids: Tokens, k: int, first: int, adapters: Adapters | None
+) -> Steps[tuple[Ids, Floats]]:
+    k = integer("k", k, 1, model.info.n_vocab)
+    tokens = token_array(ids)
     shape = (_rows(tokens, first), k)
-    ids, out = np.empty(shape, np.int32), np.empty(shape, np.float32)
-    _run(model, tokens, Fills(first=first, top_tokens=ids, top_logprobs=out), adapters)
-    return ids, out
+    top, out = np.empty(shape, np.int32), np.empty(shape, np.float32)
+    fills = Fills(first=first, top_tokens=top, top_logprobs=out)
+    yield from _run(model, engine, tokens, fills, adapters)
+    return top, out
 
 
 def checked_pooling(pooling: str) -> str:
@@ -124,20 +157,52 @@ def token_arrays(inputs: Iterable[Tokens], n_vocab: int) -> list[Ids]:
 
 def embed(
     model: Model,
+    engine: Handle,
+    inputs: object,
+    pooling: str | None,
+    normalize: bool,
+    dimensions: int | None,
+    adapters: Adapters | None,
+    progress: Progress | None,
+) -> Steps[Floats]:
+    """As ``Model.embed`` says."""
+    info = model.info
+    kind = checked_pooling(info.pooling if pooling is None else pooling)
+    width = info.n_label if kind == "rank" else info.n_embd
+    kept = checked_dimensions(dimensions, kind, width)
+    check_progress(progress)
+    texts = token_arrays(
+        (
+            model.tokenize(item, add_special=True) if isinstance(item, (str, bytes)) else item
+            for item in several(inputs)
+        ),
+        info.n_vocab,
+    )
+    if kind == "none" and len(texts) != 1:
+        raise errors.ArgumentError(f"pooling is 'none' for {len(texts)} texts; expected one")
+    if not texts:
+        return np.empty((0, kept), np.float32)
+    vectors = (yield from _vectors(model, engine, texts, kind, width, adapters, progress))[:, :kept]
+    return normalized(vectors) if normalize and kind != "rank" else vectors
+
+
+def _vectors(
+    model: Model,
+    engine: Handle,
     texts: Sequence[Ids],
     pooling: str,
     width: int,
     adapters: Adapters | None,
     progress: Progress | None,
-) -> Floats:
+) -> Steps[Floats]:
     """The vectors of texts as they come: [N, width], or with pooling none [T, width] of one."""
     kind = POOLINGS.index(pooling)
-    engine, options = model._started(), Options(max_tokens=0, adapters=adapters)
+    options = Options(max_tokens=0, adapters=adapters)
     out = np.empty((len(texts[0]) if pooling == "none" else len(texts), width), np.float32)
     waiting: deque[Request] = deque()
 
-    def finish_one() -> None:
-        _finish(waiting[0])
+    def finish_one() -> Steps[None]:
+        yield from _finish(waiting[0])
         waiting.popleft().close()
 
     try:
@@ -146,10 +211,10 @@ def embed(
             fills = Fills(embedding=room, pooling=kind)
             waiting.append(Request(engine, tokens, options, 0, fills, model=model))
             if len(waiting) == _IN_FLIGHT:
-                finish_one()
+                yield from finish_one()
                 advance(progress, (i + 1 - len(waiting)) / len(texts))
         while waiting:
-            finish_one()
+            yield from finish_one()
             advance(progress, 1 - len(waiting) / len(texts))
     finally:
         for request in waiting:

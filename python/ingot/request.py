@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_WAIT_MS = 50  # longest native wait: what Ctrl-C, or close() in another thread, has to wait for
+WAIT_MS = 50  # longest native wait: what Ctrl-C, or close() in another thread, has to wait for
 
 # A text stands for its tokens, or, if it is digits, for a token, as in JSON. False bans.
 Bias: TypeAlias = "float | Literal[False]"
@@ -284,6 +284,7 @@ class Request:
             native.adapters, native.n_adapters = adapters
             drop = partial(lib.ingot_engine_drop, self._pointer)
             kept = (fills, matcher, self._edited)
+            self.borrows = any(one is not None for one in kept)  # then closing it waits for a step
             self._handle = Handle(ffi.new("uint64_t *"), drop, "request", engine, kept)
             with self._handle:
                 check(lib.ingot_engine_submit, self._pointer, native, self._handle.out)
@@ -308,22 +309,28 @@ class Request:
         )
         return native[0], (native, memory)
 
-    def next(self) -> Event | None:
-        """Waits for the next event, None if it takes long. Raises what a request failed with.
+    @property
+    def number(self) -> int:
+        """By which the engine knows it."""
+        return int(self._handle.out[0])
+
+    def next(self, wait_ms: int = WAIT_MS) -> Event | None:
+        """The next event, None if it takes longer than ``wait_ms``. Raises what a request failed
+        with.
 
         One thread at a time: an event's text is valid until the next wait.
         """
-        # The engine first: when a model is closed, its requests are too, but only one by one.
-        with self._engine as engine, self._handle as number:
-            check(lib.ingot_engine_wait, engine, number, _WAIT_MS, self._event)
-            if self._event.kind != lib.INGOT_EVENT_LOGITS:
-                return self._read(self._event)
-            tokens = ffi.unpack(self._event.tokens, self._event.n_tokens)
-        self._edit(list(tokens))
-        # If it has ended meanwhile, the next event says why.
-        with suppress(errors.StateError), self._engine as engine, self._handle as number:
-            check(lib.ingot_engine_resume, engine, number)
-        return None
+        while True:
+            # The engine first: when a model is closed, its requests are too, but only one by one.
+            with self._engine as engine, self._handle as number:
+                check(lib.ingot_engine_wait, engine, number, wait_ms, self._event)
+                if self._event.kind != lib.INGOT_EVENT_LOGITS:
+                    return self._read(self._event)
+                tokens = ffi.unpack(self._event.tokens, self._event.n_tokens)
+            self._edit(list(tokens))
+            # If it has ended meanwhile, the next event says why.
+            with suppress(errors.StateError), self._engine as engine, self._handle as number:
+                check(lib.ingot_engine_resume, engine, number)
 
     def _edit(self, tokens: list[int]) -> None:
         """Has the logits changed."""

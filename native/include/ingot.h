@@ -786,6 +786,11 @@ typedef struct ingot_request {
     // With a matcher: text that must come is cut into tokens by the tokenizer alone, in one go, not as the
     // model would. Faster, and not quite the model's own answer.
     bool jump_forward;
+    // How many tokens may be drafted at a time, that is computed before it is known whether they come (from
+    // what stands earlier in the text). The answer is the same; it comes sooner where drafts are
+    // right. -1: as many as the engine expects to save time; else always this many where there are any, up
+    // to 32. None with edited_logits or a model that was opened with `collect`.
+    int32_t max_draft;
     bool ignore_eos; // never sample a token that ends generation; not with a matcher
     bool special;    // show the names of control tokens in the events' text
     ingot_prompt_rows rows;
@@ -827,6 +832,9 @@ typedef struct ingot_event {
     int32_t n_prompt;    // prompt tokens computed so far
     int32_t n_cached;    // of those, taken over from an earlier request without computing them again
     int32_t n_generated; // tokens chosen so far
+    // With DONE and ERROR: tokens that were drafted, those of them that came, and those that a grammar left no
+    // choice of, which were computed with the one before.
+    int32_t n_drafted, n_accepted, n_forced;
     // With FINISH_STOP: which stop text (expressions count on behind texts, tokens behind those), and, unless
     // it was a token, what was matched; valid like `text`.
     int32_t stop_index;

@@ -86,7 +86,7 @@ ingot_engine_params ingot_engine_default_params(void) {
 }
 
 ingot_request ingot_request_default(void) {
-    return (ingot_request){.max_tokens = -1, .n_logprobs = -1};
+    return (ingot_request){.max_tokens = -1, .n_logprobs = -1, .max_draft = -1};
 }
 
 // Keys and values are rows of the type's blocks.
@@ -227,6 +227,7 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
         TRY(constraint_init(&e->slots[i].constraint, engine_vocab(e), e->mem, err));
     }
     TRY(masks_init(&e->masks, err));
+    TRY(speculate_init(e, err));
     TRY(list_ends(e, err));
     e->raw = mem_resize(e->mem, NULL, (size_t)shape->n_vocab, sizeof *e->raw);
     TRY(sample_init(&e->sampler, e->model->env.kernels, shape->n_vocab, e->mem, err));
@@ -296,6 +297,7 @@ void ingot_engine_free(ingot_engine *e) {
         sequence_free(&e->slots[i].sequence, &e->pool);
         constraint_free(&e->slots[i].constraint);
     }
+    speculate_free(e);
     mem_free(e->mem, e->slots);
     page_pool_free(&e->pool);
     sample_free(&e->sampler);

@@ -23,6 +23,7 @@ struct ingot_engine {
     uint64_t n_steps;
     sample_work sampler;
     masks masks;
+    speculation speculation;
     int32_t *tokens, *positions, *seqs, *rows; // [n_batch]
     float *logits;                             // [n_seqs][n_vocab] to choose from; virtual memory
     float *raw;                                // [n_vocab] those of one choice as the model gave them

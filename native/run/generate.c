@@ -208,7 +208,7 @@ static bool generates(const request *r) {
     return r->n_prompt == (int32_t)r->params.n_tokens;
 }
 
-// Puts the next `n` tokens of a slot into the step's batch.
+// Puts the next `n` tokens of a slot into the step's batch, and behind its last one those that are drafted.
 static ingot_status add_tokens(step *now, slot *s, int32_t n, ingot_error *err) {
     ingot_engine *e = now->e;
     request *r = s->r;
@@ -218,22 +218,26 @@ static ingot_status add_tokens(step *now, slot *s, int32_t n, ingot_error *err) 
     if (s->chooses && s->constraint.mask.matcher)
         masks_want(&e->masks, &s->constraint.mask);
     s->last_step = e->n_steps;
-    TRY(sequence_reserve(&s->sequence, &e->pool, first + n, err));
-    for (int32_t i = 0; i < n; i++) {
+    // A token of each other slot must find room.
+    const int32_t room =
+        s->chooses ? e->info.n_batch - now->n_tokens - n - (e->info.n_seqs - now->n_seqs - 1) : 0;
+    const int32_t n_all = n + speculate_take(e, s, room);
+    TRY(sequence_reserve(&s->sequence, &e->pool, first + n_all, err));
+    for (int32_t i = 0; i < n_all; i++) {
         const int32_t at = now->n_tokens + i;
         // Behind the sequence's end: they count once they are computed.
         if (!generates(r))
             s->sequence.tokens[first + i] = r->tokens[first + i];
-        e->tokens[at] = s->sequence.tokens[first + i];
+        e->tokens[at] = i < n ? s->sequence.tokens[first + i] : s->drafted.tokens[i - n];
         e->positions[at] = first + i;
         e->seqs[at] = now->n_seqs;
-        if (prompt_rows_want(&r->params, first + i) || (s->chooses && i == n - 1))
+        if (prompt_rows_want(&r->params, first + i) || (s->chooses && i >= n - 1))
             e->rows[now->n_rows++] = at;
     }
     now->slots[now->n_seqs] = s;
     now->pages[now->n_seqs] = s->sequence.pages;
-    now->ends[now->n_seqs++] = first + n;
-    now->n_tokens += n;
+    now->ends[now->n_seqs++] = first + n_all;
+    now->n_tokens += n_all;
     return INGOT_OK;
 }
 
@@ -242,6 +246,7 @@ static ingot_status add_tokens(step *now, slot *s, int32_t n, ingot_error *err) 
 static ingot_status compose(step *now, ingot_error *err) {
     ingot_engine *e = now->e;
     int32_t others = 0;
+    speculate_begin(e);
     for (int32_t i = 0; i < e->info.n_seqs; i++)
         others += e->slots[i].r && !e->slots[i].waits && generates(e->slots[i].r);
     for (int32_t i = 0; i < e->info.n_seqs; i++) {
@@ -274,6 +279,7 @@ static ingot_status compose(step *now, ingot_error *err) {
 typedef struct step_row {
     slot *s;
     int32_t seq, position;
+    int32_t drafted; // how many drafted tokens are before it, with its own
     bool prompt, chooses;
 } step_row;
 
@@ -282,7 +288,8 @@ static step_row row_at(const step *now, int32_t i) {
     const int32_t token = e->rows[i], seq = e->seqs[token];
     step_row row = {.s = now->slots[seq], .seq = seq, .position = e->positions[token]};
     row.prompt = prompt_rows_want(&row.s->r->params, row.position);
-    row.chooses = row.s->chooses && row.position == now->ends[seq] - 1;
+    row.drafted = row.position - (now->ends[seq] - 1 - row.s->drafted.n);
+    row.chooses = row.s->chooses && row.drafted >= 0;
     return row;
 }
 
@@ -291,8 +298,9 @@ static const int32_t *few_of_row(void *user, int32_t i, int32_t *n) {
     const step *now = user;
     const step_row row = row_at(now, i);
     constraint *c = &row.s->constraint;
-    c->n_few = 0;
-    if (row.prompt || !row.chooses || !c->mask.matcher || request_wants_rows(row.s->r))
+    if (row.drafted <= 0)
+        c->n_few = 0;
+    if (row.prompt || !row.chooses || row.drafted > 0 || !c->mask.matcher || request_wants_rows(row.s->r))
         return NULL;
     masks_wait(&now->e->masks);
     if (now->e->model->collects) // sums are of what all rows were multiplied with
@@ -307,10 +315,11 @@ static void take_row(void *user, int32_t i, const float *logits) {
     const step_row row = row_at(now, i);
     const constraint *c = &row.s->constraint;
     const int32_t n_vocab = now->e->model->plan.n_vocab;
-    float *to = logits_of(now->e, row.seq);
+    float *to = row.chooses && row.drafted > 0 ? speculate_row(now->e, row.s, row.drafted - 1)
+                                               : logits_of(now->e, row.seq);
     if (row.prompt)
         prompt_rows_take(&row.s->r->params, row.position, logits, n_vocab, &now->e->sampler.list);
-    if (row.chooses && c->mask.matcher && c->n_few > 0 && !row.prompt)
+    if (row.chooses && row.drafted == 0 && c->mask.matcher && c->n_few > 0 && !row.prompt)
         for (int32_t k = 0; k < c->n_few; k++)
             to[c->few[k]] = logits[k];
     else if (row.chooses)
@@ -330,11 +339,6 @@ static ingot_status offer(ingot_engine *e, slot *s, const float *logits, ingot_e
     condition_wake_all(&e->news);
     mutex_unlock(&e->lock);
     return status;
-}
-
-// Chooses, unless there is no time left.
-static ingot_status go_on(ingot_engine *e, slot *s, float *logits, ingot_finish *finish, ingot_error *err) {
-    return slot_is_late(s) ? choose_end(e, s, finish, err) : choose_tokens(e, s, logits, finish, err);
 }
 
 // What a step's tokens mean for one of its slots; *finish says whether its request has come to an end.
@@ -358,7 +362,7 @@ static ingot_status advance(ingot_engine *e, slot *s, int32_t seq, int32_t end, 
     if (s->chooses && r->params.edited_logits && !slot_is_late(s))
         return offer(e, s, logits_of(e, seq), err);
     if (s->chooses)
-        return go_on(e, s, logits_of(e, seq), finish, err);
+        return speculate_choose(e, s, logits_of(e, seq), finish, err);
     *finish = generates(r) && r->params.max_tokens == 0 ? INGOT_FINISH_LENGTH
               : !generates(r) && slot_is_late(s)        ? INGOT_FINISH_TIME
                                                         : INGOT_FINISH_NONE;
@@ -377,7 +381,9 @@ static ingot_status run_step(step *now, ingot_error *err) {
                                  .user = now};
     // A request alone can be cancelled within a step; of several, each between steps.
     const atomic_bool *cancel = e->n_active == 1 ? &now->slots[0]->r->cancel : &e->stopping;
+    const double start = clock_seconds();
     TRY(forward_run(e->forward, &batch, e->kv, &wanted, cancel, err));
+    speculate_measure(e, now->n_tokens, now->n_rows, clock_seconds() - start);
     return ingot_gguf_check(e->model->file, err);
 }
 
@@ -403,7 +409,7 @@ void slots_resume(ingot_engine *e) {
         if (!resumed)
             continue;
         s->waits = false;
-        const ingot_status status = go_on(e, s, s->r->params.edited_logits, &finish, &err);
+        const ingot_status status = speculate_choose(e, s, s->r->params.edited_logits, &finish, &err);
         if (status != INGOT_OK || finish != INGOT_FINISH_NONE)
             slot_end(e, s, status, finish, &err);
     }
@@ -426,7 +432,8 @@ void slots_step(ingot_engine *e) {
     for (int32_t i = 0; status == INGOT_OK && i < now.n_seqs; i++) {
         ingot_finish finish = INGOT_FINISH_NONE;
         ingot_error own = {0};
-        const ingot_status advanced = advance(e, now.slots[i], i, now.ends[i], &finish, &own);
+        const ingot_status advanced =
+            advance(e, now.slots[i], i, now.ends[i] - now.slots[i]->drafted.n, &finish, &own);
         if (advanced != INGOT_OK || finish != INGOT_FINISH_NONE)
             slot_end(e, now.slots[i], advanced, finish, &own);
     }

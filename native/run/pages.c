@@ -83,6 +83,14 @@ ingot_status sequence_reserve(sequence *s, page_pool *p, int32_t n_tokens, ingot
     return INGOT_OK;
 }
 
+void sequence_trim(sequence *s, page_pool *p) {
+    const int32_t surplus = s->n_pages - pages_for(s->n_tokens);
+    if (surplus <= 0)
+        return;
+    s->n_pages -= surplus;
+    page_pool_give(p, surplus, s->pages + s->n_pages);
+}
+
 void sequence_truncate(sequence *s, page_pool *p, int32_t n_tokens) {
     const int32_t end = n_tokens / PAGE_TOKENS;
     if (n_tokens % PAGE_TOKENS != 0 && end < s->n_pages && p->references[s->pages[end]] > 1)

@@ -54,6 +54,9 @@ typedef struct page_copy {
 ingot_status sequence_fork(sequence *s, const sequence *from, page_pool *p, int32_t n_tokens, page_copy *copy,
                            ingot_error *err);
 
+// Gives back the pages behind the last token's.
+void sequence_trim(sequence *s, page_pool *p);
+
 // Forgets all from position `n_tokens` on and gives back the pages that become empty. Where more would be
 // written to a page that another sequence has too, forgets what stands in that as well.
 void sequence_truncate(sequence *s, page_pool *p, int32_t n_tokens);

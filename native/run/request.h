@@ -24,7 +24,7 @@ typedef struct request {
 
     // The engine thread's own while it runs the request; under the engine's lock once `finished`.
     sample_state state;
-    int32_t n_cached, n_prompt, n_generated;
+    int32_t n_cached, n_prompt, n_generated, n_drafted, n_accepted, n_forced;
     int32_t stop_token; // the index of the one that came; -1: none did
     double prefill_seconds, decode_seconds;
 

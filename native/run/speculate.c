@@ -1,0 +1,225 @@
+#include "run/speculate.h"
+
+#include "grammar/grammar.h"
+#include "run/choose.h"
+#include "run/engine.h"
+
+static uint64_t logits_bytes(const ingot_engine *e) {
+    return (uint64_t)SPECULATE_ROWS * (uint64_t)e->model->plan.n_vocab * sizeof(float);
+}
+
+ingot_status speculate_init(ingot_engine *e, ingot_error *err) {
+    for (int32_t i = 0; i < e->info.n_seqs; i++)
+        TRY(draft_index_init(&e->slots[i].drafted.index, e->info.n_ctx, err));
+    e->speculation.logits = vm_reserve(logits_bytes(e));
+    return e->speculation.logits ? INGOT_OK : fail_memory(err, logits_bytes(e), "the engine");
+}
+
+void speculate_free(ingot_engine *e) {
+    for (int32_t i = 0; e->slots && i < e->info.n_seqs; i++)
+        draft_index_free(&e->slots[i].drafted.index);
+    vm_release(e->speculation.logits, logits_bytes(e));
+}
+
+float *speculate_row(const ingot_engine *e, const slot *s, int32_t i) {
+    return e->speculation.logits + (int64_t)(s->drafted.row + i) * e->model->plan.n_vocab;
+}
+
+// ------------------------------------------------------------------------------------------------- time
+
+// Where nothing was measured yet: so much more a step takes with each token. Less than it will, so that it is
+// tried.
+static const double GUESSED_SLOPE = 0.03;
+
+void speculate_measure(ingot_engine *e, int32_t n_tokens, int32_t n_rows, double seconds) {
+    const bool large = n_tokens >= SPECULATE_STEPS;
+    if (!large && n_rows != n_tokens) // of prompts: less is computed
+        return;
+    double *average = &e->speculation.seconds[large ? 0 : n_tokens];
+    const double x = large ? seconds / n_tokens : seconds;
+    if (*average == 0.0)
+        *average = x;
+    else // a step may have been interrupted
+        *average += ((x < 2.0 * *average ? x : 2.0 * *average) - *average) / 8.0;
+}
+
+// As it was measured; 0: it wasn't.
+static double measured(const ingot_engine *e, int32_t n) {
+    const double *seconds = e->speculation.seconds;
+    return n < SPECULATE_STEPS ? seconds[n] : n * seconds[0];
+}
+
+// What a step of `n` tokens takes, between those that were measured; 0: nobody knows.
+static double seconds_of(const ingot_engine *e, int32_t n) {
+    int32_t below = n, above = n;
+    while (below > 0 && measured(e, below) == 0.0)
+        below--;
+    while (above < SPECULATE_STEPS && measured(e, above) == 0.0)
+        above++;
+    const double less = measured(e, below), more = measured(e, above);
+    if (below == n || below == 0)
+        return below == n ? less : 0.0;
+    if (more <= less)
+        return less * (1.0 + GUESSED_SLOPE * (n - below));
+    return less + (more - less) * (n - below) / (above - below);
+}
+
+// The most tokens that a step may have without surprise: twice as many as were ever tried.
+static int32_t most_tokens(const ingot_engine *e, int32_t n_tokens) {
+    int32_t n = SPECULATE_STEPS - 1;
+    while (n > 0 && e->speculation.seconds[n] == 0.0)
+        n--;
+    return n_tokens >= SPECULATE_STEPS || n > SPECULATE_MOST ? INT32_MAX : 2 * n;
+}
+
+// What the coming step computes besides drafts.
+typedef struct load {
+    int32_t n_answers; // that take a token
+    int32_t n_tokens;
+} load;
+
+static bool generates(const slot *s) {
+    return s->r && !s->waits && s->r->n_prompt == (int32_t)s->r->params.n_tokens;
+}
+
+static load load_of(const ingot_engine *e) {
+    load l = {0};
+    int64_t n_tokens = 0;
+    for (int32_t i = 0; i < e->info.n_seqs; i++) {
+        const slot *s = &e->slots[i];
+        l.n_answers += generates(s);
+        if (s->r && !s->waits)
+            n_tokens += generates(s) ? s->n_chosen : (int64_t)s->r->params.n_tokens - s->r->n_prompt;
+    }
+    l.n_tokens = (int32_t)(n_tokens < e->info.n_batch ? n_tokens : e->info.n_batch);
+    return l;
+}
+
+// How many tokens to draft: as many as save the most time. A token that needn't be waited for saves its share
+// of a step; what drafts take is what the step takes longer.
+static int32_t paying(const ingot_engine *e, const draft_index *d, const load *l, int32_t most) {
+    const double without = seconds_of(e, l->n_tokens), value = measured(e, l->n_answers) / l->n_answers;
+    const int32_t bound = most_tokens(e, l->n_tokens);
+    double chance = 1.0, saved = 0.0, best = 0.05 * value;
+    int32_t n = 0;
+    if (without == 0.0 || value == 0.0)
+        return 0;
+    for (int32_t k = 1; k <= most && l->n_tokens + k <= bound && chance > 0.02; k++) {
+        chance *= draft_index_chance(d, k - 1);
+        saved += chance * value;
+        const double gain = saved - (seconds_of(e, l->n_tokens + k) - without);
+        if (gain > best) {
+            best = gain;
+            n = k;
+        }
+    }
+    return n;
+}
+
+// ------------------------------------------------------------------------------------------------- drafts
+
+static bool is_open(const ingot_engine *e, const slot *s, int32_t token) {
+    const request *r = s->r;
+    for (int32_t i = 0; i < e->n_ends; i++)
+        if (e->ends[i] == token)
+            return false;
+    return request_stop_token(r, token) < 0 && (!r->allowed || (r->allowed[token / 32] >> token % 32 & 1));
+}
+
+// How many of the drafted tokens may come: up to one that ends the answer, or that isn't allowed.
+static int32_t possible(const ingot_engine *e, const slot *s, int32_t n) {
+    const drafted *d = &s->drafted;
+    ingot_matcher *m = s->constraint.mask.matcher;
+    int32_t k = 0;
+    for (bool open = true; k < n && open; k += open) {
+        open = is_open(e, s, d->tokens[k]);
+        // What goes wrong here would go wrong where the token comes, if it does.
+        if (open && m && ingot_matcher_accept_token(m, d->tokens[k], &open, NULL) != INGOT_OK)
+            open = false;
+    }
+    if (m && ingot_matcher_rollback(m, (size_t)k, NULL) != INGOT_OK)
+        return 0;
+    return k;
+}
+
+static void draft(ingot_engine *e, slot *s, const load *l) {
+    drafted *d = &s->drafted;
+    const request *r = s->r;
+    const int32_t asked = r->params.max_draft;
+    const int64_t left = slot_tokens_left(e, s) - 1; // the last one that is chosen isn't computed
+    int32_t most = asked < 0 || asked > SPECULATE_MOST ? SPECULATE_MOST : asked;
+    if (d->request != r->id)
+        draft_index_reset(&d->index);
+    d->request = r->id;
+    draft_index_feed(&d->index, s->sequence.tokens, s->sequence.n_tokens + s->n_chosen, r->n_prompt);
+    if (d->index.at == 0)
+        return;
+    most = most < left ? most : (int32_t)left;
+    most = asked < 0 ? paying(e, &d->index, l, most) : most;
+    d->n = draft_index_propose(&d->index, s->sequence.tokens, most, d->tokens);
+    d->n = possible(e, s, d->n);
+}
+
+void speculate_begin(ingot_engine *e) {
+    load l = load_of(e);
+    e->speculation.n_rows = 0;
+    for (int32_t i = 0; i < e->info.n_seqs; i++) {
+        slot *s = &e->slots[i];
+        s->drafted.n = 0;
+        // Who changes logits sees them one by one; sums of what was computed count what came, and nothing
+        // else.
+        if (!generates(s) || s->r->params.max_draft == 0 || s->r->params.edited_logits || e->model->collects)
+            continue;
+        draft(e, s, &l);
+        l.n_tokens += s->drafted.n;
+    }
+}
+
+int32_t speculate_take(ingot_engine *e, slot *s, int32_t room) {
+    drafted *d = &s->drafted;
+    const int32_t rows = SPECULATE_ROWS - e->speculation.n_rows;
+    room = room < rows ? room : rows;
+    d->n = d->n < room ? d->n : room > 0 ? room : 0;
+    d->row = e->speculation.n_rows;
+    e->speculation.n_rows += d->n;
+    s->r->n_drafted += d->n;
+    return d->n;
+}
+
+// ------------------------------------------------------------------------------------------------- choices
+
+// Counts chosen tokens as computed that were drafted from `at` on; returns what of the draft is left over.
+static int32_t accept(slot *s, int32_t at, int32_t n) {
+    while (at < n && s->n_chosen > 0 && !s->rewound &&
+           s->sequence.tokens[s->sequence.n_tokens] == s->drafted.tokens[at]) {
+        s->sequence.n_tokens++;
+        s->n_chosen--;
+        at++;
+    }
+    return at;
+}
+
+ingot_status speculate_choose(ingot_engine *e, slot *s, float *logits, ingot_finish *finish,
+                              ingot_error *err) {
+    const int32_t n = s->drafted.n;
+    int32_t at = 0;
+    s->drafted.n = 0;
+    for (;;) {
+        TRY(slot_is_late(s) ? choose_end(e, s, finish, err) : choose_tokens(e, s, logits, finish, err));
+        const int32_t before = at;
+        at = accept(s, at, n);
+        s->r->n_accepted += at - before;
+        if (*finish != INGOT_FINISH_NONE || s->n_chosen > 0 || at == before)
+            break;
+        logits = speculate_row(e, s, at - 1);
+        if (s->constraint.mask.matcher) {
+            masks_want(&e->masks, &s->constraint.mask);
+            masks_wait(&e->masks);
+        }
+    }
+    if (n > 0) {
+        sequence_trim(&s->sequence, &e->pool);
+        engine_count_pages(e);
+    }
+    return INGOT_OK;
+}

@@ -640,6 +640,10 @@ typedef struct ingot_engine_params {
     int32_t n_batch;   // most tokens in one forward pass; 0: 256
     int32_t n_seqs;    // most requests that generate at the same time; 0: 8. They share the pages of n_ctx
     uint64_t kv_bytes; // most memory for the pages; 0: half of what is free when the engine starts
+    // A smaller model of the same runtime and vocabulary, which drafts what may come
+    // (ingot_request.max_draft); NULL: none. Borrowed like the model. It has as many pages of its own, which
+    // count as the others do.
+    ingot_model *draft;
 } ingot_engine_params;
 
 INGOT_API ingot_engine_params ingot_engine_default_params(void);
@@ -656,10 +660,11 @@ typedef struct ingot_engine_info {
     int32_t n_batch;
     int32_t n_seqs;
     int32_t kv_type;
-    int32_t page_tokens;    // tokens in a page
-    uint64_t kv_bytes;      // reserved for pages
-    uint64_t kv_bytes_used; // in pages that sequences hold now
-    bool n_ctx_reduced;     // memory allowed less than the model's own context
+    int32_t page_tokens;     // tokens in a page
+    uint64_t kv_bytes;       // reserved for pages
+    uint64_t kv_bytes_used;  // in pages that sequences hold now
+    uint64_t draft_kv_bytes; // reserved for pages of the draft model
+    bool n_ctx_reduced;      // memory allowed less than the model's own context
 } ingot_engine_info;
 
 INGOT_API void ingot_engine_get_info(const ingot_engine *engine, ingot_engine_info *out);
@@ -787,9 +792,9 @@ typedef struct ingot_request {
     // model would. Faster, and not quite the model's own answer.
     bool jump_forward;
     // How many tokens may be drafted at a time, that is computed before it is known whether they come (from
-    // what stands earlier in the text). The answer is the same; it comes sooner where drafts are
-    // right. -1: as many as the engine expects to save time; else always this many where there are any, up
-    // to 32. None with edited_logits or a model that was opened with `collect`.
+    // what stands earlier in the text, or by a draft model). The answer is the same; it comes sooner where
+    // drafts are right. -1: as many as the engine expects to save time; else always this many where there are
+    // any, up to 32. None with edited_logits or a model that was opened with `collect`.
     int32_t max_draft;
     bool ignore_eos; // never sample a token that ends generation; not with a matcher
     bool special;    // show the names of control tokens in the events' text
@@ -832,8 +837,8 @@ typedef struct ingot_event {
     int32_t n_prompt;    // prompt tokens computed so far
     int32_t n_cached;    // of those, taken over from an earlier request without computing them again
     int32_t n_generated; // tokens chosen so far
-    // With DONE and ERROR: tokens that were drafted, those of them that came, and those that a grammar left no
-    // choice of, which were computed with the one before.
+    // With DONE and ERROR: tokens that were drafted, those of them that came, and those that a grammar left
+    // no choice of, which were computed with the one before.
     int32_t n_drafted, n_accepted, n_forced;
     // With FINISH_STOP: which stop text (expressions count on behind texts, tokens behind those), and, unless
     // it was a token, what was matched; valid like `text`.

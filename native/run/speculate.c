@@ -8,17 +8,25 @@ static uint64_t logits_bytes(const ingot_engine *e) {
     return (uint64_t)SPECULATE_ROWS * (uint64_t)e->model->plan.n_vocab * sizeof(float);
 }
 
-ingot_status speculate_init(ingot_engine *e, ingot_error *err) {
+ingot_status speculate_init(ingot_engine *e, ingot_model *draft, ingot_error *err) {
     for (int32_t i = 0; i < e->info.n_seqs; i++)
         TRY(draft_index_init(&e->slots[i].drafted.index, e->info.n_ctx, err));
     e->speculation.logits = vm_reserve(logits_bytes(e));
-    return e->speculation.logits ? INGOT_OK : fail_memory(err, logits_bytes(e), "the engine");
+    if (!e->speculation.logits)
+        return fail_memory(err, logits_bytes(e), "the engine");
+    if (!draft)
+        return INGOT_OK;
+    TRY(draft_model_new(draft, e->mem, e->info.kv_type, e->info.n_seqs, e->info.n_ctx, e->n_pages,
+                        &e->sampler.list, &e->speculation.model, err));
+    e->info.draft_kv_bytes = e->speculation.model->kv_bytes;
+    return INGOT_OK;
 }
 
 void speculate_free(ingot_engine *e) {
     for (int32_t i = 0; e->slots && i < e->info.n_seqs; i++)
         draft_index_free(&e->slots[i].drafted.index);
     vm_release(e->speculation.logits, logits_bytes(e));
+    draft_model_free(e->speculation.model);
 }
 
 float *speculate_row(const ingot_engine *e, const slot *s, int32_t i) {
@@ -95,21 +103,28 @@ static load load_of(const ingot_engine *e) {
     return l;
 }
 
-// How many tokens to draft: as many as save the most time. A token that needn't be waited for saves its share
-// of a step; what drafts take is what the step takes longer.
-static int32_t paying(const ingot_engine *e, const draft_index *d, const load *l, int32_t most) {
+// What may come next, as far as is known: the chance of each token of a draft, if those before it come, and
+// the seconds that it takes to draft one.
+typedef struct prospect {
+    double chances[SPECULATE_MOST], seconds;
+} prospect;
+
+// How many tokens to draft, of at most `most`: as many as save the most time, which is *gain. A token that
+// needn't be waited for saves its share of a step; what drafts take is what the step takes longer.
+static int32_t paying(const ingot_engine *e, const prospect *p, const load *l, int32_t most, double *gain) {
     const double without = seconds_of(e, l->n_tokens), value = measured(e, l->n_answers) / l->n_answers;
     const int32_t bound = most_tokens(e, l->n_tokens);
-    double chance = 1.0, saved = 0.0, best = 0.05 * value;
+    double chance = 1.0, saved = 0.0;
     int32_t n = 0;
+    *gain = 0.05 * value;
     if (without == 0.0 || value == 0.0)
         return 0;
     for (int32_t k = 1; k <= most && l->n_tokens + k <= bound && chance > 0.02; k++) {
-        chance *= draft_index_chance(d, k - 1);
-        saved += chance * value;
-        const double gain = saved - (seconds_of(e, l->n_tokens + k) - without);
-        if (gain > best) {
-            best = gain;
+        chance *= p->chances[k - 1];
+        saved += chance * value - p->seconds;
+        const double all = saved - (seconds_of(e, l->n_tokens + k) - without);
+        if (all > *gain) {
+            *gain = all;
             n = k;
         }
     }
@@ -142,26 +157,87 @@ static int32_t possible(const ingot_engine *e, const slot *s, int32_t n) {
     return k;
 }
 
-static void draft(ingot_engine *e, slot *s, const load *l) {
+static void begin_request(drafted *d, const request *r) {
+    draft_index_reset(&d->index);
+    d->request = r->id;
+    d->tries = 4.0;
+    d->hits = 3.0; // believed until something is known
+}
+
+// How many tokens the text itself drafts, of at most `most`.
+static int32_t from_text(const ingot_engine *e, const drafted *d, const load *l, int32_t most, bool asked,
+                         double *gain) {
+    prospect p = {.seconds = 0.0};
+    *gain = 0.0;
+    if (d->index.at == 0 || asked)
+        return d->index.at == 0 ? 0 : most;
+    for (int32_t i = 0; i < most; i++)
+        p.chances[i] = draft_index_chance(&d->index, i);
+    return paying(e, &p, l, most, gain);
+}
+
+// The same of the draft model, whose steps all answers take together.
+static int32_t from_model(const ingot_engine *e, const drafted *d, const load *l, int32_t most, bool asked,
+                          double *gain) {
+    const draft_model *model = e->speculation.model;
+    *gain = 0.0;
+    if (!model || asked)
+        return model ? most : 0;
+    prospect p = {.seconds = model->seconds / l->n_answers};
+    for (int32_t i = 0; i < most; i++)
+        p.chances[i] = d->hits / d->tries;
+    return paying(e, &p, l, most, gain);
+}
+
+// Drafts for a slot from its text, or has the draft model do it: then true, and `wish` says what it is to do.
+static bool draft(ingot_engine *e, slot *s, const load *l, draft_wish *wish) {
     drafted *d = &s->drafted;
     const request *r = s->r;
-    const int32_t asked = r->params.max_draft;
+    const bool asked = r->params.max_draft > 0;
     const int64_t left = slot_tokens_left(e, s) - 1; // the last one that is chosen isn't computed
-    int32_t most = asked < 0 || asked > SPECULATE_MOST ? SPECULATE_MOST : asked;
+    const int32_t n_text = s->sequence.n_tokens + s->n_chosen;
+    int32_t most = asked && r->params.max_draft < SPECULATE_MOST ? r->params.max_draft : SPECULATE_MOST;
+    double text_gain, model_gain;
     if (d->request != r->id)
-        draft_index_reset(&d->index);
-    d->request = r->id;
-    draft_index_feed(&d->index, s->sequence.tokens, s->sequence.n_tokens + s->n_chosen, r->n_prompt);
-    if (d->index.at == 0)
-        return;
-    most = most < left ? most : (int32_t)left;
-    most = asked < 0 ? paying(e, &d->index, l, most) : most;
-    d->n = draft_index_propose(&d->index, s->sequence.tokens, most, d->tokens);
+        begin_request(d, r);
+    draft_index_feed(&d->index, s->sequence.tokens, n_text, r->n_prompt);
+    most = most < left ? most : left > 0 ? (int32_t)left : 0;
+    const int32_t n = from_text(e, d, l, most, asked, &text_gain);
+    const int32_t n_model = asked && n > 0 ? 0 : from_model(e, d, l, most, asked, &model_gain);
+    d->by_model = n_model > 0 && (n == 0 || model_gain > text_gain);
+    if (d->by_model) {
+        *wish = (draft_wish){.seq = (int32_t)(s - e->slots),
+                             .text = s->sequence.tokens,
+                             .n_text = n_text,
+                             .most = n_model,
+                             .tokens = d->tokens};
+        return true;
+    }
+    d->n = draft_index_propose(&d->index, s->sequence.tokens, n, d->tokens);
     d->n = possible(e, s, d->n);
+    return false;
+}
+
+// Has the draft model draft. Where it can't, answers come without it.
+static void fulfil(ingot_engine *e, draft_wish *wishes, int32_t n) {
+    ingot_error err = {0};
+    if (draft_model_run(e->speculation.model, wishes, n, &e->stopping, &err) == INGOT_OK) {
+        for (int32_t i = 0; i < n; i++) {
+            slot *s = &e->slots[wishes[i].seq];
+            s->drafted.n = possible(e, s, wishes[i].n);
+        }
+        return;
+    }
+    if (!atomic_load(&e->stopping))
+        log_line(e->model->env.log, INGOT_LOG_WARN, "the draft model isn't used any more: %s", err.message);
+    draft_model_free(e->speculation.model);
+    e->speculation.model = NULL;
 }
 
 void speculate_begin(ingot_engine *e) {
     load l = load_of(e);
+    draft_wish wishes[ENGINE_SEQS_MAX];
+    int32_t n_wishes = 0;
     e->speculation.n_rows = 0;
     for (int32_t i = 0; i < e->info.n_seqs; i++) {
         slot *s = &e->slots[i];
@@ -170,9 +246,12 @@ void speculate_begin(ingot_engine *e) {
         // else.
         if (!generates(s) || s->r->params.max_draft == 0 || s->r->params.edited_logits || e->model->collects)
             continue;
-        draft(e, s, &l);
-        l.n_tokens += s->drafted.n;
+        const bool wishes_more = draft(e, s, &l, &wishes[n_wishes]);
+        l.n_tokens += wishes_more ? wishes[n_wishes].most : s->drafted.n;
+        n_wishes += wishes_more;
     }
+    if (n_wishes > 0)
+        fulfil(e, wishes, n_wishes);
 }
 
 int32_t speculate_take(ingot_engine *e, slot *s, int32_t room) {
@@ -199,6 +278,16 @@ static int32_t accept(slot *s, int32_t at, int32_t n) {
     return at;
 }
 
+// Notes that of `n` tokens of the draft model `at` came.
+static void learn(drafted *d, int32_t at, int32_t n) {
+    d->hits += at;
+    d->tries += at < n ? at + 1 : at;
+    if (d->tries > 64.0) {
+        d->hits /= 2.0;
+        d->tries /= 2.0;
+    }
+}
+
 ingot_status speculate_choose(ingot_engine *e, slot *s, float *logits, ingot_finish *finish,
                               ingot_error *err) {
     const int32_t n = s->drafted.n;
@@ -217,6 +306,8 @@ ingot_status speculate_choose(ingot_engine *e, slot *s, float *logits, ingot_fin
             masks_wait(&e->masks);
         }
     }
+    if (n > 0 && s->drafted.by_model)
+        learn(&s->drafted, at, n);
     if (n > 0) {
         sequence_trim(&s->sequence, &e->pool);
         engine_count_pages(e);

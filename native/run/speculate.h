@@ -11,6 +11,7 @@
 #define INGOT_RUN_SPECULATE_H
 
 #include "run/draft.h"
+#include "run/draft_model.h"
 
 enum {
     SPECULATE_MOST = 32, // drafted tokens of a request in a step,
@@ -24,20 +25,24 @@ typedef struct drafted {
     draft_index index;
     int32_t tokens[SPECULATE_MOST]; // [n] that are expected behind the chosen ones
     int32_t n;
-    int32_t row; // the first of their rows of logits
+    int32_t row;        // the first of their rows of logits
+    bool by_model;      // they are the draft model's
+    double hits, tries; // of those, in this request
 } drafted;
 
 // An engine's own.
 typedef struct speculation {
     float *logits;                   // [SPECULATE_ROWS][n_vocab] behind drafted tokens; virtual memory
     int32_t n_rows;                  // of them that the present step takes
+    draft_model *model;              // NULL: there is none, or it has failed
     double seconds[SPECULATE_STEPS]; // averages of steps of so many tokens; 0: not known. [0]: of a token in
                                      // larger ones
 } speculation;
 
 struct slot;
 
-ingot_status speculate_init(ingot_engine *e, ingot_error *err);
+// `draft` (may be NULL) drafts where the text itself has nothing; what samples must be there already.
+ingot_status speculate_init(ingot_engine *e, ingot_model *draft, ingot_error *err);
 void speculate_free(ingot_engine *e);
 
 // Before a step is composed: drafts for the slots for which that is expected to pay, or was asked for.

@@ -284,6 +284,101 @@ static void test_cancels(void) {
     session_close(&s);
 }
 
+// The model drafts for itself, and another one for it, whose drafts hardly ever come: the same answers, in
+// any company, and texts longer than the drafting model computes at once.
+static void test_draft_model(void) {
+    static told expected[MIXES], found;
+    static mix mixes[MIXES];
+    for (int kind = 0; kind < 3; kind++) {
+        const ingot_engine_params plain = {
+            .kv_type = 1, .n_ctx = kind == 2 ? 160 : 4096, .n_seqs = 1 + 4 * kind};
+        session s = session_open(&dense, 1 + kind % 2, plain);
+        ingot_model *other = NULL;
+        ingot_engine *e = NULL;
+        CHECK(ingot_model_open(s.runtime, kind == 1 ? experts.text : dense.text, NULL, NULL, NULL, &other,
+                               NULL) == INGOT_OK);
+        ingot_engine_params params = plain;
+        params.draft = other;
+        CHECK(ingot_engine_new(s.model, &params, &e, NULL) == INGOT_OK);
+        ingot_engine_info info;
+        ingot_engine_get_info(e, &info);
+        CHECK(info.draft_kv_bytes == info.kv_bytes);
+        uint64_t ids[MIXES];
+        int32_t n_accepted = 0;
+        for (int drafts = 0; drafts < 2; drafts++) {
+            for (int i = 0; i < MIXES; i++) {
+                ingot_request r = i < FIRST_HELD ? mixed(&mixes[i], i) : held(&mixes[i], &s, i);
+                r.max_draft = drafts * 4;
+                CHECK(ingot_engine_submit(drafts ? e : s.engine, &r, &ids[i], NULL) == INGOT_OK);
+            }
+            for (int i = 0; i < MIXES; i++) {
+                read_all(drafts ? e : s.engine, ids[i], drafts ? &found : &expected[i]);
+                CHECK(!drafts || same_told(&found, &expected[i]));
+                n_accepted += found.a.last.n_accepted;
+                let_go(&mixes[i]);
+            }
+        }
+        CHECK(n_accepted > (kind == 1 ? 50 : 100));
+        ingot_engine_free(e);
+        ingot_model_close(other);
+        session_close(&s);
+    }
+}
+
+// What the model itself drafts is what is likeliest.
+static void test_own_drafts(void) {
+    static int32_t text[1000];
+    double values[PARAMS];
+    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1, .n_ctx = 2048});
+    ingot_engine *e = NULL;
+    ingot_engine_params params = {.kv_type = 1, .n_ctx = 2048, .draft = s.model};
+    CHECK(ingot_engine_new(s.model, &params, &e, NULL) == INGOT_OK);
+    for (int32_t i = 0; i < 1000; i++)
+        text[i] = (int32_t)((uint32_t)i * 2654435761u >> 16) % TINY_VOCAB; // nothing comes twice
+    ingot_request r = simple(60);
+    r.tokens = text;
+    r.n_tokens = 1000;
+    r.sampling.values = values;
+    r.sampling.n_values = defaults(values);
+    set(values, "temperature", 0.0);
+    const answer a = run(s.engine, r);
+    r.max_draft = 5;
+    const answer b = run(e, r);
+    CHECK(same(&a, &b) && b.last.n_accepted >= 40 && b.last.n_drafted <= b.last.n_accepted + 20);
+    ingot_engine_free(e);
+    session_close(&s);
+}
+
+static void check_refused(const session *s, const tiny_options *options, const char *why) {
+    const temp_path path = temp_join(&dir, "odd.gguf");
+    ingot_model *other = NULL;
+    ingot_engine *e = NULL;
+    ingot_error err;
+    CHECK(tiny_model_write(path.text, options) == INGOT_OK);
+    CHECK(ingot_model_open(s->runtime, path.text, NULL, NULL, NULL, &other, NULL) == INGOT_OK);
+    ingot_engine_params params = {.kv_type = 1, .draft = other};
+    CHECK(ingot_engine_new(s->model, &params, &e, &err) != INGOT_OK);
+    CHECK_CONTAINS(err.message, why);
+    ingot_model_close(other);
+}
+
+static void test_other_vocabularies(void) {
+    session s = session_open(&dense, 1, (ingot_engine_params){.kv_type = 1});
+    check_refused(&s, &(tiny_options){.renamed = 77}, "its token 77 is '<0xG4A>', not '<0x4A>'");
+    ingot_runtime *runtime = NULL;
+    ingot_model *other = NULL;
+    ingot_engine *e = NULL;
+    ingot_error err;
+    CHECK(ingot_runtime_new(NULL, &runtime, NULL) == INGOT_OK);
+    CHECK(ingot_model_open(runtime, dense.text, NULL, NULL, NULL, &other, NULL) == INGOT_OK);
+    ingot_engine_params params = {.kv_type = 1, .draft = other};
+    CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_INVALID);
+    CHECK_CONTAINS(err.message, "another runtime");
+    ingot_model_close(other);
+    ingot_runtime_free(runtime);
+    session_close(&s);
+}
+
 // Who changes logits sees them one by one.
 static void test_edited(void) {
     static float logits[TINY_VOCAB];
@@ -331,6 +426,9 @@ int main(void) {
     test_pages();
     test_cancels();
     test_edited();
+    test_draft_model();
+    test_own_drafts();
+    test_other_vocabularies();
     request_out_of_memory(&dense, drafting, NULL);
     temp_dir_remove(&dir);
     return check_report();

@@ -247,7 +247,12 @@ class Own:
             streams = [
                 stack.enter_context(
                     self._model.generate(
-                        ids, stream=True, max_tokens=max_tokens, temperature=0, ignore_eos=True
+                        ids,
+                        stream=True,
+                        max_tokens=max_tokens,
+                        temperature=0,
+                        ignore_eos=True,
+                        draft=0,  # passes of a token each are what is measured
                     )
                 )
                 for ids in prompts

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -141,6 +142,9 @@ class Model(Closing):
     n_batch       most tokens in one forward pass (None: 256)
     n_seqs        how many answers may be generated at the same time (None: 8), for threads that ask
                   for one each; together they have n_ctx positions, and who finds none left waits
+    draft_model   a smaller model with the same vocabulary, as a path or a ``Model`` with the same
+                  number of threads, that drafts what may come: answers are the same, and come
+                  sooner where it is right (docs/speculation.md)
     pre           the pre-tokenizer to use instead of the file's
     vocab_only    no weights: tokenise and detokenise only
     mmap, mlock   map the file or read it; keep it in physical memory
@@ -166,6 +170,7 @@ class Model(Closing):
         vocab_only: bool = False,
         n_batch: int | None = None,
         n_seqs: int | None = None,
+        draft_model: str | os.PathLike[str] | Model | None = None,
         pre: str | None = None,
         mlock: bool = False,
         mmap: bool = True,
@@ -200,6 +205,13 @@ class Model(Closing):
             check_opening(name, lib.ingot_model_open, *args)
         self.metadata = Metadata(self._model, lib.ingot_model_gguf)
         self.info = self._read_info()
+        self._draft: Model | None = None
+        self._own_draft: Model | None = None
+        if isinstance(draft_model, Model):
+            self._draft = draft_model
+        elif draft_model is not None and not vocab_only:
+            self._own_draft = Model(draft_model, threads=threads, mmap=mmap, mlock=mlock, pre=pre)
+            self._draft = self._own_draft
 
     def _read_info(self) -> ModelInfo:
         native = ffi.new("ingot_model_info *")
@@ -317,8 +329,9 @@ class Model(Closing):
                 params = ffi.new("ingot_engine_params *", lib.ingot_engine_default_params())
                 params.n_ctx, params.kv_type, params.n_batch, params.n_seqs = self._engine_params
                 out = ffi.new("ingot_engine **")
-                made = Handle(out, lib.ingot_engine_free, "model", self._model)
-                with made:
+                draft = None if self._draft is None else self._draft._model
+                made = Handle(out, lib.ingot_engine_free, "model", self._model, other=draft)
+                with made, nullcontext(ffi.NULL) if draft is None else draft as params.draft:
                     check(lib.ingot_engine_new, model, params, made.out)
                 self._engine = made
             return self._engine
@@ -445,6 +458,9 @@ class Model(Closing):
                      (the default), if any can be; else it ends where it is, as "length"
         jump_forward with one of them: text that must come is cut into tokens by the tokenizer alone
                      and computed in one go: faster, and not quite the model's own answer
+        draft        how many tokens may be computed at a time before it is known whether they come;
+                     the answer is the same, and comes sooner where they do. None: as many as are
+                     expected to save time, 0: none; else always so many, up to 32
         samplers     which samplers in which order: see ``ingot.samplers()``
         dry_sequence_breakers   texts that DRY's repetitions don't reach over
         sampling     temperature=..., top_k=..., ...: see ``ingot.sampler_params()``
@@ -673,6 +689,8 @@ class Model(Closing):
     def close(self) -> None:
         """Ends what runs and frees the model; closing again does nothing."""
         self._model.close()
+        if self._own_draft is not None:
+            self._own_draft.close()
 
     def __repr__(self) -> str:
         state = ", closed" if self._model.closed else ""

@@ -69,6 +69,7 @@ class Keywords(TypedDict, total=False):
     choices: Sequence[str] | None
     close_in_time: bool
     jump_forward: bool
+    draft: int | None
 
     samplers: Sequence[str] | None
     dry_sequence_breakers: Sequence[str] | None
@@ -126,6 +127,7 @@ class Options:
     choices: Sequence[str] | None = None
     close_in_time: bool = True
     jump_forward: bool = False
+    draft: int | None = None
     samplers: Sequence[str] | None = None
     dry_sequence_breakers: Sequence[str] | None = None
     sampling: Mapping[str, object] | None = None
@@ -253,6 +255,7 @@ class Request:
         native.sampled_logprobs = options.sampled_logprobs
         native.ignore_eos, native.special = options.ignore_eos, options.special
         native.close_in_time, native.jump_forward = options.close_in_time, options.jump_forward
+        native.max_draft = _count("draft", options.draft)
         native.edited_logits = _writable(self._edited)
         if fills is not None:
             fills.put(native)
@@ -344,6 +347,9 @@ class Request:
             else (),
             prompt_seconds=event.prefill_seconds,
             decode_seconds=event.decode_seconds,
+            n_drafted=event.n_drafted,
+            n_accepted=event.n_accepted,
+            n_forced=event.n_forced,
         )
 
     def _stop(self, event: Any) -> str | int:
@@ -380,6 +386,9 @@ class Event:
     top: tuple[tuple[int, float], ...]
     prompt_seconds: float
     decode_seconds: float
+    n_drafted: int
+    n_accepted: int
+    n_forced: int
 
 
 def texts_of(name: str, given: str | Sequence[str]) -> list[str]:

@@ -684,6 +684,10 @@ typedef struct ingot_engine_params {
     // How long a step may take in which answers wait for the prompts of others, in seconds; 0: twice as long
     // as one without prompts.
     double step_seconds;
+    // A smaller model of the same runtime and vocabulary, which drafts what may come
+    // (ingot_request.max_draft); NULL: none. Borrowed like the model. It has as many pages of its own, which
+    // count as the others do.
+    ingot_model *draft;
 } ingot_engine_params;
 
 INGOT_API ingot_engine_params ingot_engine_default_params(void);
@@ -706,6 +710,7 @@ typedef struct ingot_engine_info {
     uint64_t kv_token_bytes; // what a token of context takes in them
     uint64_t kv_bytes;       // reserved for pages
     uint64_t kv_bytes_used;  // in pages that running requests hold, and what is kept of ended ones
+    uint64_t draft_kv_bytes; // reserved for pages of the draft model
     bool n_ctx_reduced;      // memory allowed less than the model's own context
 } ingot_engine_info;
 
@@ -869,6 +874,11 @@ typedef struct ingot_request {
     // With a matcher: text that must come is cut into tokens by the tokenizer alone, in one go, not as the
     // model would. Faster, and not quite the model's own answer.
     bool jump_forward;
+    // How many tokens may be drafted at a time, that is computed before it is known whether they come (from
+    // what stands earlier in the text, or by a draft model). The answer is the same; it comes sooner where
+    // drafts are right. -1: as many as the engine expects to save time; else always this many where there are
+    // any, up to 32. None with edited_logits or a model that was opened with `collect`.
+    int32_t max_draft;
     bool ignore_eos; // never sample a token that ends generation; not with a matcher
     bool special;    // show the names of control tokens in the events' text
     ingot_prompt_rows rows;
@@ -926,6 +936,9 @@ typedef struct ingot_event {
     int32_t n_cached;    // of those, taken over from an earlier request without computing them again
     int32_t n_generated; // tokens chosen so far
     int32_t n_shifted;   // tokens that were forgotten because the context was full
+    // With DONE and ERROR: tokens that were drafted, those of them that came, and those that a grammar left
+    // no choice of, which were computed with the one before.
+    int32_t n_drafted, n_accepted, n_forced;
     // With FINISH_STOP: which stop text (expressions count on behind texts, tokens behind those), and, unless
     // it was a token, what was matched; valid like `text`.
     int32_t stop_index;

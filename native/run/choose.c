@@ -12,8 +12,7 @@ bool slot_is_late(const slot *s) {
     return most > 0.0 && clock_seconds() - s->r->start >= most;
 }
 
-// How many tokens may still be chosen: up to max_tokens, and to the one behind the context's last position.
-static int64_t tokens_left(const ingot_engine *e, const slot *s) {
+int64_t slot_tokens_left(const ingot_engine *e, const slot *s) {
     const request *r = s->r;
     const int64_t context =
         r->params.shift ? INT32_MAX : e->info.n_ctx - s->sequence.n_tokens - s->n_chosen + 1;
@@ -127,7 +126,7 @@ ingot_status choose_end(ingot_engine *e, slot *s, ingot_finish *finish, ingot_er
 static ingot_status try_token(ingot_engine *e, slot *s, int32_t token, sample_state before,
                               const token_logprobs *logprobs, bool *fits, ingot_finish *finish,
                               ingot_error *err) {
-    TRY(constraint_try(&s->constraint, token, tokens_left(e, s), fits, err));
+    TRY(constraint_try(&s->constraint, token, slot_tokens_left(e, s), fits, err));
     return *fits ? tell(e, s, token, before, logprobs, finish, err) : INGOT_OK;
 }
 
@@ -143,6 +142,7 @@ static ingot_status tell_forced(ingot_engine *e, slot *s, ingot_finish *finish, 
         if (token < 0)
             break;
         TRY(try_token(e, s, token, r->state, NULL, &fits, finish, err));
+        r->n_forced += fits;
     }
     if (!fits || !r->params.jump_forward || *finish != INGOT_FINISH_NONE || s->rewound)
         return INGOT_OK;
@@ -150,8 +150,10 @@ static ingot_status tell_forced(ingot_engine *e, slot *s, ingot_finish *finish, 
     const int32_t n_known = s->sequence.n_tokens + s->n_chosen;
     const int32_t n_answer = r->n_generated < n_known ? r->n_generated : n_known;
     TRY(constraint_forced(c, e->model->text, s->sequence.tokens + n_known - n_answer, n_answer, &n, err));
-    for (size_t i = 0; i < n && fits && *finish == INGOT_FINISH_NONE && !s->rewound; i++)
+    for (size_t i = 0; i < n && fits && *finish == INGOT_FINISH_NONE && !s->rewound; i++) {
         TRY(try_token(e, s, c->closing[i], r->state, NULL, &fits, finish, err));
+        r->n_forced += fits;
+    }
     return INGOT_OK;
 }
 
@@ -261,7 +263,7 @@ ingot_status choose_tokens(ingot_engine *e, slot *s, float *logits, ingot_finish
     s->n_chosen = 0;
     s->rewound = false;
     if (held && r->n_generated == 0)
-        TRY(constraint_begin(c, r->params.close_in_time, tokens_left(e, s), err));
+        TRY(constraint_begin(c, r->params.close_in_time, slot_tokens_left(e, s), err));
     if (held)
         TRY(take_mask(c, &in, finish, err));
     if (*finish != INGOT_FINISH_NONE)

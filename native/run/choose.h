@@ -12,6 +12,9 @@ ingot_status choose_tokens(ingot_engine *e, slot *s, float *logits, ingot_finish
 // Ends an answer that has no time left; one that a grammar holds is completed, if it was promised to be.
 ingot_status choose_end(ingot_engine *e, slot *s, ingot_finish *finish, ingot_error *err);
 
+// How many tokens may still be chosen: up to max_tokens, and to the one behind the context's last position.
+int64_t slot_tokens_left(const ingot_engine *e, const slot *s);
+
 // Whether a request's time is over.
 bool slot_is_late(const slot *s);
 

@@ -106,13 +106,15 @@ ingot_engine_params ingot_engine_default_params(void) {
 }
 
 ingot_request ingot_request_default(void) {
-    return (ingot_request){.max_tokens = -1, .n_logprobs = -1};
+    return (ingot_request){.max_tokens = -1, .n_logprobs = -1, .max_draft = -1};
 }
 
 static ingot_status check_params(const ingot_model *m, const ingot_engine_params *p, ingot_error *err) {
     if (!m->device)
         return fail(err, INGOT_ERR_STATE, "%s was opened with vocab_only: it has no weights to run",
                     gguf_name(m->file));
+    if (p->draft)
+        TRY(draft_model_check(p->draft, m, err));
     if (p->n_ctx < 0 || p->n_ctx > 1 << 30)
         return fail(err, INGOT_ERR_INVALID, "n_ctx is %d, expected 0 (the model's own) to 2^30", p->n_ctx);
     if (p->n_batch < 0 || p->n_batch > MAX_BATCH)
@@ -145,14 +147,16 @@ static void choose_pages(ingot_engine *e, uint64_t share, uint64_t fits) {
 static ingot_status choose_context(ingot_engine *e, const ingot_engine_params *p, ingot_error *err) {
     const plan *shape = &e->model->plan;
     const log_sink *log = e->model->env.log;
-    ingot_device device;
     TRY(layout_choose(e->model, p, &e->layout, err));
-    const uint64_t token_bytes = layout_token_bytes(&e->layout);
+    const uint64_t own_bytes = layout_token_bytes(&e->layout);
+    const uint64_t token_bytes =
+        own_bytes + (p->draft ? draft_model_token_bytes(p->draft, p->k_type, p->v_type) : 0);
+    ingot_device device;
     TRY(e->model->device->ops->describe(&e->model->env, 0, &device, err));
     uint64_t budget = p->kv_bytes > 0 ? p->kv_bytes : device.memory_free / 2;
     uint64_t fits = budget / (token_bytes * PAGE_TOKENS) * PAGE_TOKENS;
     int32_t wanted = p->n_ctx > 0 ? p->n_ctx : shape->n_ctx_train;
-    e->page_bytes = token_bytes * PAGE_TOKENS;
+    e->page_bytes = own_bytes * PAGE_TOKENS;
     if ((uint64_t)pages_for(wanted) * PAGE_TOKENS > fits) {
         if (p->n_ctx > 0 || fits == 0)
             return fail(err, INGOT_ERR_LIMIT,
@@ -217,7 +221,7 @@ static ingot_status list_ends(ingot_engine *e, ingot_error *err) {
     return INGOT_OK;
 }
 
-static ingot_status make_state(ingot_engine *e, ingot_error *err) {
+static ingot_status make_state(ingot_engine *e, ingot_model *draft, ingot_error *err) {
     const plan *shape = &e->model->plan;
     const size_t n_batch = (size_t)e->info.n_batch;
     const forward_params params = {.max_tokens = e->info.n_batch,
@@ -239,6 +243,7 @@ static ingot_status make_state(ingot_engine *e, ingot_error *err) {
     TRY(list_ends(e, err));
     e->raw = mem_resize(e->mem, NULL, (size_t)shape->n_vocab, sizeof *e->raw);
     TRY(sample_init(&e->sampler, e->model->env.kernels, shape->n_vocab, e->mem, err));
+    TRY(speculate_init(e, draft, err));
     e->tokens = mem_alloc(e->mem, n_batch, sizeof *e->tokens);
     e->positions = mem_alloc(e->mem, n_batch, sizeof *e->positions);
     e->seqs = mem_alloc(e->mem, n_batch, sizeof *e->seqs);
@@ -265,7 +270,7 @@ ingot_status ingot_engine_new(ingot_model *model, const ingot_engine_params *par
     e->max_waiting = p.max_waiting > 0 ? p.max_waiting : MAX_WAITING;
     ingot_status status = choose_context(e, &p, err);
     if (status == INGOT_OK)
-        status = make_state(e, err);
+        status = make_state(e, p.draft, err);
     if (status == INGOT_OK)
         status = monitor_init(&e->lock, &e->work, &e->news, err);
     e->locks = status == INGOT_OK;
@@ -308,6 +313,7 @@ void ingot_engine_free(ingot_engine *e) {
         sequence_free(&e->slots[i].sequence, &e->pool);
         constraint_free(&e->slots[i].constraint);
     }
+    speculate_free(e);
     mem_free(e->mem, e->slots);
     prefix_free(&e->tree);
     page_pool_free(&e->pool);

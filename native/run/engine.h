@@ -33,6 +33,7 @@ struct ingot_engine {
     double next_expiry;    // when one that waits may have waited long enough
     sample_work sampler;
     masks masks;
+    speculation speculation;
     int32_t *tokens, *positions, *seqs, *rows; // [n_batch]
     float *logits;                             // [n_seqs][n_vocab] to choose from; virtual memory
     float *raw;                                // [n_vocab] those of one choice as the model gave them

@@ -55,7 +55,7 @@ void slot_release(ingot_engine *e, slot *s) {
     slot_leave_pages(e, s);
     s->r->closes = s->constraint.closes;
     s->r = NULL;
-    s->n_chosen = 0;
+    s->n_chosen = s->drafted.n = 0;
     s->constraint.mask.matcher = NULL;
     e->n_active--;
     e->blocked = false;
@@ -101,7 +101,8 @@ static float *logits_of(const ingot_engine *e, int32_t seq) {
     return e->logits + (int64_t)seq * e->model->plan.n_vocab;
 }
 
-// Puts the next `n` tokens of a slot, for which there are pages, into the step's batch.
+// Puts the next `n` tokens of a slot, and those that are drafted behind them, for all of which there are
+// pages, into the step's batch.
 static void add_tokens(step *now, slot *s, int32_t n) {
     ingot_engine *e = now->e;
     request *r = s->r;
@@ -110,20 +111,35 @@ static void add_tokens(step *now, slot *s, int32_t n) {
     s->prompts = !prompt_is_done(r);
     if (s->chooses && s->constraint.mask.matcher)
         masks_want(&e->masks, &s->constraint.mask);
-    for (int32_t i = 0; i < n; i++) {
+    const int32_t n_all = n + s->drafted.n;
+    for (int32_t i = 0; i < n_all; i++) {
         const int32_t at = now->n_tokens + i;
-        e->tokens[at] = s->sequence.tokens[first + i];
+        e->tokens[at] = i < n ? s->sequence.tokens[first + i] : s->drafted.tokens[i - n];
         e->positions[at] = first + i;
         e->seqs[at] = now->n_seqs;
-        if ((s->prompts && prompt_rows_want(&r->params, first + i)) || (s->chooses && i == n - 1))
+        if ((s->prompts && prompt_rows_want(&r->params, first + i)) || (s->chooses && i >= n - 1))
             e->rows[now->n_rows++] = at;
     }
     now->slots[now->n_seqs] = s;
     now->adapters[now->n_seqs] = request_adapters(r);
     now->adapted = now->adapted || r->n_adapters > 0;
     now->pages[now->n_seqs] = s->sequence.pages;
-    now->ends[now->n_seqs++] = first + n;
-    now->n_tokens += n;
+    now->ends[now->n_seqs++] = first + n_all;
+    now->n_tokens += n_all;
+}
+
+// Settles how many of a slot's drafted tokens stand behind its next `n`: as far as there is room for them,
+// and nobody loses a page that runs.
+static void take_drafts(const step *now, slot *s, int32_t n, int32_t room) {
+    ingot_engine *e = now->e;
+    const sequence *seq = &s->sequence;
+    const int32_t end = seq->n_tokens + n;
+    const int32_t pages = (seq->n_pages + e->pool.n_free + e->tree.n_unused) * PAGE_TOKENS - end;
+    const int32_t most = n < s->n_chosen ? 0 : pages < room ? pages : room;
+    const int32_t n_drafted = speculate_take(e, s, most);
+    // There are pages for them.
+    schedule_evict(e, pages_for(end + n_drafted) - seq->n_pages);
+    sequence_reserve(&s->sequence, &e->pool, end + n_drafted, NULL);
 }
 
 // The tokens that were chosen for those that answer: one, where no grammar forced more. Who comes later in
@@ -139,8 +155,10 @@ static void add_answers(step *now, slot **order, int32_t n) {
             continue;
         const int32_t room = e->info.n_batch - now->n_tokens - --others;
         const int32_t n_new = s->n_chosen < room ? s->n_chosen : room;
-        if (schedule_reserve(e, s, n_new))
-            add_tokens(now, s, n_new);
+        if (!schedule_reserve(e, s, n_new))
+            continue;
+        take_drafts(now, s, n_new, room - n_new);
+        add_tokens(now, s, n_new);
     }
 }
 
@@ -168,6 +186,7 @@ static void add_prompts(step *now, slot **order, int32_t n) {
 
 static void compose(step *now) {
     ingot_engine *e = now->e;
+    speculate_begin(e);
     do {
         slot *order[ENGINE_SEQS_MAX];
         int32_t n;
@@ -183,6 +202,7 @@ static void compose(step *now) {
 typedef struct step_row {
     slot *s;
     int32_t seq, position;
+    int32_t drafted; // how many drafted tokens are before it, with its own
     bool prompt, chooses;
 } step_row;
 
@@ -191,7 +211,8 @@ static step_row row_at(const step *now, int32_t i) {
     const int32_t token = e->rows[i], seq = e->seqs[token];
     step_row row = {.s = now->slots[seq], .seq = seq, .position = e->positions[token]};
     row.prompt = row.s->prompts && prompt_rows_want(&row.s->r->params, row.position);
-    row.chooses = row.s->chooses && row.position == now->ends[seq] - 1;
+    row.drafted = row.position - (now->ends[seq] - 1 - row.s->drafted.n);
+    row.chooses = row.s->chooses && row.drafted >= 0;
     return row;
 }
 
@@ -200,8 +221,9 @@ static const int32_t *few_of_row(void *user, int32_t i, int32_t *n) {
     const step *now = user;
     const step_row row = row_at(now, i);
     constraint *c = &row.s->constraint;
-    c->n_few = 0;
-    if (row.prompt || !row.chooses || !c->mask.matcher || request_wants_rows(row.s->r))
+    if (row.drafted <= 0)
+        c->n_few = 0;
+    if (row.prompt || !row.chooses || row.drafted > 0 || !c->mask.matcher || request_wants_rows(row.s->r))
         return NULL;
     masks_wait(&now->e->masks);
     if (now->e->model->collects) // sums are of what all rows were multiplied with
@@ -216,10 +238,11 @@ static void take_row(void *user, int32_t i, const float *logits) {
     const step_row row = row_at(now, i);
     const constraint *c = &row.s->constraint;
     const int32_t n_vocab = now->e->model->plan.n_vocab;
-    float *to = logits_of(now->e, row.seq);
+    float *to = row.chooses && row.drafted > 0 ? speculate_row(now->e, row.s, row.drafted - 1)
+                                               : logits_of(now->e, row.seq);
     if (row.prompt)
         prompt_rows_take(&row.s->r->params, row.position, logits, n_vocab, &now->e->sampler.list);
-    if (row.chooses && c->mask.matcher && c->n_few > 0 && !row.prompt)
+    if (row.chooses && row.drafted == 0 && c->mask.matcher && c->n_few > 0 && !row.prompt)
         for (int32_t k = 0; k < c->n_few; k++)
             to[c->few[k]] = logits[k];
     else if (row.chooses)
@@ -241,11 +264,10 @@ static ingot_status offer(ingot_engine *e, slot *s, const float *logits, ingot_e
     return status;
 }
 
-// Chooses, unless there is no time left.
+// Chooses, as far as drafts go, unless there is no time left.
 static ingot_status go_on(ingot_engine *e, slot *s, float *logits, ingot_finish *finish, ingot_error *err) {
     const double began = clock_seconds();
-    const ingot_status status =
-        slot_is_late(s) ? choose_end(e, s, finish, err) : choose_tokens(e, s, logits, finish, err);
+    const ingot_status status = speculate_choose(e, s, logits, finish, err);
     e->choose_seconds += clock_seconds() - began;
     return status;
 }
@@ -321,7 +343,7 @@ void slots_resume(ingot_engine *e) {
         if (!resumed)
             continue;
         s->waits = false;
-        const ingot_status status = go_on(e, s, s->r->params.edited_logits, &finish, &err);
+        const ingot_status status = speculate_choose(e, s, s->r->params.edited_logits, &finish, &err);
         if (status != INGOT_OK || finish != INGOT_FINISH_NONE)
             slot_end(e, s, status, finish, &err);
     }
@@ -332,6 +354,7 @@ static void note_step(const step *now, double began, double composed, double com
     ingot_engine *e = now->e;
     const double seconds = computed - composed;
     const double rest = clock_seconds() - computed - e->choose_seconds;
+    speculate_measure(e, now->n_tokens, now->n_rows, seconds);
     pace_note(&e->pace, now->n_prompt, now->n_tokens > now->n_prompt, seconds);
     mutex_lock(&e->lock);
     e->stats.n_steps++;
@@ -363,7 +386,8 @@ void slots_step(ingot_engine *e, double began) {
     for (int32_t i = 0; status == INGOT_OK && i < now.n_seqs; i++) {
         ingot_finish finish = INGOT_FINISH_NONE;
         ingot_error own = {0};
-        const ingot_status advanced = advance(e, now.slots[i], i, now.ends[i], &finish, &own);
+        const ingot_status advanced =
+            advance(e, now.slots[i], i, now.ends[i] - now.slots[i]->drafted.n, &finish, &own);
         if (advanced != INGOT_OK || finish != INGOT_FINISH_NONE)
             slot_end(e, now.slots[i], advanced, finish, &own);
     }

@@ -6,6 +6,7 @@
 #include "run/constraint.h"
 #include "run/pages.h"
 #include "run/request.h"
+#include "run/speculate.h"
 
 enum { ENGINE_SEQS_MAX = 256 };
 
@@ -18,6 +19,7 @@ typedef struct slot {
     bool waits;       // for its caller, who changes logits
     bool rewound;     // tokens were taken back while the present ones were told
     constraint constraint;
+    drafted drafted;
 } slot;
 
 // Whether a slot's next token is chosen after the next step; else there is more to be computed first.

@@ -81,6 +81,14 @@ ingot_status sequence_reserve(sequence *s, page_pool *p, int32_t n_tokens, ingot
     return INGOT_OK;
 }
 
+void sequence_trim(sequence *s, page_pool *p) {
+    const int32_t surplus = s->n_pages - pages_for(s->n_tokens);
+    if (surplus <= 0)
+        return;
+    s->n_pages -= surplus;
+    page_pool_give(p, surplus, s->pages + s->n_pages);
+}
+
 void sequence_truncate(sequence *s, page_pool *p, int32_t n_tokens) {
     if (s->n_tokens > n_tokens)
         s->n_tokens = n_tokens;

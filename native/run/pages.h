@@ -49,6 +49,9 @@ typedef struct page_copy {
     int32_t from, to;
 } page_copy;
 
+// Gives back the pages behind the last token's.
+void sequence_trim(sequence *s, page_pool *p);
+
 // Forgets all from position `n_tokens` on, which is 0 or not below n_published, and gives back the pages that
 // become empty.
 void sequence_truncate(sequence *s, page_pool *p, int32_t n_tokens);

@@ -37,6 +37,9 @@ static ingot_status check_limits(const ingot_request *params, int32_t n_vocab, i
             err, INGOT_ERR_INVALID,
             "a full context is to be shifted, and texts are banned: what leads to those is taken back, "
             "and may be gone by then");
+    if (params->max_draft < -1)
+        return fail(err, INGOT_ERR_INVALID, "max_draft is %d, expected -1 (as many as pay), 0 (none) or more",
+                    params->max_draft);
     if (params->allowed && params->n_allowed == 0)
         return fail(err, INGOT_ERR_INVALID, "no token is allowed: the list of allowed ones is empty");
     return INGOT_OK;
@@ -246,6 +249,9 @@ static ingot_status take_end(request *r, ingot_event *out, ingot_error *err) {
     out->kind = ended_well ? INGOT_EVENT_DONE : INGOT_EVENT_ERROR;
     out->n_prompt = r->n_prompt;
     out->n_generated = r->n_generated;
+    out->n_drafted = r->n_drafted;
+    out->n_accepted = r->n_accepted;
+    out->n_forced = r->n_forced;
     out->finish = r->finish;
     out->stop_index = r->stop_token < 0
                           ? r->output.stop_index

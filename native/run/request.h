@@ -31,11 +31,11 @@ typedef struct request {
 
     // The engine thread's own while it runs the request; under the engine's lock once `finished`.
     sample_state state;
-    int32_t
-        n_known; // tokens in `tokens`: the prompt, and what was chosen before the request had to wait again
-    bool begun;  // its turn has come once
-    bool closes; // of its constraint, while it waits again
+    int32_t n_known; // tokens in `tokens`: the prompt, and what was chosen before it had to wait again
+    bool begun;      // its turn has come once
+    bool closes;     // of its constraint, while it waits again
     int32_t n_cached, n_prompt, n_generated, n_shifted;
+    int32_t n_drafted, n_accepted, n_forced;
     double start, ready, last_token_time; // when its turn came, its prompt was computed, a token was chosen
     int32_t stop_token;                   // the index of the one that came; -1: none did
     double prefill_seconds, decode_seconds;

@@ -154,7 +154,7 @@ class Handle:
     It is made before the object: the native call that makes it stores the object in ``out``, so an
     interrupt at any instruction after the call finds it there. The call is a use, so that who
     closes it meanwhile doesn't free what isn't there yet. ``kept`` is what C may use as long
-    as the object lives.
+    as the object lives. It is made from ``parent``, and maybe from ``other`` as well.
 
     ``with handle as pointer:`` uses it. ``close`` forbids new uses, closes what was made from it,
     and frees it: at once, or when the last user leaves. So nothing is freed under a running call,
@@ -172,14 +172,24 @@ class Handle:
         what: str,
         parent: Handle | None = None,
         kept: object = None,
+        other: Handle | None = None,
     ) -> None:
         self.out, self._what, self._parent, self._kept = out, what, parent, kept
+        self._other: Handle | None = None
         self._children: weakref.WeakSet[Handle] = weakref.WeakSet()
         self._users = 0  # calls, and what was made from it
         self._made = 0  # what was made from it and isn't freed yet
         self._era = _era
         if parent is not None:
             parent._enter(self)
+        if other is not None:
+            try:
+                other._enter(self)
+            except BaseException:
+                if parent is not None:
+                    parent._leave(made=1)
+                raise
+        self._other = other
         self._free = free
         self._closed = False
 
@@ -215,13 +225,14 @@ class Handle:
         free, self._free = self._free, None
         if free is None:
             return
-        parent = self._parent
+        parents = (self._other, self._parent)
         try:
             if self.out[0]:
                 free(self.out[0])
         finally:
-            if parent is not None:
-                parent._leave(made=1)
+            for parent in parents:
+                if parent is not None:
+                    parent._leave(made=1)
 
     def __enter__(self) -> Any:
         self._enter()

@@ -46,6 +46,7 @@ class Opening(TypedDict, total=False):
     vocab_only: bool
     n_batch: int | None
     n_seqs: int | None
+    draft_model: str | os.PathLike[str] | Model | None
     kv_bytes: int | None
     max_waiting: int | None
     step_seconds: float | None

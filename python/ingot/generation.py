@@ -72,8 +72,10 @@ class Completion:
     (max_seconds), "context" (the context is full). ``tokens`` has all that were chosen, the one
     that ended it too. The first ``n_cached`` of the prompt were known from requests before it.
     ``n_shifted`` tokens were forgotten because the context was full (context_shift).
-    ``seed`` gives the answer again. ``logprobs`` and ``prompt_logprobs`` are there if they were
-    asked for; the prompt's first token has none.
+    ``seed`` gives the answer again. Of its tokens ``n_accepted`` were among the ``n_drafted`` that
+    were computed before it was known whether they come, and ``n_forced`` came because a grammar
+    left no choice, so nobody had to wait for them (docs/speculation.md). ``logprobs`` and
+    ``prompt_logprobs`` are there if they were asked for; the prompt's first token has none.
     """
 
     text: str
@@ -85,6 +87,9 @@ class Completion:
     n_generated: int
     seed: int
     timings: Timings
+    n_drafted: int = 0
+    n_accepted: int = 0
+    n_forced: int = 0
     logprobs: list[TokenLogprob] | None = None
     prompt_logprobs: list[TokenLogprob | None] | None = None
     n_shifted: int = 0
@@ -243,6 +248,9 @@ class Stream(Closing, Iterator[Chunk]):
                 (self.n_prompt - event.n_cached) / prompt if prompt > 0 else 0.0,
                 n / decode if decode > 0 else 0.0,
             ),
+            n_drafted=event.n_drafted,
+            n_accepted=event.n_accepted,
+            n_forced=event.n_forced,
             logprobs=self._logprobs,
             prompt_logprobs=None if self._prompt is None else self._prompt.read(self._model),
             n_shifted=event.n_shifted,

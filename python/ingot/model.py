@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -147,6 +148,9 @@ class Model(Closing):
                   key are far larger than the others
     n_batch       most tokens in one forward pass (None: 256)
     n_seqs        how many answers may be generated at the same time (None: 8); others wait
+    draft_model   a smaller model with the same vocabulary, as a path or a ``Model`` with the same
+                  number of threads, that drafts what may come: answers are the same, and come
+                  sooner where it is right (docs/speculation.md)
     kv_bytes      most memory for the attention cache, which answers share with what is kept of
                   earlier ones (None: a quarter of what is free, but no more than n_seqs contexts
                   take, and no less than one)
@@ -184,6 +188,7 @@ class Model(Closing):
         kv_bytes: int | None = None,
         max_waiting: int | None = None,
         step_seconds: float | None = None,
+        draft_model: str | os.PathLike[str] | Model | None = None,
         pre: str | None = None,
         mlock: bool = False,
         mmap: bool = True,
@@ -226,6 +231,13 @@ class Model(Closing):
             check_opening(name, lib.ingot_model_open, *args)
         self.metadata = Metadata(self._model, lib.ingot_model_gguf)
         self.info = self._read_info()
+        self._draft: Model | None = None
+        self._own_draft: Model | None = None
+        if isinstance(draft_model, Model):
+            self._draft = draft_model
+        elif draft_model is not None and not vocab_only:
+            self._own_draft = Model(draft_model, threads=threads, mmap=mmap, mlock=mlock, pre=pre)
+            self._draft = self._own_draft
 
     def _read_info(self) -> ModelInfo:
         native = ffi.new("ingot_model_info *")
@@ -352,8 +364,9 @@ class Model(Closing):
                 for name, value in self._engine_params.items():
                     setattr(params, name, value)
                 out = ffi.new("ingot_engine **")
-                made = Handle(out, lib.ingot_engine_free, "model", self._model)
-                with made:
+                draft = None if self._draft is None else self._draft._model
+                made = Handle(out, lib.ingot_engine_free, "model", self._model, other=draft)
+                with made, nullcontext(ffi.NULL) if draft is None else draft as params.draft:
                     check(lib.ingot_engine_new, model, params, made.out)
                 self._engine = made
             return self._engine
@@ -519,6 +532,9 @@ class Model(Closing):
                      and computed in one go: faster, and not quite the model's own answer
         adapters     adapters of low rank (see ``load_adapter``): one, by itself or its name, or
                      several, {adapter: scale, ...} or [adapter, (adapter, scale), ...]
+        draft        how many tokens may be computed at a time before it is known whether they come;
+                     the answer is the same, and comes sooner where they do. None: as many as are
+                     expected to save time, 0: none; else always so many, up to 32
         samplers     which samplers in which order: see ``ingot.samplers()``
         dry_sequence_breakers   texts that DRY's repetitions don't reach over
         sampling     temperature=..., top_k=..., ...: see ``ingot.sampler_params()``
@@ -744,6 +760,8 @@ class Model(Closing):
     def close(self) -> None:
         """Ends what runs and frees the model; closing again does nothing."""
         self._model.close()
+        if self._own_draft is not None:
+            self._own_draft.close()
 
     def __repr__(self) -> str:
         state = ", closed" if self._model.closed else ""

@@ -77,6 +77,7 @@ class Keywords(TypedDict, total=False):
     close_in_time: bool
     jump_forward: bool
     adapters: Adapters | None
+    draft: int | None
 
     samplers: Sequence[str] | None
     dry_sequence_breakers: Sequence[str] | None
@@ -140,6 +141,7 @@ class Options:
     close_in_time: bool = True
     jump_forward: bool = False
     adapters: Adapters | None = None
+    draft: int | None = None
     samplers: Sequence[str] | None = None
     dry_sequence_breakers: Sequence[str] | None = None
     sampling: Mapping[str, object] | None = None
@@ -272,6 +274,7 @@ class Request:
         native.sampled_logprobs = options.sampled_logprobs
         native.ignore_eos, native.special = options.ignore_eos, options.special
         native.close_in_time, native.jump_forward = options.close_in_time, options.jump_forward
+        native.max_draft = _count("draft", options.draft)
         native.edited_logits = _writable(self._edited)
         if fills is not None:
             fills.put(native)
@@ -373,6 +376,9 @@ class Request:
             else (),
             prompt_seconds=event.prefill_seconds,
             decode_seconds=event.decode_seconds,
+            n_drafted=event.n_drafted,
+            n_accepted=event.n_accepted,
+            n_forced=event.n_forced,
         )
 
     def _stop(self, event: Any) -> str | int:
@@ -410,6 +416,9 @@ class Event:
     top: tuple[tuple[int, float], ...]
     prompt_seconds: float
     decode_seconds: float
+    n_drafted: int
+    n_accepted: int
+    n_forced: int
 
 
 def texts_of(name: str, given: str | Sequence[str]) -> list[str]:

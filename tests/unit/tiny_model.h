@@ -32,6 +32,7 @@ typedef struct tiny_options {
     uint32_t n_used;     // 0: 2 of the experts
     uint32_t n_kv_heads; // 0: TINY_KV_HEADS; what the metadata say
     float eps;           // 0: 1e-5
+    int renamed;         // a token of a byte with another text
     bool wide;           // heads of 32 instead of TINY_DIM
     bool fused;          // one matrix for queries, keys and values
     // Added to the weight in a column of a tensor's row; NULL: nothing.
@@ -103,11 +104,17 @@ static inline void tiny_metadata(tiny_writer *t) {
     int32_t types[TINY_VOCAB];
     for (int i = 0; i < TINY_VOCAB; i++) {
         static const char *const special[3] = {"<unk>", "<s>", "</s>"};
-        snprintf(names[i], sizeof names[i], i < 3 ? "%s" : "<0x%s%02X>", i < 3 ? special[i] : "",
+        snprintf(names[i], sizeof names[i], i < 3 ? "%s" : "<0x%s%02X>",
+                 i < 3                ? special[i]
+                 : i == t->o->renamed ? "G"
+                                      : "",
                  (unsigned)(i - 3));
         tokens[i] = (ingot_str){names[i], strlen(names[i])};
         scores[i] = 0.0f;
-        types[i] = i == 0 ? INGOT_TOKEN_UNKNOWN : i < 3 ? INGOT_TOKEN_CONTROL : INGOT_TOKEN_BYTE;
+        types[i] = i == 0               ? INGOT_TOKEN_UNKNOWN
+                   : i < 3              ? INGOT_TOKEN_CONTROL
+                   : i == t->o->renamed ? INGOT_TOKEN_NORMAL
+                                        : INGOT_TOKEN_BYTE;
     }
     char key[96];
     float eps = t->o->eps != 0.0f ? t->o->eps : 1e-5f;

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ingot.bench_kernels import Kernels
     from ingot.bench_profile import Profile
     from ingot.bench_samplers import Samplers
+    from ingot.bench_speculation import Speculation
 
 _EPILOG = """\
 examples:
@@ -27,6 +28,7 @@ examples:
   ingot bench model.gguf --profile
   ingot bench --kernels
   ingot bench --samplers --vs-llama-cpp
+  ingot bench model.gguf --speculation
 
 Each test is run once to warm up and then in rounds: medians, quartiles. "prefill" reads a prompt,
 "decode" generates, "x 4" four sequences together, whose tokens are counted all; the depth is the
@@ -39,7 +41,9 @@ is what is left of the speed. --profile shows
 where the time of a forward pass goes instead. --kernels measures no model but the products of each
 tensor type by themselves, on one thread, from the cache. --samplers measures the CPU time of a
 token's choice by each sampler, on one thread, for the vocabulary of MODEL (a file without weights
-does) or of --vocab tokens.
+does) or of --vocab tokens. --speculation measures what drafts save in a text that repeats itself
+(the model's likeliest tokens behind a prompt that does) and what they cost in a free one, as much
+as the model itself says: how many of them came is part of the result.
 """
 
 
@@ -52,7 +56,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser)
     add = parser.add_argument
     add("-p", "--prompt", type=_count, default=512, metavar="N", help="tokens of a prompt (512)")
-    add("-n", "--tokens", type=_count, default=64, metavar="N", help="tokens generated (64)")
+    add(
+        "-n",
+        "--tokens",
+        type=_count,
+        metavar="N",
+        help="tokens generated (64; with --speculation 256)",
+    )
     add("-d", "--depth", type=_depths, default=(0,), metavar="N,N,...", help="tokens before (0)")
     add("--batch", type=_batches, default=(1,), metavar="N,N,...", help="sequences at once (1)")
     add("--kv-type", type=_kv_types, default=("f16",), metavar="TYPE,...", help=_KV_HELP)
@@ -64,6 +74,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--profile", action="store_true", help="measure the parts of a forward pass instead")
     add("--kernels", action="store_true", help="measure the products of each tensor type instead")
     add("--samplers", action="store_true", help="measure the choice of a token instead")
+    add("--speculation", action="store_true", help="measure answers with and without drafts")
+    add("-md", "--draft-model", metavar="MODEL", help="with --speculation: that drafts")
     add(
         "--type",
         metavar="TYPE",
@@ -83,6 +95,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     if args.vocab is not None and not args.samplers:
         args.usage_error("--vocab goes with --samplers")
+    if args.draft_model is not None and not args.speculation:
+        args.usage_error("--draft-model goes with --speculation")
+    if args.speculation:
+        return _speculation(args)
     if args.samplers:
         return _samplers(args)
     return _kernels(args) if args.kernels else _model(args)
@@ -107,6 +123,32 @@ def _samplers(args: argparse.Namespace) -> int:
     return 0
 
 
+def _speculation(args: argparse.Namespace) -> int:
+    from ingot.bench_speculation import TOKENS, measure
+
+    if args.profile or args.kernels or args.samplers or args.vs_llama_cpp:
+        args.usage_error(
+            "--speculation: --profile, --kernels, --samplers and --vs-llama-cpp don't apply"
+        )
+    tokens = TOKENS if args.tokens is None else args.tokens
+    if tokens < 2:
+        args.usage_error(f"-n {tokens}: expected at least 2 tokens")
+    with terminal.progress("measuring") as report:
+        found = measure(
+            _path(args),
+            tokens,
+            args.rounds,
+            threads=args.threads,
+            draft_model=args.draft_model,
+            progress=report,
+        )
+    if args.json:
+        print(json.dumps(found.as_json()))
+    else:
+        _show_speculation(found)
+    return 0
+
+
 def _kernels(args: argparse.Namespace) -> int:
     from ingot.bench_kernels import measure
 
@@ -128,7 +170,7 @@ def _model(args: argparse.Namespace) -> int:
 
     settings = Settings(
         prompt=args.prompt,
-        tokens=args.tokens,
+        tokens=64 if args.tokens is None else args.tokens,
         depths=args.depth,
         batches=args.batch,
         kv_types=args.kv_type,
@@ -139,8 +181,8 @@ def _model(args: argparse.Namespace) -> int:
     )
     if not settings.cases():
         args.usage_error(
-            f"-p {args.prompt} -n {args.tokens}: nothing is left to be measured (prompts are read "
-            "with --batch 1 alone)"
+            f"-p {args.prompt} -n {settings.tokens}: nothing is left to be measured (prompts are "
+            "read with --batch 1 alone)"
         )
     if args.batch_size is not None and args.batch_size < settings.n_seqs:
         args.usage_error(
@@ -278,6 +320,22 @@ def _show_samplers(found: Samplers) -> None:
         settings = " ".join(f"{name}={value:g}" for name, value in row.case.settings.items())
         cells = [row.case.name, settings, *_micros(row.seconds)]
         rows.append([*cells, *_micros(row.peer), f"{row.ratio:.1f}"] if row.peer else cells)
+    terminal.table("", columns, rows)
+
+
+def _show_speculation(found: Speculation) -> None:
+    from ingot.bench import middle
+    from ingot.bench_speculation import FIRST
+
+    terminal.note(f"{found.model}: {found.machine}; {found.isa}, {found.threads} threads")
+    columns = ["text", "tokens", "tokens/s", "quartiles", "without drafts", "quartiles", "ratio"]
+    columns += ["CPU", "drafted", "came", f"drafted after {FIRST}"]
+    rows = []
+    for row in found.rows:
+        cells = [row.case.name, str(row.n_tokens), *_speeds(row.speeds), *_speeds(row.plain)]
+        cells += [f"{row.gain:.2f}", f"{row.cpu_ratio:.2f}"]
+        counts = (row.n_drafted, row.n_accepted, row.n_late)
+        rows.append([*cells, *(f"{middle([float(n) for n in all_]):.0f}" for all_ in counts)])
     terminal.table("", columns, rows)
 
 

@@ -36,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_template(parser)
     options.add_max_tokens(parser, None, "-1, as many as the context holds")
     options.add_sampling(parser)
+    options.add_speculation(parser)
     options.add_grammar(parser)
     options.add_adapters(parser)
     options.add_engine(parser)

@@ -205,6 +205,23 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def add_speculation(parser: argparse.ArgumentParser) -> None:
+    """What makes answers come sooner, and changes nothing else."""
+    group = parser.add_argument_group("speculation")
+    group.add_argument(
+        *["--draft", "--draft-max"],
+        type=natural,
+        metavar="N",
+        help="compute up to N tokens that may come together with the one before them (default: as "
+        "many as are expected to save time; 0: none)",
+    )
+    group.add_argument(
+        *["-md", "--draft-model", "--model-draft"],
+        metavar="MODEL",
+        help="a smaller model with the same vocabulary that drafts them",
+    )
+
+
 def add_grammar(parser: argparse.ArgumentParser) -> None:
     """What holds an answer to a grammar."""
     group = parser.add_argument_group("grammars")
@@ -323,6 +340,7 @@ def open_model(args: argparse.Namespace, collect: bool = False, moments: bool = 
             v_type=args.cache_type_v,
             k_rotate=args.k_rotate,
             n_batch=args.batch_size,
+            draft_model=getattr(args, "draft_model", None),  # where answers are asked for
             pre=args.pre,
             mlock=args.mlock,
             mmap=not args.no_mmap,
@@ -345,6 +363,7 @@ def sampling(args: argparse.Namespace) -> dict[str, Any]:
         "min_tokens": args.min_tokens,
         "max_seconds": args.max_seconds,
         "ignore_eos": args.ignore_eos,
+        "draft": args.draft,
         "samplers": args.samplers,
         "dry_sequence_breakers": _breakers(args.dry_sequence_breaker),
         **{name: value for name, value in given.items() if value is not None},

@@ -44,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no speeds at the end")
     options.add_json(parser)
     options.add_sampling(parser)
+    options.add_speculation(parser)
     options.add_grammar(parser)
     options.add_adapters(parser)
     options.add_engine(parser)
@@ -98,9 +99,10 @@ def _start(model: Model, prompt: str, args: argparse.Namespace, report: Progress
 def speeds(answer: Completion) -> str:
     """How fast an answer came, on one line."""
     t = answer.timings
+    drafts = f"{answer.n_accepted} of {answer.n_drafted} drafted; " if answer.n_drafted else ""
     return (
         f"prompt: {answer.n_prompt - answer.n_cached} of {answer.n_prompt} tokens in "
         f"{t.prompt_seconds:.2f} s ({t.prompt_speed:.1f}/s); "
         f"generated: {answer.n_generated} tokens in {t.decode_seconds:.2f} s "
-        f"({t.decode_speed:.1f}/s); finish: {answer.finish_reason}; seed: {answer.seed}"
+        f"({t.decode_speed:.1f}/s); {drafts}finish: {answer.finish_reason}; seed: {answer.seed}"
     )

@@ -36,7 +36,7 @@ void draft_index_free(draft_index *d) {
 void draft_index_reset(draft_index *d) {
     if (d->n > 0) // else it is untouched
         memset(d->heads, 0, (size_t)bytes_of(d->n_heads));
-    d->n = d->at = d->length = 0;
+    d->n = d->at = d->length = d->behind = 0;
     for (int i = 0; i < DRAFT_CLASSES; i++) {
         d->tries[i] = TRIES;
         d->hits[i] = TRIES * BELIEVED[i];
@@ -72,7 +72,8 @@ static int32_t agreeing(const int32_t *tokens, int32_t a, int32_t b) {
     return n;
 }
 
-// Finds the place before `n` whose past agrees longest with the last tokens, of equal ones the latest.
+// Finds the place before `n` whose past agrees longest with the last tokens, of equal ones the latest; else
+// the one behind a token that was replaced.
 static void look(draft_index *d, const int32_t *tokens, int32_t n) {
     int32_t place = *head_of(d, tokens + n);
     d->at = d->length = 0;
@@ -85,6 +86,9 @@ static void look(draft_index *d, const int32_t *tokens, int32_t n) {
         }
         place = d->links[place];
     }
+    if (d->at == 0)
+        d->at = d->behind;
+    d->behind = 0;
 }
 
 // Compares what was expected with what came.
@@ -97,6 +101,7 @@ static void learn(draft_index *d, const int32_t *tokens, int32_t token) {
         d->tries[class] /= 2.0;
         d->hits[class] /= 2.0;
     }
+    d->behind = !hit && d->length >= DRAFT_LONG ? d->at + 1 : 0;
     d->at = hit ? d->at + 1 : 0;
     d->length += d->length < DRAFT_LENGTH;
 }
@@ -104,7 +109,7 @@ static void learn(draft_index *d, const int32_t *tokens, int32_t token) {
 void draft_index_feed(draft_index *d, const int32_t *tokens, int32_t n, int32_t n_prompt) {
     if (n < d->n) { // tokens were taken back
         d->n = n;
-        d->at = 0;
+        d->at = d->behind = 0;
     }
     for (; d->n < n; d->n++) {
         const int32_t behind = d->n + 1;

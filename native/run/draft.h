@@ -1,6 +1,9 @@
 // Drafts from the text itself: what followed the last time that the text's end stood there. Saxena 2023,
 // "Prompt Lookup Decoding". Each token costs constant work and no allocation, whatever the text is.
 //
+// Where a long stretch ends with a token that is another one, it may have been replaced: what followed it
+// is expected next.
+//
 // How likely a draft is to come is learnt without computing any: what would have been drafted is compared
 // with what came, apart for each length of the stretch that agreed.
 #ifndef INGOT_RUN_DRAFT_H
@@ -12,6 +15,7 @@ enum {
     DRAFT_GRAM = 3,    // tokens that must agree
     DRAFT_CLASSES = 5, // of lengths: 3, 4 to 7, 8 to 15, 16 to 31, more
     DRAFT_LENGTH = 32, // so many are compared
+    DRAFT_LONG = 8,    // after which one token may have been replaced
     DRAFT_TRIED = 8,   // places that are looked at, the latest ones
     DRAFT_HEADS = 1 << 15,
 };
@@ -24,6 +28,7 @@ typedef struct draft_index {
     int32_t n;      // tokens that are known
     int32_t at;     // the place whose token is expected next; 0: none is
     int32_t length; // how many tokens before it agree with the last ones
+    int32_t behind; // the place behind one that was expected wrongly, after a long stretch; 0: none
     double hits[DRAFT_CLASSES], tries[DRAFT_CLASSES];
 } draft_index;
 

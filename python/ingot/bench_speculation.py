@@ -1,14 +1,17 @@
 """Measuring speculation: what it saves where a text repeats itself, and costs where none does.
 
 The repeating text is a prompt that says the same again and again, continued by the likeliest
-tokens: a trained model goes on with it, and one with random weights soon runs in a circle of its
-own. Whether drafts come is the model's own doing in both, and how many do is part of the result.
-The free text is sampled at temperature 1 from a prompt without repetition. Both are generated
-without drafts and with what the engine chooses by itself, in turns, and must be the same tokens.
+tokens. Whether drafts come is the model's own doing, and how many do is part of the result. Models
+with random weights don't repeat what they read, so the simulated text makes any model do so: two
+tokens are allowed, and a bias has one of them come about nineteen times of twenty, as where a text
+is copied with few changes. The engine isn't told, and computes all logits. The free text is sampled
+at temperature 1 from a prompt without repetition. All are generated without drafts and with what
+the engine chooses by itself, in turns, and must be the same tokens.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -111,9 +114,13 @@ def cases(model: Model) -> list[Case]:
     else:  # a vocabulary without words
         story = (np.arange(60) * 7919 % model.info.n_vocab).tolist()
     free = (np.arange(200) * 7919 % model.info.n_vocab).tolist()
+    sampled = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 1}
+    two = [model.info.n_vocab // 2, model.info.n_vocab // 3]
+    biased = {"allowed_tokens": two, "logit_bias": {two[0]: math.log(19)}}
     return [
         Case("repeating", story * _REPEATED, {"temperature": 0}),
-        Case("free", free, {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 1}),
+        Case("simulated", free, sampled | biased),
+        Case("free", free, sampled),
     ]
 
 

@@ -27,8 +27,8 @@ static int32_t check_draft(const draft_index *d, int32_t n) {
     const int32_t k = draft_index_propose(d, text, MOST, out);
     if (k == 0)
         return 0;
-    CHECK(k == MOST && d->at >= DRAFT_GRAM && d->at < n && d->length >= DRAFT_GRAM);
-    for (int32_t i = 1; i <= DRAFT_GRAM; i++)
+    CHECK(k == MOST && d->at >= DRAFT_GRAM && d->at < n);
+    for (int32_t i = 1; i <= DRAFT_GRAM && d->length >= DRAFT_GRAM; i++)
         CHECK(text[d->at - i] == text[n - i]);
     for (int32_t i = 0; i < k; i++)
         CHECK(out[i] == (d->at + i < n ? text[d->at + i] : out[i - (n - d->at)]));
@@ -67,6 +67,21 @@ static void test_longest(void) {
     CHECK(draft_index_propose(&d, text, 2, out) == 2);
     // The place was found behind "1 2 3" where the last four tokens stand too.
     CHECK(d.at == 5 && d.length == 4 && out[0] == 70 && out[1] == 8);
+    draft_index_free(&d);
+}
+
+// A copy with a word replaced goes on behind it.
+static void test_replaced(void) {
+    draft_index d = index_for(400);
+    for (int32_t i = 0; i < 200; i++)
+        text[i] = i < 100 ? i : i - 100;
+    text[150] = 1000;
+    draft_index_feed(&d, text, 151, 100);
+    int32_t out[2];
+    CHECK(draft_index_propose(&d, text, 2, out) == 2 && out[0] == 51 && out[1] == 52);
+    text[151] = 1001; // and not a second time
+    draft_index_feed(&d, text, 152, 100);
+    CHECK(draft_index_propose(&d, text, 2, out) == 0);
     draft_index_free(&d);
 }
 
@@ -138,6 +153,7 @@ static void test_bounds(void) {
 int main(void) {
     test_copies();
     test_longest();
+    test_replaced();
     test_periods();
     test_noise();
     test_rewinds();

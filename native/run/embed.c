@@ -196,7 +196,7 @@ void engine_embed(ingot_engine *e, request *r) {
     collect(&job, r, most < least ? least : most < free ? most : free);
     ingot_status status = run(&job, &err);
     finish_texts(&job, status, &err);
-    e->blocked = false;
+    atomic_store(&e->blocked, false);
     mem_free(e->mem, job.page_table);
     mem_free(e->mem, job.sum);
 }

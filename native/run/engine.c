@@ -55,13 +55,13 @@ void engine_count_pages(ingot_engine *e) {
 // Begins what can begin; the request for an embedding whose turn has come, or NULL.
 static request *begin_next(ingot_engine *e) {
     schedule_expire(e);
-    while (!e->blocked) {
+    while (!atomic_load(&e->blocked)) {
         request *r = schedule_next(e);
         if (!r)
             return NULL;
         r->started = r->params.embedding ? schedule_evict(e, pages_for((int32_t)r->params.n_tokens))
                                          : schedule_begin(e, r);
-        e->blocked = !r->started;
+        atomic_store(&e->blocked, !r->started);
         if (r->started && r->params.embedding)
             return r;
     }
@@ -433,7 +433,7 @@ ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *para
     const double expiry = r->submit_time + params->max_wait_seconds;
     if (params->max_wait_seconds > 0.0 && expiry < engine->next_expiry)
         engine->next_expiry = expiry;
-    engine->blocked = false;
+    atomic_store(&engine->blocked, false);
     engine->stats.n_submitted++;
     schedule_charge(engine, params->client, 0.0);
     *engine->end = r;
@@ -544,10 +544,12 @@ void ingot_engine_cancel(ingot_engine *engine, uint64_t id) {
     request *r = find(engine, id);
     if (r && !r->finished) {
         atomic_store(&r->cancel, true);
-        if (!r->started) { // nobody works on it: it ends here
+        atomic_store(&engine->blocked, false); // it may be the one that others wait for
+        if (!r->started) {                     // nobody works on it: it ends here
             ingot_error error;
             fail(&error, INGOT_ERR_CANCELLED, "the request was cancelled before its turn came");
             r->started = true;
+            engine->stats.n_cancelled++;
             request_finish(r, INGOT_FINISH_CANCELLED, &error);
             condition_wake_all(&engine->news);
         }
@@ -564,6 +566,7 @@ void ingot_engine_drop(ingot_engine *engine, uint64_t id) {
     if (r) {
         r->users++;
         atomic_store(&r->cancel, true);
+        atomic_store(&engine->blocked, false);
         condition_wake_all(&engine->work);
         while (request_borrows(r) && r->started && !r->finished)
             condition_wait(&engine->news, &engine->lock);

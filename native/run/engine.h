@@ -25,7 +25,7 @@ struct ingot_engine {
     prefix_tree tree;
     slot *slots; // [n_seqs]
     int32_t n_active;
-    bool blocked; // who is next found no room, and nothing has changed since
+    atomic_bool blocked; // who is next found no room, and nothing has changed since
     client_shares clients;
     pace pace;
     double step_seconds;   // that a step with answers may take; 0: twice as long as one of answers alone

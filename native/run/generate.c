@@ -58,7 +58,7 @@ void slot_release(ingot_engine *e, slot *s) {
     s->n_chosen = s->drafted.n = 0;
     s->constraint.mask.matcher = NULL;
     e->n_active--;
-    e->blocked = false;
+    atomic_store(&e->blocked, false);
     engine_count_pages(e);
 }
 

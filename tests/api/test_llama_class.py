@@ -407,8 +407,7 @@ def test_arguments_that_cant_be_honoured(bundled: Path, llm: Llama) -> None:
         {"kv_overrides": {"a": 1}},
         {"chat_handler": object()},
         {"n_cxt": 5},
-        {"type_k": 8},
-        {"type_k": 3, "type_v": 3},
+        {"type_k": 3},
         {"chat_format": "alpaca"},
     ]
     for given in wrong:
@@ -445,7 +444,7 @@ def test_arguments_that_change_nothing(bundled: Path) -> None:
         lora_path=None,
         f16_kv=True,
         type_k=llama_cpp.GGML_TYPE_Q8_0,
-        type_v=llama_cpp.GGML_TYPE_Q8_0,
+        type_v=llama_cpp.GGML_TYPE_F16,
         n_batch=8192,
         use_mlock=False,
         verbose=True,

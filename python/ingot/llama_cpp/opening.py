@@ -82,18 +82,17 @@ CHAT_FORMATS = {
 def model_options(given: dict[str, Any], others: Mapping[str, Any]) -> Opening:
     """What to open the model with; ``others`` are arguments that it has no place for."""
     refuse("Llama", others, _HARMLESS, _NEUTRAL)
-    kinds = [given[name] for name in ("type_k", "type_v")]
-    kinds = [constants.GGML_TYPE_F16 if kind is None else kind for kind in kinds]
-    if kinds[0] != kinds[1] or kinds[0] not in _KV_TYPES:
-        raise UnsupportedError(
-            f"Llama can't honour type_k={kinds[0]} with type_v={kinds[1]}: expected the same one "
-            f"of {', '.join(f'{number} ({name})' for number, name in _KV_TYPES.items())}"
-        )
+    kinds = {name: given[name] for name in ("type_k", "type_v") if given[name] is not None}
+    if not set(kinds.values()) <= _KV_TYPES.keys():
+        known = ", ".join(f"{number} ({name})" for number, name in _KV_TYPES.items())
+        asked = " with ".join(f"{name}={number}" for name, number in kinds.items())
+        raise UnsupportedError(f"Llama can't honour {asked}: known are {known}")
     return {
         "n_ctx": given["n_ctx"] or None,
         "n_batch": min(given["n_batch"], _MAX_BATCH),
         "threads": given["n_threads"] or None,
-        "kv_type": _KV_TYPES[kinds[0]],
+        "k_type": _KV_TYPES[kinds.get("type_k", constants.GGML_TYPE_F16)],
+        "v_type": _KV_TYPES[kinds.get("type_v", constants.GGML_TYPE_F16)],
         "vocab_only": given["vocab_only"],
         "mmap": given["use_mmap"],
         "mlock": given["use_mlock"],

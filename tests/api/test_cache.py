@@ -32,7 +32,7 @@ def token_bytes(model: ingot.Model, k_bits: float, v_bits: float) -> int:
 )
 def test_types(keywords: dict[str, Any], kept: tuple[str, str]) -> None:
     bits = {"f32": 32, "f16": 16, "bf16": 16, "q8_0": 8.5, "q4_0": 4.5}
-    with ingot.Model(n_ctx=64, **keywords) as model:
+    with ingot.Model(n_ctx=64, n_seqs=1, **keywords) as model:
         cache = model.cache
         assert (cache.k_type, cache.v_type, cache.k_rotate) == (*kept, False)
         assert cache.bytes_per_token == token_bytes(model, bits[kept[0]], bits[kept[1]])
@@ -57,7 +57,7 @@ def test_rotated_keys() -> None:
     """They change nothing but what types of blocks lose."""
 
     def logits(**keywords: Any) -> Any:
-        with ingot.Model(n_ctx=64, **keywords) as model:
+        with ingot.Model(n_ctx=64, n_seqs=1, **keywords) as model:
             return model.logits(model.tokenize(TEXT)), model.cache.k_rotate
 
     exact, _ = logits(kv_type="f32")

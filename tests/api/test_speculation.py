@@ -69,8 +69,10 @@ def test_same_answers_in_company(model: ingot.Model) -> None:
 
 
 def test_repeated_text_is_drafted(model: ingot.Model) -> None:
-    answer = model.generate(PROMPT, max_tokens=64, regex="(all work and no play. ){30}", draft=8)
-    assert answer.n_accepted + answer.n_forced > 40
+    regex = "(all work and no play. ){30}"
+    answer = model.generate(PROMPT, max_tokens=64, regex=regex, temperature=0, draft=8)
+    assert answer.n_accepted >= 8
+    assert answer.n_accepted + answer.n_forced >= 30
 
 
 def test_bad_numbers(model: ingot.Model) -> None:

@@ -86,8 +86,10 @@ static void look(draft_index *d, const int32_t *tokens, int32_t n) {
         }
         place = d->links[place];
     }
-    if (d->at == 0)
+    if (d->at == 0 && d->behind > 0) {
         d->at = d->behind;
+        d->length = DRAFT_LONG - 1; // so that another miss isn't taken for a replaced token, too
+    }
     d->behind = 0;
 }
 

@@ -1,12 +1,15 @@
 """Measuring speculation: what it saves where a text repeats itself, and costs where none does.
 
-The repeating text is a prompt that says the same again and again, continued by the likeliest
-tokens. Whether drafts come is the model's own doing, and how many do is part of the result. Models
-with random weights don't repeat what they read, so the simulated text makes any model do so: two
-tokens are allowed, and a bias has one of them come about nineteen times of twenty, as where a text
-is copied with few changes. The engine isn't told, and computes all logits. The free text is sampled
-at temperature 1 from a prompt without repetition. All are generated without drafts and with what
-the engine chooses by itself, in turns, and must be the same tokens.
+repeated: the likeliest tokens behind a story that was told four times. Whether the model tells it
+    again is its own doing, and how many drafts came is part of the result.
+copied: a grammar has the answer repeat the prompt, but for one token in twenty, which is drawn, so
+    any model with a vocabulary does so: what editing a text would be like with a model that can.
+    Each place has a choice of two tokens: none is forced, which would need no drafts.
+certain: one token is allowed, and nobody told the engine: the most that drafts can save.
+free: sampled at temperature 1 behind a prompt without repetition: what they cost.
+
+All are generated without drafts and with what the engine chooses by itself, in turns, and must be
+the same tokens.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ _STORY = (
     "bread and waited for the first people who wanted to cross.\n"
 )
 _REPEATED = 4
+_HOT = 100.0
 
 
 @dataclass(frozen=True)
@@ -108,27 +112,38 @@ class Speculation:
         }
 
 
-def cases(model: Model) -> list[Case]:
-    if model.info.n_vocab > 1000 and len(_tokens(model)) > 20:
-        story = _tokens(model)
-    else:  # a vocabulary without words
-        story = (np.arange(60) * 7919 % model.info.n_vocab).tolist()
-    free = (np.arange(200) * 7919 % model.info.n_vocab).tolist()
-    sampled = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 1}
-    two = [model.info.n_vocab // 2, model.info.n_vocab // 3]
-    biased = {"allowed_tokens": two, "logit_bias": {two[0]: math.log(19)}}
+def cases(model: Model, tokens: int) -> list[Case]:
+    """The texts, each good for ``tokens`` tokens."""
+    odd = (np.arange(200) * 7919 % model.info.n_vocab).tolist()
+    free = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 1}
+    certain = {"allowed_tokens": odd[-1:], "ignore_eos": True}
+    try:
+        story = model.tokenize(_STORY)
+    except errors.UnsupportedError:  # a file without a vocabulary
+        return [Case("certain", odd, certain), Case("free", odd, free | {"ignore_eos": True})]
     return [
-        Case("repeating", story * _REPEATED, {"temperature": 0}),
-        Case("simulated", free, sampled | biased),
-        Case("free", free, sampled),
+        Case("repeated", story * _REPEATED, {"temperature": 0, "ignore_eos": True}),
+        _copied(model, tokens, free),
+        Case("certain", odd, certain),
+        Case("free", odd, free | {"ignore_eos": True}),
     ]
 
 
-def _tokens(model: Model) -> list[int]:
-    try:
-        return model.tokenize(_STORY)
-    except errors.IngotError:  # no vocabulary
-        return []
+def _copied(model: Model, tokens: int, sampling: dict[str, Any]) -> Case:
+    """The prompt's tokens again, each with a chance of 1 / 20 to be another one. At such a
+    temperature the model has no say, but for log-probabilities all its logits are computed."""
+    random = np.random.default_rng(1)
+    plain = [t for t in range(model.info.n_vocab) if model.token(t).kind == "normal"]
+    other, *rest = random.permutation(plain).tolist()
+    text = random.choice(rest, tokens + 1).tolist()
+    options = {
+        "grammar": "root ::= " + " ".join(f"(<[{token}]> | <[{other}]>)" for token in text),
+        "close_in_time": False,
+        "temperature": _HOT,
+        "logit_bias": {token: _HOT * math.log(19) for token in text},
+        "logprobs": 0,
+    }
+    return Case("copied", text, sampling | options)
 
 
 def measure(
@@ -143,7 +158,7 @@ def measure(
     """Measures ``tokens`` tokens of each case with the model in file ``path``."""
     with ExitStack() as stack:
         model = stack.enter_context(Model(path, threads=threads, draft_model=draft_model))
-        rows = [Row(case) for case in cases(model)]
+        rows = [Row(case) for case in cases(model, tokens)]
         for number in range(rounds + 1):
             for i, row in enumerate(rows):
                 _round(model, row, tokens, number)
@@ -179,7 +194,5 @@ def _run(model: Model, case: Case, tokens: int, draft: int | None) -> tuple[Comp
     """An answer, and the CPU seconds of the process meanwhile (its prompt is in the cache)."""
     model.generate(case.prompt, max_tokens=0)
     start = time.process_time()
-    answer = model.generate(
-        case.prompt, max_tokens=tokens, ignore_eos=True, draft=draft, **case.options
-    )
+    answer = model.generate(case.prompt, max_tokens=tokens, draft=draft, **case.options)
     return answer, time.process_time() - start

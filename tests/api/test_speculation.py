@@ -126,3 +126,20 @@ def test_command_line(capsys: pytest.CaptureFixture[str], bundled: Path) -> None
         assert ("drafted" in captured.err) == (answers[-1]["n_drafted"] > 0)
     assert len({answer["text"] for answer in answers}) == 1
     assert [answer["n_drafted"] > 0 for answer in answers] == [False, True, True]
+
+
+def test_bench(capsys: pytest.CaptureFixture[str], bundled: Path) -> None:
+    bench = ["bench", str(bundled), "--speculation", "-r", "1", "-n", "80"]
+    assert main([*bench, "--json"]) == 0
+    rows = {row["text"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert list(rows) == ["repeated", "copied", "certain", "free"]
+    assert all(row["tokens"] == 80 for name, row in rows.items() if name != "repeated")
+    assert rows["certain"]["accepted"][0] <= rows["certain"]["drafted"][0]
+    assert main([*bench, "--draft-model", str(bundled)]) == 0
+    assert "certain" in capsys.readouterr().out
+    for wrong in (["--samplers"], ["--vs-llama-cpp"], ["-n", "1"]):
+        with pytest.raises(SystemExit):
+            main([*bench, *wrong])
+    with pytest.raises(SystemExit):
+        main(["bench", "--draft-model", str(bundled)])
+    assert "goes with --speculation" in capsys.readouterr().err

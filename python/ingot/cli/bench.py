@@ -41,9 +41,8 @@ is what is left of the speed. --profile shows
 where the time of a forward pass goes instead. --kernels measures no model but the products of each
 tensor type by themselves, on one thread, from the cache. --samplers measures the CPU time of a
 token's choice by each sampler, on one thread, for the vocabulary of MODEL (a file without weights
-does) or of --vocab tokens. --speculation measures what drafts save in a text that repeats itself
-(the model's likeliest tokens behind a prompt that does) and what they cost in a free one, as much
-as the model itself says: how many of them came is part of the result.
+does) or of --vocab tokens. --speculation measures what drafts save in texts that repeat
+themselves and what they cost in a free one: docs/speculation.md says which texts these are.
 """
 
 

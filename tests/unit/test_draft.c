@@ -126,7 +126,7 @@ static void test_rewinds(void) {
                 n = random_below((uint32_t)n + 1);
             else
                 for (int32_t more = random_below(4); more >= 0; more--)
-                    text[n++] = random_below(kinds) * INT32_MAX / 4;
+                    text[n++] = random_below(kinds) * (INT32_MAX / 4);
             draft_index_feed(&d, text, n, n / 2);
             CHECK(d.n == n);
             check_draft(&d, n);

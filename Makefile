@@ -10,7 +10,7 @@
 #   make cross      C tests of what depends on the CPU, on others in qemu; needs x86-64 and Debian's
 #                   gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60); needs clang with libFuzzer
-#   make soak       long: slow tests, 50000 mutants, ten minutes of each fuzz target
+#   make soak       long: slow tests, 20000 requests at once, 50000 mutants, ten minutes of each fuzz target
 #   make clean      remove .venv/ and build/
 
 PYTHON ?= python3
@@ -101,6 +101,7 @@ fuzz: $(VENV)/installed-test
 soak: $(VENV)/installed-test
 	$(call build,sanitize,$(SANITIZED))
 	INGOT_LONG=1 $(CTEST) --test-dir build/sanitize
+	build/sanitize/test_schedule 5000 "$$(date +%s)"
 	build/sanitize/mutate --seed "$$(date +%s)" --count 50000 \
 		tests/fuzz/corpus/gguf/*.gguf tests/golden/arch/*/model.gguf
 	INGOT_LONG=1 python -m pytest

@@ -40,6 +40,9 @@ static ingot_status check_limits(const ingot_request *params, int32_t n_vocab, i
     if (params->max_draft < -1)
         return fail(err, INGOT_ERR_INVALID, "max_draft is %d, expected -1 (as many as pay), 0 (none) or more",
                     params->max_draft);
+    if (!params->allowed && params->n_allowed > 0)
+        return fail(err, INGOT_ERR_INVALID, "%zu tokens are allowed, but `allowed` is NULL",
+                    params->n_allowed);
     if (params->allowed && params->n_allowed == 0)
         return fail(err, INGOT_ERR_INVALID, "no token is allowed: the list of allowed ones is empty");
     return INGOT_OK;
@@ -48,6 +51,7 @@ static ingot_status check_limits(const ingot_request *params, int32_t n_vocab, i
 static ingot_status check(const ingot_request *params, int32_t n_vocab, ingot_error *err) {
     if (params->n_tokens == 0 || !params->tokens)
         return fail(err, INGOT_ERR_INVALID, "the prompt has no tokens; at least one is needed");
+    TRY(check_limits(params, n_vocab, err));
     TRY(check_ids(params->tokens, params->n_tokens, n_vocab, "the prompt", err));
     TRY(check_ids(params->allowed, params->n_allowed, n_vocab, "the allowed ones", err));
     TRY(check_ids(params->stop_tokens, params->n_stop_tokens, n_vocab, "those that end the answer", err));
@@ -56,7 +60,6 @@ static ingot_status check(const ingot_request *params, int32_t n_vocab, ingot_er
             return fail(err, INGOT_ERR_INVALID,
                         "logit bias %zu is %g for token %d, expected a token from 0 to %d", i,
                         (double)params->bias[i].bias, params->bias[i].token, n_vocab - 1);
-    TRY(check_limits(params, n_vocab, err));
     return prompt_rows_check(params, n_vocab, err);
 }
 

@@ -153,6 +153,10 @@ static void test_limits(void) {
     CHECK_CONTAINS(err.message, "token 1 of the prompt is 259");
     many[1] = -1;
     CHECK(ingot_engine_submit(s.engine, &r, &id, &err) == INGOT_ERR_INVALID);
+    many[1] = 0;
+    r.n_allowed = 3;
+    CHECK(ingot_engine_submit(s.engine, &r, &id, &err) == INGOT_ERR_INVALID);
+    CHECK_CONTAINS(err.message, "`allowed` is NULL");
     ingot_engine *e = NULL;
     ingot_engine_params params = {PAGES(1), .n_ctx = 4096, .kv_bytes = 1 << 16};
     CHECK(ingot_engine_new(s.model, &params, &e, &err) == INGOT_ERR_LIMIT);

@@ -311,9 +311,9 @@ void schedule_shift(ingot_engine *e, slot *s) {
         device->ops->kv_copy(device, e->kv, copy.from, copy.to);
     s->n_chosen = n - drop - seq->n_tokens;
     s->drafted.request = 0; // what it drafts from is another text now
-    s->r->n_shifted += drop;
     engine_count_pages(e);
     mutex_lock(&e->lock);
+    s->r->n_shifted += drop; // which events tell
     e->stats.n_shifts++;
     mutex_unlock(&e->lock);
 }

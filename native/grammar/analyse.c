@@ -271,7 +271,7 @@ static uint32_t set_length(const analysis *a, const ir_node *x) {
     const uint32_t *words = ir_children(a->g, x), none[MEMBERS_WORDS(MEMBERS_MOST)] = {0};
     for (uint32_t i = 0; i < x->n; i++)
         a->members[i] = (set_member){words[2 + 2 * i], a->shortest[words[1 + 2 * i]]};
-    member_set set = {a->members, x->n, x->min, x->max, a->shortest[words[0]], x->negated};
+    const member_set set = members_of(a->members, x, a->shortest[words[0]]);
     return members_shortest(&set, none, false);
 }
 

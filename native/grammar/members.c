@@ -4,6 +4,11 @@
 
 #define IMPOSSIBLE UINT32_MAX
 
+member_set members_of(const set_member *members, const ir_node *node, uint32_t separator) {
+    const uint32_t max = separator == IMPOSSIBLE && node->max > 1 ? 1 : node->max;
+    return (member_set){members, node->n, node->min, max, separator, node->negated};
+}
+
 static bool has(const uint32_t *taken, uint32_t i) {
     return taken[2 + i / 32] >> (i % 32) & 1;
 }
@@ -19,23 +24,33 @@ static bool is_open(const member_set *s, const uint32_t *taken, uint32_t i) {
 typedef struct outlook {
     uint32_t missing; // required members that didn't come
     uint32_t others;  // members that may come besides; IMPOSSIBLE: any number
-    uint32_t cheapest;
-    uint64_t bytes; // of the missing ones
-    bool lost;      // one is missing that can't come any more
+    uint64_t bytes;   // of the missing ones
+    bool lost;        // one is missing that can't come any more
 } outlook;
 
+static bool is_missing(const member_set *s, const uint32_t *taken, uint32_t i) {
+    return s->members[i].flags & IR_REQUIRED && !has(taken, i);
+}
+
+// How often a member may come besides the missing ones; IMPOSSIBLE: any number of times.
+static uint32_t spare(const member_set *s, const uint32_t *taken, uint32_t i) {
+    if (!is_open(s, taken, i))
+        return 0;
+    return s->members[i].flags & IR_REPEATABLE ? IMPOSSIBLE : !is_missing(s, taken, i);
+}
+
+static uint32_t add(uint32_t a, uint32_t b) {
+    return a > IMPOSSIBLE - b ? IMPOSSIBLE : a + b;
+}
+
 static outlook look(const member_set *s, const uint32_t *taken) {
-    outlook o = {0, 0, IMPOSSIBLE, 0, false};
+    outlook o = {0, 0, 0, false};
     for (uint32_t i = 0; i < s->n; i++) {
-        const set_member *m = &s->members[i];
-        bool missing = m->flags & IR_REQUIRED && !has(taken, i), open = is_open(s, taken, i);
-        o.lost = o.lost || (missing && !open);
+        bool missing = is_missing(s, taken, i);
+        o.lost = o.lost || (missing && !is_open(s, taken, i));
         o.missing += missing;
-        o.bytes += missing ? m->shortest : 0;
-        if (!open || (missing && !(m->flags & IR_REPEATABLE)))
-            continue;
-        o.others = m->flags & IR_REPEATABLE ? IMPOSSIBLE : o.others == IMPOSSIBLE ? IMPOSSIBLE : o.others + 1;
-        o.cheapest = m->shortest < o.cheapest ? m->shortest : o.cheapest;
+        o.bytes += missing ? s->members[i].shortest : 0;
+        o.others = add(o.others, spare(s, taken, i));
     }
     return o;
 }
@@ -43,7 +58,7 @@ static outlook look(const member_set *s, const uint32_t *taken) {
 // How many members must come besides the missing ones; IMPOSSIBLE if that many can't.
 static uint32_t more(const member_set *s, const uint32_t *taken, const outlook *o) {
     uint64_t members = (uint64_t)taken[0] + o->missing;
-    if (o->lost || members > s->max)
+    if (o->lost || members > s->max || s->min > s->max)
         return IMPOSSIBLE;
     uint64_t wanted = members < s->min ? s->min - members : 0;
     return wanted > o->others ? IMPOSSIBLE : (uint32_t)wanted;
@@ -90,6 +105,26 @@ bool members_done(const member_set *s, const uint32_t *taken) {
     return o.missing == 0 && taken[0] >= s->min;
 }
 
+// The bytes of the `n` cheapest members that may come besides the missing ones; there are that many. The
+// dearest of them is found by halving.
+static uint64_t cheapest(const member_set *s, const uint32_t *taken, uint32_t n) {
+    uint32_t low = 0, high = n > 0 ? IMPOSSIBLE - 1 : 0;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2, enough = 0;
+        for (uint32_t i = 0; i < s->n; i++)
+            enough = s->members[i].shortest <= middle ? add(enough, spare(s, taken, i)) : enough;
+        high = enough >= n ? middle : high;
+        low = enough >= n ? low : middle + 1;
+    }
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < s->n && n > 0; i++)
+        if (s->members[i].shortest < high && spare(s, taken, i)) {
+            bytes += s->members[i].shortest;
+            n--;
+        }
+    return bytes + (uint64_t)n * high;
+}
+
 uint32_t members_shortest(const member_set *s, const uint32_t *taken, bool next) {
     outlook o = look(s, taken);
     uint32_t extra = more(s, taken, &o);
@@ -102,9 +137,6 @@ uint32_t members_shortest(const member_set *s, const uint32_t *taken, bool next)
         members = extra = 1;
     }
     uint64_t separators = members > 0 && (next || taken[0] == 0) ? members - 1 : members;
-    if (separators > 0 && s->separator == IMPOSSIBLE)
-        return IMPOSSIBLE;
-    uint64_t bytes = o.bytes + (extra > 0 ? (uint64_t)extra * o.cheapest : 0) +
-                     (separators > 0 ? separators * s->separator : 0);
+    uint64_t bytes = o.bytes + cheapest(s, taken, extra) + (separators > 0 ? separators * s->separator : 0);
     return bytes >= IMPOSSIBLE ? IMPOSSIBLE - 1 : (uint32_t)bytes;
 }

@@ -23,6 +23,10 @@ typedef struct member_set {
 // ordered sets), then a bit for each member.
 #define MEMBERS_WORDS(n) (2 + ((n) + 31) / 32)
 
+// The set of a node of kind IR_SET, whose separator has at least so many bytes; RX_INF: nothing matches it,
+// so that no second member can come.
+member_set members_of(const set_member *members, const ir_node *node, uint32_t separator);
+
 // Whether member `i` may come after `taken` and leave a way to the end.
 bool members_may_take(const member_set *s, const uint32_t *taken, uint32_t i);
 void members_take(const member_set *s, uint32_t *taken, uint32_t i);

@@ -191,7 +191,7 @@ static uint32_t copy_set(construction *c, const ir_node *x) {
     for (uint32_t i = 0; i < x->n; i++)
         n->members[n->n_members + i] = (set_member){words[2 + 2 * i], c->a->shortest[words[1 + 2 * i]]};
     n->n_members += x->n;
-    n->sets[n->n_sets] = (member_set){NULL, x->n, x->min, x->max, c->a->shortest[words[0]], x->negated};
+    n->sets[n->n_sets] = members_of(NULL, x, c->a->shortest[words[0]]);
     return (uint32_t)n->n_sets++;
 }
 

@@ -8,7 +8,7 @@
 #include "relation.h"
 
 #define RANDOM_NODES 24
-#define RANDOM_KIDS  3
+#define RANDOM_KIDS  4
 
 typedef struct random_node {
     ir_kind kind;
@@ -77,9 +77,9 @@ static inline void random_choose(random_grammar *r, random_node *x, int below) {
                                     IR_BOTH,     IR_COMPLEMENT, IR_TAG,    IR_SET};
     uint32_t *seed = &r->seed;
     x->kind = kinds[random_next(seed, sizeof kinds / sizeof *kinds)];
-    x->n = x->kind == IR_SEQUENCE || x->kind == IR_CHOICE ? 1 + (int)random_next(seed, RANDOM_KIDS)
+    x->n = x->kind == IR_SEQUENCE || x->kind == IR_CHOICE ? 1 + (int)random_next(seed, RANDOM_KIDS - 1)
            : x->kind == IR_BOTH                           ? 2
-           : x->kind == IR_SET                            ? 3
+           : x->kind == IR_SET                            ? RANDOM_KIDS - (int)random_next(seed, 2)
                                                           : x->kind > IR_BYTE;
     x->min = (int)random_next(seed, 4);
     x->max = random_next(seed, 2) ? -1 : x->min + (int)random_next(seed, 3);
@@ -144,24 +144,25 @@ static inline relation relation_literal(const char *text, int size, int literal)
     return out;
 }
 
-// All ways through a set of two members, by trying.
+// All ways through a set, by trying.
 static inline relation relation_set(const random_node *x, const relation *of, int size, int count, int taken,
                                     int last) {
     relation here = relation_all(size, true), out = 0;
     bool done = count >= x->min && (x->max < 0 || count <= x->max);
-    for (int i = 0; i < 2; i++)
+    const int n_members = x->n - 1;
+    for (int i = 0; i < n_members; i++)
         done = done && !(x->flags[i][0] && !(taken >> i & 1));
     if (done)
         out = here;
     if (count == (x->max < 0 ? 10 : x->max))
         return out;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < n_members; i++) {
         bool again = x->flags[i][1];
         if ((taken >> i & 1 && !again) || (x->literal & 1 && (i < last || (i == last && !again))))
             continue;
         relation step = of[x->kids[i]];
         if (count > 0)
-            step = relation_chain(of[x->kids[2]], step);
+            step = relation_chain(of[x->kids[n_members]], step);
         if (step)
             out |= relation_chain(step, relation_set(x, of, size, count + 1, taken | 1 << i, i));
     }

@@ -101,7 +101,7 @@ fuzz: $(VENV)/installed-test
 soak: $(VENV)/installed-test
 	$(call build,sanitize,$(SANITIZED))
 	INGOT_LONG=1 $(CTEST) --test-dir build/sanitize
-	build/sanitize/test_schedule 5000 "$$(date +%s)"
+	build/sanitize/test_schedule_random 5000 "$$(date +%s)"
 	build/sanitize/mutate --seed "$$(date +%s)" --count 50000 \
 		tests/fuzz/corpus/gguf/*.gguf tests/golden/arch/*/model.gguf
 	INGOT_LONG=1 python -m pytest

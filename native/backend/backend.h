@@ -16,7 +16,7 @@
 
 // Checked both ways: a table made for another version is refused by backend_open, and a backend refuses
 // params of another version.
-enum { BACKEND_VERSION = 8 };
+enum { BACKEND_VERSION = 9 };
 
 typedef struct backend_ops backend_ops;
 
@@ -173,6 +173,11 @@ struct backend_ops {
     void (*kv_free)(backend *b, backend_kv *kv);
     // Copies a page, of all layers.
     void (*kv_copy)(backend *b, backend_kv *kv, int32_t from, int32_t to);
+    // The bytes of a page, of all layers: those of the layout's types, n_layers * page_tokens * n_head_kv
+    // keys and values. Their order is the backend's own. Any thread may call these for pages that no
+    // operation writes or, to write them, reads.
+    ingot_status (*kv_read)(backend *b, const backend_kv *kv, int32_t page, void *bytes, ingot_error *err);
+    ingot_status (*kv_write)(backend *b, backend_kv *kv, int32_t page, const void *bytes, ingot_error *err);
 
     ingot_status (*routing_new)(backend *b, int32_t n_expert, int32_t n_used, int64_t max_tokens,
                                 backend_routing **out, ingot_error *err);

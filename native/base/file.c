@@ -159,11 +159,11 @@ static void sync_folder(char *path) {
     close(fd);
 }
 
-static ingot_status finish(file_out *f, ingot_error *err) {
+static ingot_status finish(file_out *f, bool durable, ingot_error *err) {
     if (f->broken)
         return fail(err, INGOT_ERR_IO, "%s is not complete: an earlier write failed", f->path);
     TRY(flush(f, err));
-    if (fsync(f->fd) != 0)
+    if (durable && fsync(f->fd) != 0)
         return write_failed(f, f->size, err);
     int closed = close(f->fd);
     f->fd = -1;
@@ -171,16 +171,25 @@ static ingot_status finish(file_out *f, ingot_error *err) {
         return write_failed(f, f->size, err);
     if (rename(f->part, f->path) != 0)
         return fail(err, INGOT_ERR_IO, "cannot rename %s to %s: %s", f->part, f->path, strerror(errno));
-    sync_folder(f->path);
+    if (durable)
+        sync_folder(f->path);
     return INGOT_OK;
 }
 
-ingot_status file_out_commit(file_out *f, ingot_error *err) {
-    ingot_status status = finish(f, err);
+static ingot_status commit(file_out *f, bool durable, ingot_error *err) {
+    ingot_status status = finish(f, durable, err);
     if (status != INGOT_OK)
         unlink(f->part);
     file_out_free(f);
     return status;
+}
+
+ingot_status file_out_commit(file_out *f, ingot_error *err) {
+    return commit(f, true, err);
+}
+
+ingot_status file_out_commit_soon(file_out *f, ingot_error *err) {
+    return commit(f, false, err);
 }
 
 void file_out_abort(file_out *f) {

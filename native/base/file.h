@@ -19,6 +19,9 @@ uint64_t file_out_size(const file_out *f);
 // Flushes to disk, renames onto `path` and frees; on failure the .part file is removed and `f` freed too.
 ingot_status file_out_commit(file_out *f, ingot_error *err);
 
+// The same without waiting for the disk: after a power cut the file may be there in part, or not at all.
+ingot_status file_out_commit_soon(file_out *f, ingot_error *err);
+
 // Removes the .part file and frees. NULL is allowed.
 void file_out_abort(file_out *f);
 
@@ -30,6 +33,9 @@ ingot_status file_in_open(const char *path, const ingot_allocator *mem, file_in 
 
 // Reads exactly `size` bytes at `offset`; INGOT_ERR_IO where the file ends before.
 ingot_status file_in_read(file_in *f, uint64_t offset, void *data, uint64_t size, ingot_error *err);
+
+// Its bytes when it was opened.
+uint64_t file_in_size(const file_in *f);
 
 // NULL is allowed.
 void file_in_close(file_in *f);

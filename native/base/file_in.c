@@ -12,6 +12,7 @@
 struct file_in {
     const ingot_allocator *mem;
     char *path;
+    uint64_t size;
     int fd;
 };
 
@@ -38,8 +39,13 @@ ingot_status file_in_open(const char *path, const ingot_allocator *mem, file_in 
         file_in_close(f);
         return status;
     }
+    f->size = (uint64_t)st.st_size;
     *out = f;
     return INGOT_OK;
+}
+
+uint64_t file_in_size(const file_in *f) {
+    return f->size;
 }
 
 ingot_status file_in_read(file_in *f, uint64_t offset, void *data, uint64_t size, ingot_error *err) {

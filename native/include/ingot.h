@@ -684,6 +684,11 @@ typedef struct ingot_engine_params {
     // How long a step may take in which answers wait for the prompts of others, in seconds; 0: twice as long
     // as one without prompts.
     double step_seconds;
+    // A folder where pages are kept that there is no memory for, and all when the engine ends, so that later
+    // ones, of other processes too, needn't compute them again; made if it isn't there. Each model, with its
+    // settings, has a folder of its own in it. NULL: none.
+    const char *cache_dir;
+    uint64_t cache_dir_bytes; // that the model's folder may have; 0: 8 GiB
     // A smaller model of the same runtime and vocabulary, which drafts what may come
     // (ingot_request.max_draft); NULL: none. Borrowed like the model. It has as many pages of its own, which
     // count as the others do.
@@ -742,6 +747,8 @@ typedef struct ingot_engine_stats {
     uint64_t n_generated_tokens; // chosen
     uint64_t n_preempted, n_shifts;
     uint64_t n_evicted_pages;
+    uint64_t n_spilled_pages, n_restored_pages;   // written to the cache's folder, and read from there
+    uint64_t n_drafted_tokens, n_accepted_tokens; // of ended requests; accepted: those that came
     uint64_t n_steps;
     double step_seconds;           // in forward passes
     double schedule_seconds;       // between them, choosing tokens apart
@@ -751,6 +758,19 @@ typedef struct ingot_engine_stats {
 } ingot_engine_stats;
 
 INGOT_API void ingot_engine_get_stats(ingot_engine *engine, ingot_engine_stats *out);
+
+// Writes a session to a file: `n_tokens` tokens (at most n_ctx), and keys and values of the first *n_saved of
+// them, as far as the prefix cache has them in full pages. Of tokens alone, without adapters. Requests go on
+// meanwhile.
+INGOT_API ingot_status ingot_engine_save(ingot_engine *engine, const int32_t *tokens, size_t n_tokens,
+                                         const char *path, size_t *n_saved, ingot_error *err);
+
+// Reads a session: its *n_tokens tokens, of which `tokens` has room for `capacity` (n_ctx is always enough),
+// and makes what was saved of them known to the prefix cache, as far as there is room: the first *n_known.
+// INGOT_ERR_FORMAT: the file is damaged; INGOT_ERR_INVALID: it is for another model or other settings.
+INGOT_API ingot_status ingot_engine_restore(ingot_engine *engine, const char *path, int32_t *tokens,
+                                            size_t capacity, size_t *n_tokens, size_t *n_known,
+                                            ingot_error *err);
 
 // A parameter of sampling, as samplers.def declares it. Values for each stand in the same order.
 typedef struct ingot_sampler_param {

@@ -38,6 +38,8 @@ void engine_finish(ingot_engine *e, request *r, ingot_status status, ingot_finis
                       : status == INGOT_ERR_CANCELLED ? &e->stats.n_cancelled
                                                       : &e->stats.n_failed;
     ++*count;
+    e->stats.n_drafted_tokens += (uint64_t)r->n_drafted;
+    e->stats.n_accepted_tokens += (uint64_t)r->n_accepted;
     request_finish(r, finish, err);
     condition_wake_all(&e->news);
     if (r->dropped)
@@ -52,20 +54,47 @@ void engine_count_pages(ingot_engine *e) {
     atomic_store(&e->running_now, e->n_active);
 }
 
-// Begins what can begin; the request for an embedding whose turn has come, or NULL.
-static request *begin_next(ingot_engine *e) {
+// Begins what can begin; the request for an embedding whose turn has come, or NULL. *restores: first pages
+// of the next one are to be restored.
+static request *begin_next(ingot_engine *e, bool *restores) {
+    *restores = false;
     schedule_expire(e);
     while (!atomic_load(&e->blocked)) {
         request *r = schedule_next(e);
-        if (!r)
+        *restores = r && e->n_active < e->info.n_seqs && spill_wants(e, r);
+        if (!r || *restores)
             return NULL;
         r->started = r->params.embedding ? schedule_evict(e, pages_for((int32_t)r->params.n_tokens))
                                          : schedule_begin(e, r);
         atomic_store(&e->blocked, !r->started);
+        if (r->started)
+            e->spill.request = 0;
         if (r->started && r->params.embedding)
             return r;
     }
     return NULL;
+}
+
+static void make_calls(ingot_engine *e) {
+    const bool any = e->calls;
+    for (engine_call *call; (call = e->calls);) {
+        e->calls = call->next;
+        call->fn(e, call->user);
+        call->done = true;
+    }
+    if (any)
+        condition_wake_all(&e->news);
+}
+
+void engine_do(ingot_engine *e, engine_fn fn, void *user) {
+    engine_call call = {.fn = fn, .user = user};
+    mutex_lock(&e->lock);
+    call.next = e->calls;
+    e->calls = &call;
+    condition_wake_all(&e->work);
+    while (!call.done)
+        condition_wait(&e->news, &e->lock);
+    mutex_unlock(&e->lock);
 }
 
 static void wait_for_work(ingot_engine *e) {
@@ -82,12 +111,16 @@ static void engine_main(void *arg) {
     mutex_lock(&e->lock);
     while (!atomic_load(&e->stopping)) {
         const double began = clock_seconds();
-        request *text = begin_next(e);
-        if (!text && !slots_have_work(e)) {
+        bool restores;
+        make_calls(e);
+        request *text = begin_next(e, &restores);
+        if (!text && !restores && !slots_have_work(e)) {
             wait_for_work(e);
             continue;
         }
         mutex_unlock(&e->lock);
+        if (restores)
+            spill_restore(e);
         if (text)
             engine_embed(e, text);
         slots_cancel(e); // after texts too: answers go on, however many of them there are
@@ -221,7 +254,7 @@ static ingot_status list_ends(ingot_engine *e, ingot_error *err) {
     return INGOT_OK;
 }
 
-static ingot_status make_state(ingot_engine *e, ingot_model *draft, ingot_error *err) {
+static ingot_status make_state(ingot_engine *e, const ingot_engine_params *p, ingot_error *err) {
     const plan *shape = &e->model->plan;
     const size_t n_batch = (size_t)e->info.n_batch;
     const forward_params params = {.max_tokens = e->info.n_batch,
@@ -232,6 +265,8 @@ static ingot_status make_state(ingot_engine *e, ingot_model *draft, ingot_error 
     TRY(forward_new(shape, e->model->device, e->mem, &params, &e->forward, err));
     TRY(page_pool_init(&e->pool, e->layout.n_pages, err));
     TRY(prefix_init(&e->tree, &e->pool, err));
+    if (p->cache_dir)
+        TRY(spill_open(e, p->cache_dir, p->cache_dir_bytes, err));
     e->slots = mem_alloc(e->mem, (size_t)e->info.n_seqs, sizeof *e->slots);
     if (!e->slots)
         return fail_memory(err, (uint64_t)e->info.n_seqs * sizeof *e->slots, "the engine");
@@ -243,7 +278,7 @@ static ingot_status make_state(ingot_engine *e, ingot_model *draft, ingot_error 
     TRY(list_ends(e, err));
     e->raw = mem_resize(e->mem, NULL, (size_t)shape->n_vocab, sizeof *e->raw);
     TRY(sample_init(&e->sampler, e->model->env.kernels, shape->n_vocab, e->mem, err));
-    TRY(speculate_init(e, draft, err));
+    TRY(speculate_init(e, p->draft, err));
     e->tokens = mem_alloc(e->mem, n_batch, sizeof *e->tokens);
     e->positions = mem_alloc(e->mem, n_batch, sizeof *e->positions);
     e->seqs = mem_alloc(e->mem, n_batch, sizeof *e->seqs);
@@ -270,7 +305,7 @@ ingot_status ingot_engine_new(ingot_model *model, const ingot_engine_params *par
     e->max_waiting = p.max_waiting > 0 ? p.max_waiting : MAX_WAITING;
     ingot_status status = choose_context(e, &p, err);
     if (status == INGOT_OK)
-        status = make_state(e, p.draft, err);
+        status = make_state(e, &p, err);
     if (status == INGOT_OK)
         status = monitor_init(&e->lock, &e->work, &e->news, err);
     e->locks = status == INGOT_OK;
@@ -313,6 +348,9 @@ void ingot_engine_free(ingot_engine *e) {
         sequence_free(&e->slots[i].sequence, &e->pool);
         constraint_free(&e->slots[i].constraint);
     }
+    if (e->running && e->spill.folder)
+        spill_all(e);
+    spill_close(e);
     speculate_free(e);
     mem_free(e->mem, e->slots);
     prefix_free(&e->tree);
@@ -403,6 +441,8 @@ void ingot_engine_get_stats(ingot_engine *engine, ingot_engine_stats *out) {
     out->n_pages_cached = atomic_load(&engine->pages_cached);
     out->n_pages_running = atomic_load(&engine->pages_used) - out->n_pages_cached;
     out->n_evicted_pages = atomic_load(&engine->pages_evicted);
+    out->n_spilled_pages = atomic_load(&engine->spill.n_written);
+    out->n_restored_pages = atomic_load(&engine->spill.n_read);
 }
 
 ingot_status ingot_engine_submit(ingot_engine *engine, const ingot_request *params, uint64_t *id,

@@ -10,6 +10,17 @@
 #include "run/metrics.h"
 #include "run/prefix.h"
 #include "run/schedule.h"
+#include "run/spill.h"
+
+// What a caller has done by the engine's thread.
+typedef void (*engine_fn)(ingot_engine *e, void *user);
+
+typedef struct engine_call {
+    engine_fn fn;
+    void *user;
+    bool done;
+    struct engine_call *next;
+} engine_call;
 
 struct ingot_engine {
     ingot_model *model;
@@ -23,6 +34,7 @@ struct ingot_engine {
     forward *forward;
     page_pool pool;
     prefix_tree tree;
+    spill spill;
     slot *slots; // [n_seqs]
     int32_t n_active;
     atomic_bool blocked; // who is next found no room, and nothing has changed since
@@ -58,6 +70,7 @@ struct ingot_engine {
     uint64_t last_id;
     ingot_engine_stats stats; // what is counted
     uint64_t n_wakes;         // by ingot_engine_wake
+    engine_call *calls;       // that wait for the thread
 };
 
 // Serves the request `r`, which was marked as started, and further waiting ones of its kind, until their end.
@@ -67,6 +80,9 @@ void engine_embed(ingot_engine *e, request *r);
 // Ends a request; if `status` is bad it failed with `err`.
 void engine_finish(ingot_engine *e, request *r, ingot_status status, ingot_finish finish,
                    const ingot_error *err);
+
+// Has the engine's thread call `fn` between two steps, soon, and under the lock; returns when it has.
+void engine_do(ingot_engine *e, engine_fn fn, void *user);
 
 void engine_count_pages(ingot_engine *e);
 

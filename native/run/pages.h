@@ -44,11 +44,6 @@ void sequence_free(sequence *s, page_pool *p);
 // there aren't enough.
 ingot_status sequence_reserve(sequence *s, page_pool *p, int32_t n_tokens, ingot_error *err);
 
-// A page that is to be copied to another one; -1: there is nothing to copy.
-typedef struct page_copy {
-    int32_t from, to;
-} page_copy;
-
 // Gives back the pages behind the last token's.
 void sequence_trim(sequence *s, page_pool *p);
 

@@ -149,6 +149,16 @@ int32_t prefix_match(const prefix_tree *t, uint64_t domain, const int32_t *token
     return found;
 }
 
+int32_t prefix_path(const prefix_tree *t, int32_t page, int32_t *tokens) {
+    int32_t n = 0;
+    for (int32_t at = t->nodes[page].parent; at >= 0; at = t->nodes[at].parent)
+        n += PAGE_TOKENS;
+    const int32_t size = n + t->nodes[page].n_tokens;
+    for (; page >= 0; page = t->nodes[page].parent, n -= PAGE_TOKENS)
+        memcpy(tokens + n, t->nodes[page].tokens, (size_t)t->nodes[page].n_tokens * sizeof *tokens);
+    return size;
+}
+
 // ------------------------------------------------------------------------------------------------- sequences
 
 void prefix_take(prefix_tree *t, uint64_t domain, sequence *s, int32_t n, page_copy *copy) {
@@ -228,6 +238,8 @@ bool prefix_evict(prefix_tree *t, int32_t n) {
     for (int32_t page = t->oldest; page >= 0 && t->pool->n_free < n;) {
         const int32_t newer = t->nodes[page].newer;
         if (t->pool->references[page] == 1 && t->nodes[page].n_children == 0) {
+            if (t->evicts)
+                t->evicts(t->user, page);
             remove_node(t, page);
             t->n_unused--;
             t->n_evicted++;

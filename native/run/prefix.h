@@ -8,6 +8,11 @@
 
 #include "run/pages.h"
 
+// A page that is to be copied to another one; -1: there is nothing to copy.
+typedef struct page_copy {
+    int32_t from, to;
+} page_copy;
+
 // The node of the page of the same number; tokens of a page that isn't full may be added by the one sequence
 // that has it.
 typedef struct prefix_node {
@@ -21,8 +26,13 @@ typedef struct prefix_node {
     int32_t tokens[PAGE_TOKENS];
 } prefix_node;
 
+// A page that nobody uses is about to be forgotten.
+typedef void (*prefix_evict_fn)(void *user, int32_t page);
+
 typedef struct prefix_tree {
     page_pool *pool;
+    prefix_evict_fn evicts; // or NULL
+    void *user;
     prefix_node *nodes; // [n_pages] virtual memory
     int32_t *buckets;   // [n_buckets] a power of two; the first node's number + 1; virtual memory
     uint32_t n_buckets;
@@ -46,6 +56,9 @@ void prefix_take(prefix_tree *t, uint64_t domain, sequence *s, int32_t n, page_c
 // Makes the first `n` tokens of `s` known, which were computed and never will be taken back. A page that is
 // full and known already is given back for the known one.
 void prefix_publish(prefix_tree *t, uint64_t domain, sequence *s, int32_t n);
+
+// Writes the tokens from the text's beginning to the end of a page; returns how many.
+int32_t prefix_path(const prefix_tree *t, int32_t page, int32_t *tokens);
 
 // Marks what `s` has as used just now.
 void prefix_touch(prefix_tree *t, const sequence *s);

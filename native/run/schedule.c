@@ -65,9 +65,7 @@ static void forget_idle_clients(ingot_engine *e) {
 // ------------------------------------------------------------------------------------------------- the next
 // one
 
-// How many of a request's known tokens may be taken over: the last one, and those whose logits are asked for,
-// must be computed.
-static int32_t most_shared(const ingot_engine *e, const request *r) {
+int32_t schedule_most_shared(const ingot_engine *e, const request *r) {
     int32_t most = r->n_known - 1;
     if (e->model->collects) // sums are of all that was asked for
         return 0;
@@ -80,7 +78,7 @@ static int32_t most_shared(const ingot_engine *e, const request *r) {
 // Whether a running request, whose prompt is being computed, will soon have made more of this one's known
 // than is now.
 static bool soon_known(const ingot_engine *e, const request *r, int32_t n_known) {
-    const int32_t most = most_shared(e, r);
+    const int32_t most = schedule_most_shared(e, r);
     for (int32_t i = 0; i < e->info.n_seqs; i++) {
         const slot *s = &e->slots[i];
         const int32_t there = s->sequence.n_tokens + s->n_chosen, end = there < most ? there : most;
@@ -128,7 +126,7 @@ request *schedule_next(ingot_engine *e) {
             continue;
         n_asked++;
         if (!r->params.embedding && now >= r->asked_time + ASKED_AGAIN) {
-            r->n_match = prefix_match(&e->tree, r->domain, r->tokens, most_shared(e, r));
+            r->n_match = prefix_match(&e->tree, r->domain, r->tokens, schedule_most_shared(e, r));
             r->asked_time = now;
         }
         if (!r->params.embedding && soon_known(e, r, r->n_match))
@@ -194,7 +192,7 @@ static bool take_prefix(ingot_engine *e, slot *s, const request *r) {
     backend *device = e->model->device;
     page_copy copy;
     memcpy(s->sequence.tokens, r->tokens, (size_t)r->n_known * sizeof *r->tokens);
-    prefix_take(&e->tree, r->domain, &s->sequence, most_shared(e, r), &copy);
+    prefix_take(&e->tree, r->domain, &s->sequence, schedule_most_shared(e, r), &copy);
     s->n_chosen = r->n_known - s->sequence.n_tokens;
     if (!has_room(e, s))
         return false;

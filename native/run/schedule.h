@@ -22,6 +22,10 @@ typedef struct client_shares {
 // known. The caller holds the lock.
 request *schedule_next(ingot_engine *e);
 
+// How many of a request's known tokens may be taken over: the last one, and those whose logits are asked for,
+// must be computed.
+int32_t schedule_most_shared(const ingot_engine *e, const request *r);
+
 // Begins a request that generates, or goes on with it, if there are a slot and pages: perhaps those of others
 // with a lower priority. False if it has to wait. The caller holds the lock.
 bool schedule_begin(ingot_engine *e, request *r);

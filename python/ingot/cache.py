@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ingot._lib import integer
+from ingot.machine import devices
 from ingot.quant import type_by_id
 
 # Tensor types for keys and values; the last two need heads whose width is a multiple of 32.
@@ -15,6 +17,15 @@ def types_of(kv_type: str) -> tuple[str, str]:
     """The types of keys and of values that "q8_0/q4_0" stands for, or "q8_0" for both."""
     k_type, _, v_type = kv_type.partition("/")
     return k_type, v_type or k_type
+
+
+def budget(value: object) -> int:
+    """Bytes for keys and values: a number of them, or a share of the memory that is free."""
+    if isinstance(value, float) and 0.0 < value < 1.0:
+        return max(1, int(value * devices()[0].memory_free))
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return integer("kv_bytes", value, 1, 2**63)
 
 
 @dataclass(frozen=True)

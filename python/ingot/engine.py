@@ -20,7 +20,7 @@ from ingot.closing import Closing
 from ingot.generation import Completion
 from ingot.model import Model
 from ingot.prompts import Steps, Tokens
-from ingot.request import Keywords, token_array
+from ingot.request import ChatKeywords, Keywords, Messages
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,7 +47,9 @@ class Opening(TypedDict, total=False):
     n_batch: int | None
     n_seqs: int | None
     draft_model: str | os.PathLike[str] | Model | None
-    kv_bytes: int | None
+    kv_bytes: float | None
+    cache_dir: str | os.PathLike[str] | None
+    cache_dir_bytes: int | None
     max_waiting: int | None
     step_seconds: float | None
     pre: str | None
@@ -109,22 +111,10 @@ class Engine(Closing):
         """Continues a prompt; the options are those of ``Model.generate``."""
         return self._answer(self.model._prompt_ids(prompt), options)
 
-    def chat(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        template: str | None = None,
-        variables: Mapping[str, Any] | None = None,
-        add_generation_prompt: bool = True,
-        continue_final_message: bool = False,
-        **options: Unpack[Keywords],
-    ) -> Answer:
+    def chat(self, messages: Messages, **options: Unpack[ChatKeywords]) -> Answer:
         """Answers a conversation; the options are those of ``Model.chat``."""
-        prompt = self.model._rendered(
-            messages, tools, template, variables, add_generation_prompt, continue_final_message
-        )
-        return self._answer(token_array(self.model._prompt_tokens(prompt)), options)
+        tokens, others = self.model._chat_ids(messages, options)
+        return self._answer(tokens, others)
 
     def _answer(self, tokens: npt.NDArray[np.int32], options: Keywords) -> Answer:
         answer = Answer.of(self.model, self._handle, tokens, options).told_by(self._dispatcher)

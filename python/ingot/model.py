@@ -34,19 +34,20 @@ from ingot._lib import (
 )
 from ingot._native import ffi, lib
 from ingot.adapter import Adapter, Adapters, name_for
-from ingot.cache import Cache, cache_of
+from ingot.cache import Cache, budget, cache_of
 from ingot.closing import Closing
 from ingot.collecting import Collected
 from ingot.generation import Completion, Stream
 from ingot.gguf.values import Metadata
 from ingot.prompts import POOLINGS, Tokens
 from ingot.quant import type_by_name
-from ingot.request import Keywords, Options, seconds, token_array
+from ingot.request import ChatKeywords, Keywords, Messages, Options, Shape, seconds, token_array
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ingot.dispatcher import Dispatcher
+    from ingot.session import Session
     from ingot.several import Beam
     from ingot.stats import EngineStats
 
@@ -153,7 +154,10 @@ class Model(Closing):
                   sooner where it is right (docs/speculation.md)
     kv_bytes      most memory for the attention cache, which answers share with what is kept of
                   earlier ones (None: a quarter of what is free, but no more than n_seqs contexts
-                  take, and no less than one)
+                  take, and no less than one); a number below 1 is a share of the free memory
+    cache_dir     a folder where what is kept goes when its memory is wanted, or the model is
+                  closed, and comes back from, in later processes too (docs/scheduling.md)
+    cache_dir_bytes   that the model's files there may take (None: 8 GiB)
     max_waiting   how many requests may wait for their turn; more fail with BusyError
     step_seconds  how long the tokens of answers may wait for other prompts (None: as long as they
                   take anyway)
@@ -185,7 +189,9 @@ class Model(Closing):
         vocab_only: bool = False,
         n_batch: int | None = None,
         n_seqs: int | None = None,
-        kv_bytes: int | None = None,
+        kv_bytes: float | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_dir_bytes: int | None = None,
         max_waiting: int | None = None,
         step_seconds: float | None = None,
         draft_model: str | os.PathLike[str] | Model | None = None,
@@ -201,14 +207,20 @@ class Model(Closing):
         self.path = os.fspath(bundled_model() if path is None else path)
         counts = {"n_ctx": n_ctx, "n_batch": n_batch, "n_seqs": n_seqs, "max_waiting": max_waiting}
         given = {k: integer(k, v, 1, INT32_MAX) for k, v in counts.items() if v is not None}
-        self._engine_params: dict[str, float] = {
+        self._engine_params: dict[str, Any] = {
             "k_type": type_by_name(kv_type if k_type is None else k_type).id,
             "v_type": type_by_name(kv_type if v_type is None else v_type).id,
             "k_rotate": bool(k_rotate),
             **given,
         }
         if kv_bytes is not None:
-            self._engine_params["kv_bytes"] = integer("kv_bytes", kv_bytes, 1, 2**63)
+            self._engine_params["kv_bytes"] = budget(kv_bytes)
+        if cache_dir_bytes is not None:
+            self._engine_params["cache_dir_bytes"] = integer(
+                "cache_dir_bytes", cache_dir_bytes, 1, 2**63
+            )
+        if cache_dir is not None:
+            self._engine_params["cache_dir"] = ffi.new("char[]", path_bytes(cache_dir))
         if step_seconds is not None:
             self._engine_params["step_seconds"] = seconds("step_seconds", step_seconds)
         self._engine: Handle | None = None
@@ -377,6 +389,21 @@ class Model(Closing):
 
         return stats.read(self._started())
 
+    def save_session(self, path: str | os.PathLike[str], prompt: str | Tokens) -> int:
+        """Writes a prompt's tokens to a file, with what is kept of them; returns how many of them,
+        from the first one on, won't have to be computed again by who loads it. Requests may run
+        meanwhile."""
+        from ingot import session
+
+        return session.save(self._started(), path, self._prompt_ids(prompt))
+
+    def load_session(self, path: str | os.PathLike[str]) -> Session:
+        """What ``save_session`` wrote, for the same model, with the same settings; a request that
+        begins with its tokens goes on from there."""
+        from ingot import session
+
+        return session.load(self._started(), path, self.n_ctx)
+
     def _announcing(self) -> Dispatcher:
         """Who tells of events: one for all who wait for requests of the engine."""
         from ingot.dispatcher import Dispatcher
@@ -471,28 +498,16 @@ class Model(Closing):
 
     @overload
     def generate(
-        self,
-        prompt: str | Tokens,
-        *,
-        stream: Literal[True],
-        **options: Unpack[Keywords],
+        self, prompt: str | Tokens, *, stream: Literal[True], **options: Unpack[Keywords]
     ) -> Stream: ...
 
     @overload
     def generate(
-        self,
-        prompt: str | Tokens,
-        *,
-        stream: bool,
-        **options: Unpack[Keywords],
+        self, prompt: str | Tokens, *, stream: bool, **options: Unpack[Keywords]
     ) -> Completion | Stream: ...
 
     def generate(
-        self,
-        prompt: str | Tokens,
-        *,
-        stream: bool = False,
-        **options: Unpack[Keywords],
+        self, prompt: str | Tokens, *, stream: bool = False, **options: Unpack[Keywords]
     ) -> Completion | Stream:
         """Continues a prompt: tokens, or a text (BOS is added, control tokens' names are text).
 
@@ -583,100 +598,55 @@ class Model(Closing):
     @overload
     def chat(
         self,
-        messages: Sequence[Mapping[str, Any]],
+        messages: Messages,
         *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        template: str | None = None,
-        variables: Mapping[str, Any] | None = None,
-        add_generation_prompt: bool = True,
-        continue_final_message: bool = False,
         stream: Literal[False] = False,
-        **options: Unpack[Keywords],
+        **options: Unpack[ChatKeywords],
     ) -> Completion: ...
 
     @overload
     def chat(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        template: str | None = None,
-        variables: Mapping[str, Any] | None = None,
-        add_generation_prompt: bool = True,
-        continue_final_message: bool = False,
-        stream: Literal[True],
-        **options: Unpack[Keywords],
+        self, messages: Messages, *, stream: Literal[True], **options: Unpack[ChatKeywords]
     ) -> Stream: ...
 
     @overload
     def chat(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        template: str | None = None,
-        variables: Mapping[str, Any] | None = None,
-        add_generation_prompt: bool = True,
-        continue_final_message: bool = False,
-        stream: bool,
-        **options: Unpack[Keywords],
+        self, messages: Messages, *, stream: bool, **options: Unpack[ChatKeywords]
     ) -> Completion | Stream: ...
 
     def chat(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        template: str | None = None,
-        variables: Mapping[str, Any] | None = None,
-        add_generation_prompt: bool = True,
-        continue_final_message: bool = False,
-        stream: bool = False,
-        **options: Unpack[Keywords],
+        self, messages: Messages, *, stream: bool = False, **options: Unpack[ChatKeywords]
     ) -> Completion | Stream:
-        """Answers a conversation (see ``apply_template``); the rest is as in ``generate``.
+        """Answers a conversation; the options are those of ``apply_template`` and ``generate``.
 
         Names of control tokens in what users and tools say are text: nobody can end his turn and
         speak as the system by writing <|im_end|>.
         """
-        prompt = self._rendered(
-            messages, tools, template, variables, add_generation_prompt, continue_final_message
-        )
-        return self._answer(token_array(self._prompt_tokens(prompt)), stream, options)
+        tokens, others = self._chat_ids(messages, options)
+        return self._answer(tokens, stream, others)
 
-    def apply_template(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        template: str | None = None,
-        variables: Mapping[str, Any] | None = None,
-        add_generation_prompt: bool = True,
-        continue_final_message: bool = False,
-    ) -> str:
+    def apply_template(self, messages: Messages, **shape: Unpack[Shape]) -> str:
         """The prompt for a conversation of {"role": ..., "content": ...} messages.
 
         A content is a text, or a list of {"type": "text", "text": ...} which are joined.
 
+        tools       functions that the model may call, as OpenAI's clients describe them
         template    None: the model's own; else the name of one of its variants, or a Jinja text
         variables   more names for the template, such as {"enable_thinking": False}
+        add_generation_prompt    end where the model's turn begins (the default)
         continue_final_message   end inside the last message, so that the model goes on with it
         """
         from ingot.chat import unmarked
 
-        return unmarked(
-            self._rendered(
-                messages, tools, template, variables, add_generation_prompt, continue_final_message
-            )
-        )
+        return unmarked(self._rendered(messages, **shape))
 
     def _rendered(
         self,
-        messages: Sequence[Mapping[str, Any]],
-        tools: Sequence[Mapping[str, Any]] | None,
-        template: str | None,
-        variables: Mapping[str, Any] | None,
-        add_generation_prompt: bool,
+        messages: Messages,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        template: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        add_generation_prompt: bool = True,
         continue_final_message: bool = False,
     ) -> str:
         """The prompt for a conversation, with marks around what is text alone."""
@@ -691,6 +661,14 @@ class Model(Closing):
             **(variables or {}),
         }
         return render_unfinished(source, names) if continue_final_message else render(source, names)
+
+    def _chat_ids(
+        self, messages: Messages, options: ChatKeywords
+    ) -> tuple[npt.NDArray[np.int32], Keywords]:
+        """A conversation's tokens, and the options that aren't about them."""
+        others: Any = dict(options)
+        shape: Any = {name: others.pop(name) for name in Shape.__annotations__ if name in others}
+        return token_array(self._prompt_tokens(self._rendered(messages, **shape))), others
 
     def _special_texts(self) -> dict[str, str]:
         """What templates know the special tokens as."""

@@ -35,6 +35,8 @@ LogitBias: TypeAlias = Mapping[int, Bias] | Mapping[str, Bias]
 # Changes logits (float32 [n_vocab]) in place, or returns others; the tokens came before.
 LogitsProcessor: TypeAlias = Callable[[list[int], npt.NDArray[np.float32]], Any]
 
+Messages: TypeAlias = Sequence[Mapping[str, Any]]
+
 _FINISH = {
     lib.INGOT_FINISH_EOS: "eos",
     lib.INGOT_FINISH_STOP: "stop",
@@ -105,6 +107,20 @@ class Keywords(TypedDict, total=False):
     mirostat_eta: float
     adaptive_target: float
     adaptive_decay: float
+
+
+class Shape(TypedDict, total=False):
+    """How a conversation becomes a prompt; see ``Model.apply_template``."""
+
+    tools: Sequence[Mapping[str, Any]] | None
+    template: str | None
+    variables: Mapping[str, Any] | None
+    add_generation_prompt: bool
+    continue_final_message: bool
+
+
+class ChatKeywords(Keywords, Shape, total=False):
+    """What ``Model.chat`` takes."""
 
 
 @dataclass(frozen=True)

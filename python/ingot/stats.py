@@ -44,6 +44,8 @@ class EngineStats:
     n_preempted            times that a request had to wait again
     n_shifts               times that a context was full and went on without its older half
     n_evicted_pages        that were forgotten
+    n_spilled_pages, n_restored_pages   written to ``cache_dir``, and read from there
+    n_drafted_tokens       of ended requests; ``n_accepted_tokens`` of them came
     n_steps, step_seconds  forward passes, and the time they took
     schedule_seconds       the time between them, choosing tokens apart
     wait_seconds           from submission until a request's turn came
@@ -68,6 +70,10 @@ class EngineStats:
     n_preempted: int
     n_shifts: int
     n_evicted_pages: int
+    n_spilled_pages: int
+    n_restored_pages: int
+    n_drafted_tokens: int
+    n_accepted_tokens: int
     n_steps: int
     step_seconds: float
     schedule_seconds: float

@@ -26,6 +26,44 @@ def run_python(
     )
 
 
+# Sends SIGINT to itself while WORK runs; prints how long KeyboardInterrupt took at best, and how
+# long the answer is that comes after.
+_INTERRUPTED = """
+import os, signal, threading, time
+import ingot
+SETUP
+
+def interrupt():
+    global sent
+    sent = time.monotonic()
+    os.kill(os.getpid(), signal.SIGINT)
+
+def attempt():
+    threading.Timer(DELAY, interrupt).start()
+    try:
+        for _ in range(1000):
+            WORK
+    except KeyboardInterrupt:
+        return time.monotonic() - sent
+    raise AssertionError("it wasn't interrupted")
+
+took = [attempt() for _ in range(3)]
+answer = AFTER
+print(min(took), answer.n_generated)
+"""
+
+
+def check_ctrl_c(setup: str, work: str, after: str, delay: float = 0.2, most: float = 0.1) -> None:
+    """Ctrl-C ends ``work`` within ``most`` seconds; then ``after`` gives an answer of 4 tokens."""
+    code = _INTERRUPTED.replace("SETUP", setup).replace("WORK", work)
+    done = run_python(code.replace("AFTER", after).replace("DELAY", str(delay)))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    took, n_generated = done.stdout.split()
+    assert float(took) < most
+    assert n_generated == "4"
+
+
 def blocks(page: Path) -> list[tuple[str, str]]:
     """The fenced blocks of a page: language and text."""
     return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from scripts import run_python
+from scripts import check_ctrl_c, run_python
 
 
 def test_an_exit_with_answers_open() -> None:
@@ -50,16 +50,10 @@ sys.stdout.flush()
     assert "Fatal" not in done.stderr
 
 
-CTRL_C = """
-import asyncio, os, signal, threading, time
-import ingot
+SETUP = """
+import asyncio
 engine = ingot.Engine(n_ctx=1024)
 engine.generate("warm", max_tokens=2).result()
-
-def interrupt():
-    global sent
-    sent = time.monotonic()
-    os.kill(os.getpid(), signal.SIGINT)
 
 async def read():
     async for _ in engine.generate("Once", max_tokens=None, ignore_eos=True):
@@ -67,20 +61,8 @@ async def read():
 
 async def loop():
     await asyncio.gather(*(read() for _ in range(5)))
-
-def attempt():
-    threading.Timer(0.2, interrupt).start()
-    try:
-        for _ in range(1000):
-            WORK
-    except KeyboardInterrupt:
-        return time.monotonic() - sent
-    raise AssertionError("it wasn't interrupted")
-
-took = [attempt() for _ in range(3)]
-answer = engine.generate("Once upon a time", max_tokens=4, temperature=0, ignore_eos=True).result()
-print(min(took), answer.n_generated)
 """
+AFTER = 'engine.generate("Once upon a time", max_tokens=4, temperature=0, ignore_eos=True).result()'
 
 
 @pytest.mark.parametrize(
@@ -93,12 +75,7 @@ print(min(took), answer.n_generated)
     ],
 )
 def test_ctrl_c(work: str) -> None:
-    done = run_python(CTRL_C.replace("WORK", work))
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    took, n_generated = done.stdout.split()
-    assert float(took) < 0.1
-    assert n_generated == "4"
+    check_ctrl_c(SETUP, work, AFTER)
 
 
 def test_after_a_fork() -> None:

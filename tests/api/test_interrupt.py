@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from scripts import run_python
+from scripts import check_ctrl_c, run_python
 
-# Sends SIGINT to itself while `WORK` runs and prints how long KeyboardInterrupt took.
-SCRIPT = """
-import os, signal, threading, time
-import ingot
+SETUP = """
 model = ingot.Model(n_ctx=1024)
 model.generate("warm", max_tokens=2)
 prompt = model.tokenize("The king had a horse and a dog. " * 100)[:1000]
-
-def interrupt():
-    global sent
-    sent = time.monotonic()
-    os.kill(os.getpid(), signal.SIGINT)
-
-def attempt():
-    threading.Timer(DELAY, interrupt).start()
-    try:
-        for _ in range(1000):
-            WORK
-    except KeyboardInterrupt:
-        return time.monotonic() - sent
-    raise AssertionError("it wasn't interrupted")
-
-took = [attempt() for _ in range(3)]
-answer = model.generate("Once upon a time", max_tokens=4, temperature=0, ignore_eos=True)
-print(min(took), answer.n_generated)
 """
+AFTER = 'model.generate("Once upon a time", max_tokens=4, temperature=0, ignore_eos=True)'
 
 
-@pytest.mark.parametrize("delay", ["0.15", "0.33"])
+@pytest.mark.parametrize("delay", [0.15, 0.33])
 @pytest.mark.parametrize(
     "work",
     [
@@ -44,13 +24,8 @@ print(min(took), answer.n_generated)
         'model.chat([{"role": "user", "content": "Hi"}], max_tokens=None, ignore_eos=True)',
     ],
 )
-def test_ctrl_c(work: str, delay: str) -> None:
-    done = run_python(SCRIPT.replace("WORK", work).replace("DELAY", delay))
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    took, n_generated = done.stdout.split()
-    assert float(took) < 0.1
-    assert n_generated == "4"
+def test_ctrl_c(work: str, delay: float) -> None:
+    check_ctrl_c(SETUP, work, AFTER, delay)
 
 
 def test_ctrl_c_while_loading() -> None:

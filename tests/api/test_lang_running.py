@@ -11,7 +11,7 @@ import ingot
 import pytest
 from ingot import ArgumentError, CancelledError, NotFoundError, StateError
 from ingot.lang import State, gen, program, select
-from scripts import run_python
+from scripts import check_ctrl_c, run_python
 
 # ----------------------------------------------------------------------------------------- batches
 
@@ -213,9 +213,7 @@ def test_errors_come_where_they_were_made(model: ingot.Model) -> None:
         s += "a b c d e f g h " * 200 + gen("a")
 
 
-CTRL_C = """
-import os, signal, threading, time
-import ingot
+SETUP = """
 from ingot.lang import State, gen, program, select
 model = ingot.Model(n_ctx=1024)
 model.generate("warm", max_tokens=2)
@@ -238,25 +236,8 @@ def forking(s):
     fork += gen("a", max_tokens=200, ignore_eos=True)
     fork += gen("a", max_tokens=200, ignore_eos=True)
     fork.join()
-
-def interrupt():
-    global sent
-    sent = time.monotonic()
-    os.kill(os.getpid(), signal.SIGINT)
-
-def attempt():
-    threading.Timer(0.2, interrupt).start()
-    try:
-        for _ in range(1000):
-            WORK
-    except KeyboardInterrupt:
-        return time.monotonic() - sent
-    raise AssertionError("it wasn't interrupted")
-
-took = [attempt() for _ in range(3)]
-answer = model.generate("Once upon a time", max_tokens=4, temperature=0, ignore_eos=True)
-print(min(took), answer.n_generated)
 """
+AFTER = 'model.generate("Once upon a time", max_tokens=4, temperature=0, ignore_eos=True)'
 
 
 @pytest.mark.parametrize(
@@ -271,12 +252,7 @@ print(min(took), answer.n_generated)
     ],
 )
 def test_ctrl_c(work: str) -> None:
-    done = run_python(CTRL_C.replace("WORK", work))
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    took, n_generated = done.stdout.split()
-    assert float(took) < 0.3
-    assert n_generated == "4"
+    check_ctrl_c(SETUP, work, AFTER, most=0.3)
 
 
 def test_a_process_may_end_while_a_program_runs() -> None:

@@ -174,6 +174,13 @@ def quantizing() -> dict[str, bytes]:
     return seeds
 
 
+def keys_and_values(n_tokens: int, first_page: int, n_pages: int) -> bytes:
+    """Of pages with 40 bytes; the target puts the hash of the header right."""
+    head = b"INGOTKV1" + struct.pack("<QQiiiiQ", 5, 40, n_tokens, first_page, n_pages, 0, 0)
+    pages = b"".join(bytes(8) + bytes([i]) * 40 for i in range(n_pages))
+    return b"\1" + head + struct.pack(f"<{n_tokens}i", *range(n_tokens)) + pages
+
+
 def main() -> None:
     scalars, arrays = [], []
     for kind in (*CODES, STRING):
@@ -201,6 +208,7 @@ def main() -> None:
         ("gguf", ".gguf", seeds),
         ("imatrix", "", importance()),
         ("quantize", "", quantizing()),
+        ("kv_file", "", {"page": keys_and_values(64, 1, 1), "session": keys_and_values(70, 0, 2)}),
     )
     for folder, suffix, files in everything:
         (CORPUS / folder).mkdir(parents=True, exist_ok=True)

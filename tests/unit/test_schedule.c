@@ -113,10 +113,21 @@ static turns turns_begin(ingot_engine_params params) {
     return t;
 }
 
+// The first one has its turn when the call returns.
 static void turns_add(turns *t, ingot_request r) {
+    ingot_event event = {0};
     r.max_tokens = 1;
     r.edited_logits = t->logits;
     t->ids[t->n++] = submit(&t->s, r);
+    while (t->n == 1 && event.kind != INGOT_EVENT_LOGITS)
+        CHECK(ingot_engine_wait(t->s.engine, t->ids[0], -1, &event, NULL) == INGOT_OK);
+}
+
+// The first one, which holds the only slot until all others are there, ends and is left out.
+static void turns_start(turns *t) {
+    CHECK(ingot_engine_resume(t->s.engine, t->ids[0], NULL) == INGOT_OK);
+    collect(t->s.engine, t->ids[0]);
+    memmove(t->ids, t->ids + 1, (size_t)--t->n * sizeof *t->ids);
 }
 
 // Lets them go on one by one; the order in which they come, as their numbers in that of submission.
@@ -142,22 +153,15 @@ static void turns_end(turns *t, int32_t *order) {
     free(t->logits);
 }
 
-// The first one holds the only slot until all others are there.
 static void test_priority(void) {
     turns t = turns_begin((ingot_engine_params){PAGES(1), .n_seqs = 1, .n_ctx = 256});
     static const int32_t priorities[] = {0, 0, -1, 2, 0, 2};
     ingot_request r = simple(1);
-    ingot_event event = {0};
     for (int i = 0; i < 6; i++) {
         r.priority = priorities[i];
         turns_add(&t, r);
-        while (i == 0 && event.kind != INGOT_EVENT_LOGITS)
-            CHECK(ingot_engine_wait(t.s.engine, t.ids[0], -1, &event, NULL) == INGOT_OK);
     }
-    CHECK(ingot_engine_resume(t.s.engine, t.ids[0], NULL) == INGOT_OK);
-    collect(t.s.engine, t.ids[0]);
-    memmove(t.ids, t.ids + 1, 5 * sizeof *t.ids);
-    t.n = 5;
+    turns_start(&t);
     int32_t order[5];
     turns_end(&t, order);
     static const int32_t expected[] = {2, 4, 0, 3, 1};
@@ -186,18 +190,11 @@ static void test_preempt(void) {
 static void test_clients(void) {
     turns t = turns_begin((ingot_engine_params){PAGES(1), .n_seqs = 1, .n_ctx = 256});
     ingot_request r = simple(1);
-    ingot_event event = {0};
-    r.client = 1;
     for (int i = 0; i < 5; i++) {
         r.client = i < 3 ? 1 : 2;
         turns_add(&t, r);
-        while (i == 0 && event.kind != INGOT_EVENT_LOGITS)
-            CHECK(ingot_engine_wait(t.s.engine, t.ids[0], -1, &event, NULL) == INGOT_OK);
     }
-    CHECK(ingot_engine_resume(t.s.engine, t.ids[0], NULL) == INGOT_OK);
-    collect(t.s.engine, t.ids[0]);
-    memmove(t.ids, t.ids + 1, 4 * sizeof *t.ids);
-    t.n = 4;
+    turns_start(&t);
     int32_t order[4];
     turns_end(&t, order);
     CHECK(order[0] == 2 || order[1] == 2); // where they have had the same, the older one goes first
@@ -310,124 +307,7 @@ static void test_shift(void) {
     session_close(&s);
 }
 
-// ------------------------------------------------------------------------------------------------- at random
-
-enum { N_READERS = 4, N_FAMILIES = 3, MOST_PROMPT = 150, MOST_ANSWER = 50 };
-
-// A request at random, and what it is answered alone.
-typedef struct expected {
-    int32_t prompt[MOST_PROMPT], n_prompt, max_tokens, n_banned;
-    uint64_t seed;
-    answer alone;
-} expected;
-
-typedef struct crowd {
-    session s;
-    expected *all;
-    int32_t n, next;
-    pthread_mutex_t lock;
-    int64_t n_cached, n_whole;
-} crowd;
-
-static uint32_t random_below(uint64_t *state, uint32_t n) {
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(*state >> 33) % n;
-}
-
-static const ingot_str banned[] = {{"a", 1}, {"bc", 2}};
-
-static ingot_request request_of(const expected *x) {
-    ingot_request r = simple(x->max_tokens);
-    r.tokens = x->prompt;
-    r.n_tokens = (size_t)x->n_prompt;
-    r.sampling.seed = x->seed;
-    r.banned = banned;
-    r.n_banned = (size_t)x->n_banned;
-    r.priority = (int32_t)(x->seed % 3);
-    r.client = x->seed % 4;
-    return r;
-}
-
-static void make_expected(expected *x, uint64_t *state) {
-    const uint32_t family = random_below(state, N_FAMILIES);
-    x->n_prompt = 1 + (int32_t)random_below(state, MOST_PROMPT);
-    const uint32_t alike = random_below(state, (uint32_t)x->n_prompt + 1);
-    for (uint32_t i = 0; i < (uint32_t)x->n_prompt; i++)
-        x->prompt[i] = (int32_t)(i < alike ? 30 + (i * (family + 3)) % 40 : 30 + random_below(state, 60));
-    x->max_tokens = (int32_t)random_below(state, MOST_ANSWER);
-    x->n_banned = random_below(state, 4) == 0 ? 2 : 0;
-    x->seed = random_below(state, 1000);
-}
-
-static void *read_many(void *arg) {
-    crowd *c = arg;
-    uint64_t state = (uint64_t)(uintptr_t)&state;
-    for (;;) {
-        pthread_mutex_lock(&c->lock);
-        const int32_t i = c->next++;
-        pthread_mutex_unlock(&c->lock);
-        if (i >= c->n)
-            return NULL;
-        const expected *x = &c->all[i];
-        ingot_request r = request_of(x);
-        uint64_t id, gone;
-        CHECK(ingot_engine_submit(c->s.engine, &r, &id, NULL) == INGOT_OK);
-        if (random_below(&state, 3) == 0) { // another one that its reader loses interest in, soon or later
-            ingot_event event;
-            CHECK(ingot_engine_submit(c->s.engine, &r, &gone, NULL) == INGOT_OK);
-            for (uint32_t k = random_below(&state, 6); k > 0; k--)
-                ingot_engine_wait(c->s.engine, gone, 1, &event, NULL);
-            if (random_below(&state, 2))
-                ingot_engine_cancel(c->s.engine, gone);
-            ingot_engine_drop(c->s.engine, gone);
-        }
-        const answer a = collect(c->s.engine, id);
-        CHECK(a.last.kind == INGOT_EVENT_DONE && same(&a, &x->alone));
-        pthread_mutex_lock(&c->lock);
-        c->n_cached += a.last.n_cached;
-        c->n_whole += x->n_prompt;
-        pthread_mutex_unlock(&c->lock);
-    }
-}
-
-// Requests of all kinds, in too little memory, get the tokens that they get alone; and no page is lost.
-static void test_random(int32_t n, uint64_t seed) {
-    const ingot_engine_params roomy = {PAGES(1), .n_ctx = 256};
-    session alone = session_open(&dense, 1, roomy);
-    ingot_engine_info info;
-    ingot_engine_get_info(alone.engine, &info);
-    const uint64_t page = info.kv_bytes / (uint64_t)(info.n_seqs * 256 / info.page_tokens);
-    ingot_engine_params tight = {PAGES(1), .n_ctx = 256, .n_seqs = 3 + (int32_t)(seed % 5), .n_batch = 48};
-    tight.kv_bytes = page * (8 + seed % 9);
-    crowd c = {.s = session_open(&dense, 2, tight), .n = n, .lock = PTHREAD_MUTEX_INITIALIZER};
-    c.all = calloc((size_t)n, sizeof *c.all);
-    CHECK(c.all != NULL);
-    for (int32_t i = 0; i < n; i++) {
-        make_expected(&c.all[i], &seed);
-        c.all[i].alone = run(alone.engine, request_of(&c.all[i]));
-    }
-    pthread_t threads[N_READERS];
-    for (int i = 0; i < N_READERS; i++)
-        CHECK(pthread_create(&threads[i], NULL, read_many, &c) == 0);
-    for (int i = 0; i < N_READERS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    ingot_engine_stats stats;
-    do // the last ones that were dropped may still run
-        ingot_engine_get_stats(c.s.engine, &stats);
-    while (stats.n_running > 0 || stats.n_waiting > 0);
-    ingot_engine_get_info(c.s.engine, &info);
-    CHECK(stats.n_pages_running == 0 && info.kv_bytes_used == (uint64_t)stats.n_pages_cached * page);
-    CHECK(stats.n_finished >= (uint64_t)n && stats.n_failed == 0);
-    CHECK(c.n_cached > c.n_whole / 10);
-    printf("%d requests: %llu steps, %llu preempted, %llu pages evicted, %lld of %lld prompt tokens known\n",
-           n, (unsigned long long)stats.n_steps, (unsigned long long)stats.n_preempted,
-           (unsigned long long)stats.n_evicted_pages, (long long)c.n_cached, (long long)c.n_whole);
-    free(c.all);
-    session_close(&c.s);
-    session_close(&alone);
-}
-
-int main(int argc, char **argv) {
+int main(void) {
     temp_dir dir = temp_dir_make();
     dense = temp_join(&dir, "dense.gguf");
     CHECK(tiny_model_write(dense.text, NULL) == INGOT_OK);
@@ -439,11 +319,6 @@ int main(int argc, char **argv) {
     test_busy();
     test_shared_prompt();
     test_shift();
-    // More, and from another seed: test_schedule REQUESTS SEED
-    const int32_t n = argc > 1 ? atoi(argv[1]) : 150;
-    const uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    for (uint64_t i = 0; i < 4; i++)
-        test_random(n, seed + i);
     temp_dir_remove(&dir);
     return check_report();
 }

@@ -88,13 +88,27 @@ void cpu_kv_free(backend *b, backend_kv *kv) {
     mem_free(cpu_of(b)->mem, kv);
 }
 
-// The keys or the values of `head` of a page's layer.
 void cpu_kv_copy(backend *b, backend_kv *kv, int32_t from, int32_t to) {
     (void)b;
     memcpy(kv->pages + (uint64_t)to * kv->page_bytes, kv->pages + (uint64_t)from * kv->page_bytes,
            kv->page_bytes);
 }
 
+ingot_status cpu_kv_read(backend *b, const backend_kv *kv, int32_t page, void *bytes, ingot_error *err) {
+    (void)b;
+    (void)err;
+    memcpy(bytes, kv->pages + (uint64_t)page * kv->page_bytes, kv->page_bytes);
+    return INGOT_OK;
+}
+
+ingot_status cpu_kv_write(backend *b, backend_kv *kv, int32_t page, const void *bytes, ingot_error *err) {
+    (void)b;
+    (void)err;
+    memcpy(kv->pages + (uint64_t)page * kv->page_bytes, bytes, kv->page_bytes);
+    return INGOT_OK;
+}
+
+// The keys or the values of `head` of a page's layer.
 static uint8_t *page_head(const backend_kv *kv, int32_t page, int32_t layer, int64_t head, bool values) {
     uint64_t token_bytes = values ? kv->v_bytes : kv->k_bytes;
     uint8_t *base = kv->pages + (uint64_t)page * kv->page_bytes + (uint64_t)layer * kv->layer_bytes;

@@ -250,6 +250,8 @@ void cpu_add_squares_experts(backend *b, const backend_buffer *x, bool per_choic
 ingot_status cpu_kv_new(backend *b, const kv_layout *layout, backend_kv **out, ingot_error *err);
 void cpu_kv_free(backend *b, backend_kv *kv);
 void cpu_kv_copy(backend *b, backend_kv *kv, int32_t from, int32_t to);
+ingot_status cpu_kv_read(backend *b, const backend_kv *kv, int32_t page, void *bytes, ingot_error *err);
+ingot_status cpu_kv_write(backend *b, backend_kv *kv, int32_t page, const void *bytes, ingot_error *err);
 void cpu_kv_store(backend *b, backend_kv *kv, int32_t layer, int32_t n_head_kv, const backend_buffer *k,
                   const backend_buffer *v, const backend_batch *batch);
 void cpu_attend(backend *b, const backend_kv *kv, const attend_args *args, const backend_buffer *q,

@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_speculation(parser)
     options.add_grammar(parser)
     options.add_adapters(parser)
-    options.add_engine(parser)
+    options.add_engine(parser, keeps=True)
 
 
 def execute(args: argparse.Namespace) -> int:

@@ -68,13 +68,20 @@ def add_cache(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_engine(parser: argparse.ArgumentParser) -> None:
+def add_engine(parser: argparse.ArgumentParser, keeps: bool = False) -> None:
+    """The model's options; ``keeps``: prompts may be worth keeping for the next time."""
     group = parser.add_argument_group("model")
     add_ctx_size(group, "tokens of context")
     group.add_argument(
         "-t", "--threads", type=count, metavar="N", help="threads (default: what pays)"
     )
     add_cache(group)
+    if keeps:
+        group.add_argument(
+            "--cache-dir",
+            metavar="DIR",
+            help="keep what was computed of prompts in this folder, for the next time",
+        )
     group.add_argument(
         "-b", "--batch-size", type=count, metavar="N", help="tokens in a forward pass"
     )
@@ -341,6 +348,7 @@ def open_model(args: argparse.Namespace, collect: bool = False, moments: bool = 
             k_rotate=args.k_rotate,
             n_batch=args.batch_size,
             draft_model=getattr(args, "draft_model", None),  # where answers are asked for
+            cache_dir=getattr(args, "cache_dir", None),
             pre=args.pre,
             mlock=args.mlock,
             mmap=not args.no_mmap,

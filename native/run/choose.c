@@ -15,7 +15,7 @@ bool slot_is_late(const slot *s) {
 int64_t slot_tokens_left(const ingot_engine *e, const slot *s) {
     const request *r = s->r;
     const int64_t context =
-        r->params.shift ? INT32_MAX : e->info.n_ctx - s->sequence.n_tokens - s->n_chosen + 1;
+        r->params.shift ? INT32_MAX : e->info.n_ctx - s->sequence.n_tokens - s->n_pending + 1;
     const int64_t most = r->params.max_tokens < 0 ? context : r->params.max_tokens - r->n_generated;
     return most < context ? most : context;
 }
@@ -26,10 +26,10 @@ int64_t slot_tokens_left(const ingot_engine *e, const slot *s) {
 // before them is computed again.
 static ingot_status rewind_slot(ingot_engine *e, slot *s, int32_t n_back, ingot_error *err) {
     request *r = s->r;
-    const int32_t end = s->sequence.n_tokens + s->n_chosen - (n_back - 1);
+    const int32_t end = s->sequence.n_tokens + s->n_pending - (n_back - 1);
     if (s->sequence.n_tokens >= end)
         sequence_truncate(&s->sequence, &e->pool, end - 1);
-    s->n_chosen = end - s->sequence.n_tokens;
+    s->n_pending = end - s->sequence.n_tokens;
     r->n_generated -= n_back;
     s->rewound = true;
     return r->params.matcher ? ingot_matcher_rollback(r->params.matcher, (size_t)n_back, err) : INGOT_OK;
@@ -79,7 +79,7 @@ static ingot_status tell(ingot_engine *e, slot *s, int32_t token, sample_state b
     mutex_lock(&e->lock);
     note_token(e, r);
     const ingot_status status = output_add(&r->output, v, &told, &stopped, &n_back, &before, err);
-    condition_wake_all(&e->news);
+    e->has_news = true;
     mutex_unlock(&e->lock);
     TRY(status);
     if (n_back > 0) {
@@ -87,14 +87,14 @@ static ingot_status tell(ingot_engine *e, slot *s, int32_t token, sample_state b
         return rewind_slot(e, s, n_back, err);
     }
     r->stop_token = stop;
-    const int32_t position = s->sequence.n_tokens + s->n_chosen;
+    const int32_t position = s->sequence.n_tokens + s->n_pending;
     *finish = finish_of(e, s, stopped || stop >= 0, ends, position);
     if (*finish != INGOT_FINISH_NONE)
         return INGOT_OK;
     if (position >= e->info.n_ctx) {
         schedule_shift(e, s);
     }
-    s->sequence.tokens[s->sequence.n_tokens + s->n_chosen++] = token;
+    s->sequence.tokens[s->sequence.n_tokens + s->n_pending++] = token;
     return INGOT_OK;
 }
 
@@ -147,7 +147,7 @@ static ingot_status tell_forced(ingot_engine *e, slot *s, ingot_finish *finish, 
     if (!fits || !r->params.jump_forward || *finish != INGOT_FINISH_NONE || s->rewound)
         return INGOT_OK;
     size_t n;
-    const int32_t n_known = s->sequence.n_tokens + s->n_chosen;
+    const int32_t n_known = s->sequence.n_tokens + s->n_pending;
     const int32_t n_answer = r->n_generated < n_known ? r->n_generated : n_known;
     TRY(constraint_forced(c, e->model->text, s->sequence.tokens + n_known - n_answer, n_answer, &n, err));
     for (size_t i = 0; i < n && fits && *finish == INGOT_FINISH_NONE && !s->rewound; i++) {
@@ -260,7 +260,7 @@ ingot_status choose_tokens(ingot_engine *e, slot *s, float *logits, ingot_finish
                        .n_recent = s->sequence.n_tokens,
                        .index = (uint64_t)r->n_generated,
                        .text = e->model->text};
-    s->n_chosen = 0;
+    s->n_pending = 0;
     s->rewound = false;
     if (held && r->n_generated == 0)
         TRY(constraint_begin(c, r->params.close_in_time, slot_tokens_left(e, s), err));

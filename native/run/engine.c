@@ -126,6 +126,9 @@ static void engine_main(void *arg) {
         slots_cancel(e); // after texts too: answers go on, however many of them there are
         slots_resume(e);
         slots_step(e, text ? clock_seconds() : began);
+        if (e->has_news)
+            condition_wake_all(&e->news);
+        e->has_news = false;
         mutex_lock(&e->lock);
     }
     mutex_unlock(&e->lock);

@@ -8,6 +8,7 @@
 #include "run/generate.h"
 #include "run/layout.h"
 #include "run/metrics.h"
+#include "run/pace.h"
 #include "run/prefix.h"
 #include "run/schedule.h"
 #include "run/spill.h"
@@ -41,6 +42,7 @@ struct ingot_engine {
     client_shares clients;
     pace pace;
     double step_seconds;   // that a step with answers may take; 0: twice as long as one of answers alone
+    bool has_news;         // readers are to be woken after the step, all at once
     double choose_seconds; // of the present step, choosing tokens
     double next_expiry;    // when one that waits may have waited long enough
     sample_work sampler;

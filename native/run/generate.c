@@ -16,7 +16,7 @@ static bool prompt_is_done(const request *r) {
 }
 
 bool slot_answers(const slot *s) {
-    return prompt_is_done(s->r) && s->n_chosen <= PAGE_TOKENS;
+    return prompt_is_done(s->r) && s->n_pending <= PAGE_TOKENS;
 }
 
 void slot_begin(ingot_engine *e, slot *s, request *r) {
@@ -55,7 +55,7 @@ void slot_release(ingot_engine *e, slot *s) {
     slot_leave_pages(e, s);
     s->r->closes = s->constraint.closes;
     s->r = NULL;
-    s->n_chosen = s->drafted.n = 0;
+    s->n_pending = s->drafted.n = 0;
     s->constraint.mask.matcher = NULL;
     e->n_active--;
     atomic_store(&e->blocked, false);
@@ -107,7 +107,7 @@ static void add_tokens(step *now, slot *s, int32_t n) {
     ingot_engine *e = now->e;
     request *r = s->r;
     const int32_t first = s->sequence.n_tokens;
-    s->chooses = n == s->n_chosen && r->params.max_tokens != 0;
+    s->chooses = n == s->n_pending && r->params.max_tokens != 0;
     s->prompts = !prompt_is_done(r);
     if (s->chooses && s->constraint.mask.matcher)
         masks_want(&e->masks, &s->constraint.mask);
@@ -135,7 +135,7 @@ static void take_drafts(const step *now, slot *s, int32_t n, int32_t room) {
     const sequence *seq = &s->sequence;
     const int32_t end = seq->n_tokens + n;
     const int32_t pages = (seq->n_pages + e->pool.n_free + e->tree.n_unused) * PAGE_TOKENS - end;
-    const int32_t most = n < s->n_chosen ? 0 : pages < room ? pages : room;
+    const int32_t most = n < s->n_pending ? 0 : pages < room ? pages : room;
     const int32_t n_drafted = speculate_take(e, s, most);
     // There are pages for them.
     schedule_evict(e, pages_for(end + n_drafted) - seq->n_pages);
@@ -154,7 +154,7 @@ static void add_answers(step *now, slot **order, int32_t n) {
         if (!s->r || !slot_answers(s))
             continue;
         const int32_t room = e->info.n_batch - now->n_tokens - --others;
-        const int32_t n_new = s->n_chosen < room ? s->n_chosen : room;
+        const int32_t n_new = s->n_pending < room ? s->n_pending : room;
         if (!schedule_reserve(e, s, n_new))
             continue;
         take_drafts(now, s, n_new, room - n_new);
@@ -166,14 +166,14 @@ static void add_answers(step *now, slot **order, int32_t n) {
 static void add_prompts(step *now, slot **order, int32_t n) {
     ingot_engine *e = now->e;
     const int32_t left = e->info.n_batch - now->n_tokens;
-    const int32_t paced = now->n_tokens > 0 ? pace_room(&e->pace, e->step_seconds) : left;
+    const int32_t paced = now->n_tokens > 0 ? pace_room(&e->pace, now->n_tokens, e->n_active, e->step_seconds) : left;
     int32_t room = paced < left ? paced : left;
     for (int32_t i = 0; i < n && room > 0; i++) {
         slot *s = order[i];
         if (!s->r || slot_answers(s))
             continue;
         const sequence *seq = &s->sequence;
-        int32_t n_new = s->n_chosen < room ? s->n_chosen : room;
+        int32_t n_new = s->n_pending < room ? s->n_pending : room;
         while (n_new > 0 && !schedule_evict(e, pages_for(seq->n_tokens + n_new) - seq->n_pages))
             n_new = (seq->n_pages + e->pool.n_free + e->tree.n_unused) * PAGE_TOKENS - seq->n_tokens;
         if (n_new <= 0 || sequence_reserve(&s->sequence, &e->pool, seq->n_tokens + n_new, NULL) != INGOT_OK)
@@ -259,7 +259,7 @@ static ingot_status offer(ingot_engine *e, slot *s, const float *logits, ingot_e
     s->waits = true;
     mutex_lock(&e->lock);
     const ingot_status status = request_offer(r, s->sequence.tokens, s->sequence.n_tokens, err);
-    condition_wake_all(&e->news);
+    e->has_news = true;
     mutex_unlock(&e->lock);
     return status;
 }
@@ -279,7 +279,7 @@ static ingot_status note_prompt(ingot_engine *e, request *r, int32_t end, ingot_
     mutex_lock(&e->lock);
     schedule_charge(e, r->params.client, r->n_prompt - before);
     const ingot_status status = output_prefilled(&r->output, r->n_prompt, err);
-    condition_wake_all(&e->news);
+    e->has_news = true;
     mutex_unlock(&e->lock);
     if (prompt_is_done(r))
         r->ready = clock_seconds();
@@ -290,7 +290,7 @@ static ingot_status note_prompt(ingot_engine *e, request *r, int32_t end, ingot_
 static ingot_status advance(ingot_engine *e, slot *s, int32_t seq, int32_t end, ingot_finish *finish,
                             ingot_error *err) {
     request *r = s->r;
-    s->n_chosen -= end - s->sequence.n_tokens;
+    s->n_pending -= end - s->sequence.n_tokens;
     s->sequence.n_tokens = end;
     publish(e, s);
     if (s->prompts)
@@ -354,8 +354,7 @@ static void note_step(const step *now, double began, double composed, double com
     ingot_engine *e = now->e;
     const double seconds = computed - composed;
     const double rest = clock_seconds() - computed - e->choose_seconds;
-    speculate_measure(e, now->n_tokens, now->n_rows, seconds);
-    pace_note(&e->pace, now->n_prompt, now->n_tokens > now->n_prompt, seconds);
+    pace_note(&e->pace, now->n_tokens, now->n_prompt, now->n_rows, seconds);
     mutex_lock(&e->lock);
     e->stats.n_steps++;
     e->stats.n_computed_tokens += (uint64_t)now->n_tokens;

@@ -81,7 +81,7 @@ static bool soon_known(const ingot_engine *e, const request *r, int32_t n_known)
     const int32_t most = schedule_most_shared(e, r);
     for (int32_t i = 0; i < e->info.n_seqs; i++) {
         const slot *s = &e->slots[i];
-        const int32_t there = s->sequence.n_tokens + s->n_chosen, end = there < most ? there : most;
+        const int32_t there = s->sequence.n_tokens + s->n_pending, end = there < most ? there : most;
         if (!s->r || slot_answers(s) || s->r->domain != r->domain || end <= n_known + PAGE_TOKENS)
             continue;
         if (memcmp(s->sequence.tokens, r->tokens, (size_t)(n_known + PAGE_TOKENS + 1) * sizeof *r->tokens) ==
@@ -131,7 +131,7 @@ request *schedule_next(ingot_engine *e) {
         }
         if (!r->params.embedding && soon_known(e, r, r->n_match))
             continue;
-        const double seconds = now - r->submit_time + r->n_match * e->pace.token_seconds;
+        const double seconds = now - r->submit_time + r->n_match * e->pace.prompt_token;
         if (!best || seconds > longest) {
             best = r;
             longest = seconds;
@@ -174,7 +174,7 @@ bool schedule_evict(ingot_engine *e, int32_t n) {
 
 // Pages that a slot's known tokens and the next one will take beyond those that it has.
 static int32_t pages_missing(const ingot_engine *e, const slot *s) {
-    int32_t n = s->sequence.n_tokens + s->n_chosen + 1;
+    int32_t n = s->sequence.n_tokens + s->n_pending + 1;
     n = pages_for(n < e->info.n_ctx ? n : e->info.n_ctx) - s->sequence.n_pages;
     return n > 0 ? n : 0;
 }
@@ -193,7 +193,7 @@ static bool take_prefix(ingot_engine *e, slot *s, const request *r) {
     page_copy copy;
     memcpy(s->sequence.tokens, r->tokens, (size_t)r->n_known * sizeof *r->tokens);
     prefix_take(&e->tree, r->domain, &s->sequence, schedule_most_shared(e, r), &copy);
-    s->n_chosen = r->n_known - s->sequence.n_tokens;
+    s->n_pending = r->n_known - s->sequence.n_tokens;
     if (!has_room(e, s))
         return false;
     if (copy.from >= 0)
@@ -233,7 +233,7 @@ void schedule_order(const ingot_engine *e, slot **slots, int32_t *n) {
 static void preempt(ingot_engine *e, slot *s) {
     request *r = s->r;
     ingot_error err = {0};
-    const ingot_status status = request_keep(r, s->sequence.tokens, s->sequence.n_tokens + s->n_chosen, &err);
+    const ingot_status status = request_keep(r, s->sequence.tokens, s->sequence.n_tokens + s->n_pending, &err);
     slot_release(e, s);
     if (status != INGOT_OK) {
         e->stats.n_failed++;
@@ -284,7 +284,7 @@ bool schedule_begin(ingot_engine *e, request *r) {
         return false;
     while (!take_prefix(e, s, r)) {
         prefix_leave(&e->tree, &s->sequence);
-        s->n_chosen = 0;
+        s->n_pending = 0;
         victim = victim_of(e, r);
         if (!victim)
             return false;
@@ -300,14 +300,14 @@ void schedule_shift(ingot_engine *e, slot *s) {
     backend *device = e->model->device;
     const request *r = s->r;
     sequence *seq = &s->sequence;
-    const int32_t n = seq->n_tokens + s->n_chosen, keep = r->params.n_keep, drop = (n - keep) / 2;
+    const int32_t n = seq->n_tokens + s->n_pending, keep = r->params.n_keep, drop = (n - keep) / 2;
     page_copy copy;
     slot_leave_pages(e, s);
     memmove(seq->tokens + keep, seq->tokens + keep + drop, (size_t)(n - keep - drop) * sizeof *seq->tokens);
     prefix_take(&e->tree, r->domain, seq, n - drop - 1, &copy);
     if (copy.from >= 0)
         device->ops->kv_copy(device, e->kv, copy.from, copy.to);
-    s->n_chosen = n - drop - seq->n_tokens;
+    s->n_pending = n - drop - seq->n_tokens;
     s->drafted.request = 0; // what it drafts from is another text now
     engine_count_pages(e);
     mutex_lock(&e->lock);

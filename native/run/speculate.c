@@ -35,51 +35,6 @@ float *speculate_row(const ingot_engine *e, const slot *s, int32_t i) {
 
 // ------------------------------------------------------------------------------------------------- time
 
-// Where nothing was measured yet: so much more a step takes with each token. Less than it will, so that it is
-// tried.
-static const double GUESSED_SLOPE = 0.03;
-
-void speculate_measure(ingot_engine *e, int32_t n_tokens, int32_t n_rows, double seconds) {
-    const bool large = n_tokens >= SPECULATE_STEPS;
-    if (!large && n_rows != n_tokens) // of prompts: less is computed
-        return;
-    double *average = &e->speculation.seconds[large ? 0 : n_tokens];
-    const double x = large ? seconds / n_tokens : seconds;
-    if (*average == 0.0)
-        *average = x;
-    else // a step may have been interrupted
-        *average += ((x < 2.0 * *average ? x : 2.0 * *average) - *average) / 8.0;
-}
-
-// As it was measured; 0: it wasn't.
-static double measured(const ingot_engine *e, int32_t n) {
-    const double *seconds = e->speculation.seconds;
-    return n < SPECULATE_STEPS ? seconds[n] : n * seconds[0];
-}
-
-// What a step of `n` tokens takes, between those that were measured; 0: nobody knows.
-static double seconds_of(const ingot_engine *e, int32_t n) {
-    int32_t below = n, above = n;
-    while (below > 0 && measured(e, below) == 0.0)
-        below--;
-    while (above < SPECULATE_STEPS && measured(e, above) == 0.0)
-        above++;
-    const double less = measured(e, below), more = measured(e, above);
-    if (below == n || below == 0)
-        return below == n ? less : 0.0;
-    if (more <= less)
-        return less * (1.0 + GUESSED_SLOPE * (n - below));
-    return less + (more - less) * (n - below) / (above - below);
-}
-
-// The most tokens that a step may have without surprise: twice as many as were ever tried.
-static int32_t most_tokens(const ingot_engine *e, int32_t n_tokens) {
-    int32_t n = SPECULATE_STEPS - 1;
-    while (n > 0 && e->speculation.seconds[n] == 0.0)
-        n--;
-    return n_tokens >= SPECULATE_STEPS || n > SPECULATE_MOST ? INT32_MAX : 2 * n;
-}
-
 // What the coming step computes besides drafts.
 typedef struct load {
     int32_t n_answers; // that take a token
@@ -97,7 +52,7 @@ static load load_of(const ingot_engine *e) {
         const slot *s = &e->slots[i];
         l.n_answers += generates(s);
         if (s->r && !s->waits)
-            n_tokens += s->n_chosen;
+            n_tokens += s->n_pending;
     }
     l.n_tokens = (int32_t)(n_tokens < e->info.n_batch ? n_tokens : e->info.n_batch);
     return l;
@@ -112,8 +67,10 @@ typedef struct prospect {
 // How many tokens to draft, of at most `most`: as many as save the most time, which is *gain. A token that
 // needn't be waited for saves its share of a step; what drafts take is what the step takes longer.
 static int32_t paying(const ingot_engine *e, const prospect *p, const load *l, int32_t most, double *gain) {
-    const double without = seconds_of(e, l->n_tokens), value = measured(e, l->n_answers) / l->n_answers;
-    const int32_t bound = most_tokens(e, l->n_tokens);
+    const double without = pace_expected(&e->pace, l->n_tokens),
+                 value = pace_measured(&e->pace, l->n_answers) / l->n_answers;
+    const int32_t tried = pace_tried(&e->pace);
+    const int32_t bound = l->n_tokens >= PACE_STEPS || tried > PACE_STEPS ? INT32_MAX : tried;
     double chance = 1.0, saved = 0.0;
     int32_t n = 0;
     *gain = 0.05 * value;
@@ -122,7 +79,7 @@ static int32_t paying(const ingot_engine *e, const prospect *p, const load *l, i
     for (int32_t k = 1; k <= most && l->n_tokens + k <= bound && chance > 0.02; k++) {
         chance *= p->chances[k - 1];
         saved += chance * value - p->seconds;
-        const double all = saved - (seconds_of(e, l->n_tokens + k) - without);
+        const double all = saved - (pace_expected(&e->pace, l->n_tokens + k) - without);
         if (all > *gain) {
             *gain = all;
             n = k;
@@ -194,7 +151,7 @@ static bool draft(ingot_engine *e, slot *s, const load *l, draft_wish *wish) {
     drafted *d = &s->drafted;
     const request *r = s->r;
     const bool asked = r->params.max_draft > 0;
-    const int32_t n_text = s->sequence.n_tokens + s->n_chosen;
+    const int32_t n_text = s->sequence.n_tokens + s->n_pending;
     int64_t left = slot_tokens_left(e, s) - 1; // the last one that is chosen isn't computed
     left = left < e->info.n_ctx - n_text ? left : e->info.n_ctx - n_text;
     int32_t most = asked && r->params.max_draft < SPECULATE_MOST ? r->params.max_draft : SPECULATE_MOST;
@@ -270,10 +227,10 @@ int32_t speculate_take(ingot_engine *e, slot *s, int32_t room) {
 
 // Counts chosen tokens as computed that were drafted from `at` on; returns what of the draft is left over.
 static int32_t accept(slot *s, int32_t at, int32_t n) {
-    while (at < n && s->n_chosen > 0 && !s->rewound &&
+    while (at < n && s->n_pending > 0 && !s->rewound &&
            s->sequence.tokens[s->sequence.n_tokens] == s->drafted.tokens[at]) {
         s->sequence.n_tokens++;
-        s->n_chosen--;
+        s->n_pending--;
         at++;
     }
     return at;
@@ -299,7 +256,7 @@ ingot_status speculate_choose(ingot_engine *e, slot *s, float *logits, ingot_fin
         const int32_t before = at;
         at = accept(s, at, n);
         s->r->n_accepted += at - before;
-        if (*finish != INGOT_FINISH_NONE || s->n_chosen > 0 || at == before)
+        if (*finish != INGOT_FINISH_NONE || s->n_pending > 0 || at == before)
             break;
         logits = speculate_row(e, s, at - 1);
         if (s->constraint.mask.matcher) {

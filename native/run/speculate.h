@@ -5,8 +5,8 @@
 // (Leviathan et al. 2023, "Fast Inference from Transformers via Speculative Decoding", keep the distribution;
 // this keeps the answer.)
 //
-// Whether to draft, and how much, follows from the seconds that steps of so many tokens take, which the
-// engine measures as it goes, and from how often drafts would have been right.
+// Whether to draft, and how much, follows from the seconds that steps of so many tokens take (pace.h), and
+// from how often drafts would have been right.
 #ifndef INGOT_RUN_SPECULATE_H
 #define INGOT_RUN_SPECULATE_H
 
@@ -16,7 +16,6 @@
 enum {
     SPECULATE_MOST = 32, // drafted tokens of a request in a step,
     SPECULATE_ROWS = 64, // and of all requests
-    SPECULATE_STEPS = 64,
 };
 
 // A slot's own.
@@ -32,11 +31,9 @@ typedef struct drafted {
 
 // An engine's own.
 typedef struct speculation {
-    float *logits;                   // [SPECULATE_ROWS][n_vocab] behind drafted tokens; virtual memory
-    int32_t n_rows;                  // of them that the present step takes
-    draft_model *model;              // NULL: there is none, or it has failed
-    double seconds[SPECULATE_STEPS]; // averages of steps of so many tokens; 0: not known. [0]: of a token in
-                                     // larger ones
+    float *logits;      // [SPECULATE_ROWS][n_vocab] behind drafted tokens; virtual memory
+    int32_t n_rows;     // of them that the present step takes
+    draft_model *model; // NULL: there is none, or it has failed
 } speculation;
 
 struct slot;
@@ -53,9 +50,6 @@ int32_t speculate_take(ingot_engine *e, struct slot *s, int32_t room);
 
 // Where the logits behind a slot's drafted token `i` belong: [n_vocab].
 float *speculate_row(const ingot_engine *e, const struct slot *s, int32_t i);
-
-// Notes what a step of `n_tokens` took, with logits of `n_rows`.
-void speculate_measure(ingot_engine *e, int32_t n_tokens, int32_t n_rows, double seconds);
 
 // Goes on with a slot after a step: chooses from `logits` [n_vocab], which are changed, and then, as long as
 // what was chosen is what was drafted, from the rows behind that. As choose_tokens says; where the time is

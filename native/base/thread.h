@@ -42,6 +42,9 @@ bool thread_bind(int core);
 // Seconds on a monotonic clock.
 double clock_seconds(void);
 
+// Seconds of CPU time that the calling thread has had.
+double thread_seconds(void);
+
 // The process's id, to refuse work after a fork.
 int64_t process_id(void);
 

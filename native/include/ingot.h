@@ -751,7 +751,7 @@ typedef struct ingot_engine_stats {
     uint64_t n_drafted_tokens, n_accepted_tokens; // of ended requests; accepted: those that came
     uint64_t n_steps;
     double step_seconds;           // in forward passes
-    double schedule_seconds;       // between them, choosing tokens apart
+    double schedule_seconds;       // of CPU time between them, choosing tokens apart
     ingot_histogram wait_seconds;  // from submission until the turn came
     ingot_histogram first_seconds; // from submission until the first token
     ingot_histogram next_seconds;  // from token to token

@@ -97,7 +97,14 @@ void engine_do(ingot_engine *e, engine_fn fn, void *user) {
     mutex_unlock(&e->lock);
 }
 
+void engine_tell_news(ingot_engine *e) {
+    if (e->has_news)
+        condition_wake_all(&e->news);
+    e->has_news = false;
+}
+
 static void wait_for_work(ingot_engine *e) {
+    engine_tell_news(e);
     if (e->next_expiry < NEVER)
         condition_wait_until(&e->work, &e->lock, e->next_expiry);
     else
@@ -110,7 +117,7 @@ static void engine_main(void *arg) {
     ingot_engine *e = arg;
     mutex_lock(&e->lock);
     while (!atomic_load(&e->stopping)) {
-        const double began = clock_seconds();
+        const double began = thread_seconds();
         bool restores;
         make_calls(e);
         request *text = begin_next(e, &restores);
@@ -125,10 +132,7 @@ static void engine_main(void *arg) {
             engine_embed(e, text);
         slots_cancel(e); // after texts too: answers go on, however many of them there are
         slots_resume(e);
-        slots_step(e, text ? clock_seconds() : began);
-        if (e->has_news)
-            condition_wake_all(&e->news);
-        e->has_news = false;
+        slots_step(e, text || restores ? thread_seconds() : began);
         mutex_lock(&e->lock);
     }
     mutex_unlock(&e->lock);

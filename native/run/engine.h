@@ -42,8 +42,8 @@ struct ingot_engine {
     client_shares clients;
     pace pace;
     double step_seconds;   // that a step with answers may take; 0: twice as long as one of answers alone
-    bool has_news;         // readers are to be woken after the step, all at once
-    double choose_seconds; // of the present step, choosing tokens
+    bool has_news;         // readers are to be woken: once a step, while its forward pass is computed
+    double choose_seconds; // of the present step: of CPU time, choosing tokens
     double next_expiry;    // when one that waits may have waited long enough
     sample_work sampler;
     masks masks;
@@ -85,6 +85,9 @@ void engine_finish(ingot_engine *e, request *r, ingot_status status, ingot_finis
 
 // Has the engine's thread call `fn` between two steps, soon, and under the lock; returns when it has.
 void engine_do(ingot_engine *e, engine_fn fn, void *user);
+
+// Wakes readers if there is something to read.
+void engine_tell_news(ingot_engine *e);
 
 void engine_count_pages(ingot_engine *e);
 

@@ -166,7 +166,8 @@ static void add_answers(step *now, slot **order, int32_t n) {
 static void add_prompts(step *now, slot **order, int32_t n) {
     ingot_engine *e = now->e;
     const int32_t left = e->info.n_batch - now->n_tokens;
-    const int32_t paced = now->n_tokens > 0 ? pace_room(&e->pace, now->n_tokens, e->n_active, e->step_seconds) : left;
+    const int32_t paced =
+        now->n_tokens > 0 ? pace_room(&e->pace, now->n_tokens, e->n_active, e->step_seconds) : left;
     int32_t room = paced < left ? paced : left;
     for (int32_t i = 0; i < n && room > 0; i++) {
         slot *s = order[i];
@@ -266,9 +267,9 @@ static ingot_status offer(ingot_engine *e, slot *s, const float *logits, ingot_e
 
 // Chooses, as far as drafts go, unless there is no time left.
 static ingot_status go_on(ingot_engine *e, slot *s, float *logits, ingot_finish *finish, ingot_error *err) {
-    const double began = clock_seconds();
+    const double began = thread_seconds();
     const ingot_status status = speculate_choose(e, s, logits, finish, err);
-    e->choose_seconds += clock_seconds() - began;
+    e->choose_seconds += thread_seconds() - began;
     return status;
 }
 
@@ -337,8 +338,10 @@ void slots_resume(ingot_engine *e) {
         slot *s = &e->slots[i];
         ingot_finish finish = INGOT_FINISH_NONE;
         ingot_error err = {0};
+        if (!s->r || !s->waits)
+            continue;
         mutex_lock(&e->lock);
-        const bool resumed = s->r && s->waits && !s->r->awaits;
+        const bool resumed = !s->r->awaits;
         mutex_unlock(&e->lock);
         if (!resumed)
             continue;
@@ -349,17 +352,15 @@ void slots_resume(ingot_engine *e) {
     }
 }
 
-// What a step has cost, and how long others' answers had to wait for it.
-static void note_step(const step *now, double began, double composed, double computed) {
+// What a step has cost: its forward pass, and the engine's own work.
+static void note_step(const step *now, double seconds, double own_seconds) {
     ingot_engine *e = now->e;
-    const double seconds = computed - composed;
-    const double rest = clock_seconds() - computed - e->choose_seconds;
     pace_note(&e->pace, now->n_tokens, now->n_prompt, now->n_rows, seconds);
     mutex_lock(&e->lock);
     e->stats.n_steps++;
     e->stats.n_computed_tokens += (uint64_t)now->n_tokens;
     e->stats.step_seconds += seconds;
-    e->stats.schedule_seconds += composed - began + (rest > 0.0 ? rest : 0.0);
+    e->stats.schedule_seconds += own_seconds;
     mutex_unlock(&e->lock);
 }
 
@@ -374,10 +375,12 @@ void slots_step(ingot_engine *e, double began) {
     compose(&now);
     if (now.n_tokens == 0)
         return;
-    const double composed = clock_seconds();
+    engine_tell_news(e);
+    double own_seconds = thread_seconds() - began;
+    const double start = clock_seconds();
     const ingot_status status = run_step(&now, &err);
     masks_wait(&e->masks);
-    const double computed = clock_seconds();
+    const double seconds = clock_seconds() - start, computed = thread_seconds();
     e->choose_seconds = 0.0;
     for (int32_t i = 0; status != INGOT_OK && i < e->info.n_seqs; i++)
         if (e->slots[i].r)
@@ -390,6 +393,7 @@ void slots_step(ingot_engine *e, double began) {
         if (advanced != INGOT_OK || finish != INGOT_FINISH_NONE)
             slot_end(e, now.slots[i], advanced, finish, &own);
     }
+    own_seconds += thread_seconds() - computed - e->choose_seconds;
     if (status == INGOT_OK)
-        note_step(&now, began, composed, computed);
+        note_step(&now, seconds, own_seconds);
 }

@@ -12,12 +12,12 @@ enum { ENGINE_SEQS_MAX = 256 };
 
 typedef struct slot {
     sequence sequence;
-    request *r;       // NULL: free
+    request *r;        // NULL: free
     int32_t n_pending; // tokens known, not computed yet: they stand behind the sequence's
-    bool chooses;     // a token, after the present step
-    bool prompts;     // the present step computes tokens of the prompt for the first time
-    bool waits;       // for its caller, who changes logits
-    bool rewound;     // tokens were taken back while the present ones were told
+    bool chooses;      // a token, after the present step
+    bool prompts;      // the present step computes tokens of the prompt for the first time
+    bool waits;        // for its caller, who changes logits
+    bool rewound;      // tokens were taken back while the present ones were told
     constraint constraint;
     drafted drafted;
 } slot;

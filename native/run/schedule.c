@@ -233,7 +233,8 @@ void schedule_order(const ingot_engine *e, slot **slots, int32_t *n) {
 static void preempt(ingot_engine *e, slot *s) {
     request *r = s->r;
     ingot_error err = {0};
-    const ingot_status status = request_keep(r, s->sequence.tokens, s->sequence.n_tokens + s->n_pending, &err);
+    const ingot_status status =
+        request_keep(r, s->sequence.tokens, s->sequence.n_tokens + s->n_pending, &err);
     slot_release(e, s);
     if (status != INGOT_OK) {
         e->stats.n_failed++;

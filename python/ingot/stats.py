@@ -47,7 +47,7 @@ class EngineStats:
     n_spilled_pages, n_restored_pages   written to ``cache_dir``, and read from there
     n_drafted_tokens       of ended requests; ``n_accepted_tokens`` of them came
     n_steps, step_seconds  forward passes, and the time they took
-    schedule_seconds       the time between them, choosing tokens apart
+    schedule_seconds       the CPU time between them, choosing tokens apart
     wait_seconds           from submission until a request's turn came
     first_seconds          from submission to the first token
     next_seconds           from token to token

@@ -10,7 +10,8 @@
 #   make cross      C tests of what depends on the CPU, on others in qemu; needs x86-64 and Debian's
 #                   gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60); needs clang with libFuzzer
-#   make soak       long: slow tests, 20000 requests at once, 50000 mutants, ten minutes of each fuzz target
+#   make soak       long: slow tests, 20000 requests at once, ten minutes at full load, 50000 mutants, and ten
+#                   minutes of each fuzz target
 #   make clean      remove .venv/ and build/
 
 PYTHON ?= python3
@@ -104,6 +105,7 @@ soak: $(VENV)/installed-test
 	build/sanitize/test_schedule_random 5000 "$$(date +%s)"
 	build/sanitize/mutate --seed "$$(date +%s)" --count 50000 \
 		tests/fuzz/corpus/gguf/*.gguf tests/golden/arch/*/model.gguf
+	python tests/bench/flat_memory.py
 	INGOT_LONG=1 python -m pytest
 	$(MAKE) fuzz FUZZ_SECONDS=600
 

@@ -39,8 +39,8 @@ const char *gguf_name(const ingot_gguf *gguf);
 // The name of the file of a split in which tensors with this `split` lie.
 const char *gguf_file_name(const ingot_gguf *gguf, int32_t split);
 
-// A hash of the metadata, of the tensors' names, types and shapes, and of a sample of each one's data: with the
-// same weights and settings it is the same, wherever the file lies.
+// A hash of the metadata, of the tensors' names, types and shapes, and of a sample of each one's data: with
+// the same weights and settings it is the same, wherever the file lies.
 uint64_t gguf_hash(const ingot_gguf *gguf);
 
 // Typed look-ups. `required` false: a missing key leaves *out as it is and succeeds. A value of another type,

@@ -681,8 +681,8 @@ typedef struct ingot_engine_params {
     // always fits: without n_ctx it is made as long as half of the free memory, or this, allows.
     uint64_t kv_bytes;
     int32_t max_waiting; // requests that may wait for their turn, more are refused; 0: 65536
-    // How long a step may take in which answers wait for the prompts of others, in seconds; 0: two and a half
-    // times as long as one in which all requests that run answer.
+    // How long a step may take in which answers wait for the prompts of others, in seconds; 0: twice as
+    // long as one in which all requests that run answer.
     double step_seconds;
     // A folder where pages are kept that there is no memory for, and all when the engine ends, so that later
     // ones, of other processes too, needn't compute them again; made if it isn't there. Each model, with its

@@ -6,7 +6,7 @@
 #include "base/status.h"
 
 enum { PACE_STEPS = 64 };
-#define PACE_PATIENCE 2.5
+#define PACE_PATIENCE 2.0
 
 // Running averages; 0 where nothing is known.
 typedef struct pace {

@@ -56,15 +56,15 @@ static void test_room(void) {
     CHECK(near(p.prompt_token, 0.05));
     pace_note(&p, 4, 0, 4, 1.0);
     pace_note(&p, 8, 0, 8, 2.0);
-    CHECK(pace_room(&p, 4, 4, 0.0) == 30 && pace_room(&p, 8, 4, 0.0) == 60);
-    CHECK(pace_room(&p, 4, 6, 0.0) == 55 && pace_room(&p, 4, 8, 0.0) == 80);
+    CHECK(pace_room(&p, 4, 4, 0.0) == 20 && pace_room(&p, 8, 4, 0.0) == 40);
+    CHECK(pace_room(&p, 4, 6, 0.0) == 40 && pace_room(&p, 4, 8, 0.0) == 60);
     CHECK(pace_room(&p, 4, 4, 1.5) == 10);
     CHECK(pace_room(&p, 4, 4, 0.5) == 4); // a prompt never stands still
     for (int i = 0; i < 200; i++)
         pace_note(&p, 14, 10, 4, 2.0);
     CHECK(fabs(p.prompt_token - 0.1) < 1e-3 && near(pace_measured(&p, 4), 1.0));
     const int32_t room = pace_room(&p, 4, 10, 0.0); // as if two more of a prompt's tokens came
-    CHECK(room >= 44 && room <= 46);
+    CHECK(room >= 33 && room <= 35);
     pace_note(&p, 14, 10, 4, 0.9); // less than without: the clock says nothing
     CHECK(fabs(p.prompt_token - 0.1) < 1e-3);
     pace fast = {.steps = {[1] = 1e-4}, .prompt_token = 1e-5};

@@ -55,7 +55,7 @@ def options(rng: random.Random) -> dict[str, Any]:
         {"regex": "[a-z]{1,30}"},
         {"stop": ["the", "."], "logprobs": 3},
         {"banned": ["king"], "draft": 4},
-        {"context_shift": True, "n_keep": 4, "max_tokens": 600},
+        {"context_shift": True, "n_keep": 4, "max_tokens": 600, "ignore_eos": True},
         {"max_wait": 0.05},
         {"logit_bias": {"the": -1.0}, "samplers": ["top_k", "temperature"]},
     ]
